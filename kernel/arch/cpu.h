@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: MIT
+// The instruction seam: unprivileged instructions, inline. This header is the only ISA selector.
+//
+// An architecture's header provides, all as static inline functions:
+//   uint64_t cpu_ticks_start(void)    opens a measured window: earlier loads and stores are done
+//   uint64_t cpu_ticks_stop(void)     closes it: the window's instructions are done; needs
+//                                     cpu_has_ordered_stop()
+//   uint64_t cpu_ticks_stop_fenced(void)   the same without that requirement, a little dearer
+//   uint64_t cpu_ticks(void)          the counter, unordered: time stamps of trace events
+//   bool cpu_has_ordered_stop(void)   asked once at start, never near a window
+//   bool cpu_has_baseline(void)       the CPU has the instructions the object code was built for
+//   void cpu_pause(void)              in spin loops
+//   void cpu_prefetch(const void *)   hint: this line is read soon
+//   struct cpu_local *cpu_local(void) the running CPU's data (one load through the CPU base)
+//   void cpu_preempt_disable(void)    may nest; one instruction on the CPU's own counter
+//   void cpu_preempt_enable(void)
+//   size_t cpu_brand(char *, size_t)  the CPU's name, terminated
+//   uint32_t cpu_signature(void)      family, model, stepping as the CPU packs them
+//   bool cpu_has_invariant_ticks(void), cpu_under_hypervisor(void)
+//   void cpu_straight_run_100(void)   exactly 100 instructions without a branch
+#ifndef CPU_H
+#define CPU_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+// What each CPU owns. The target sets the CPU base to point at it before anything portable runs.
+// Fields are written by their own CPU only.
+struct cpu_local {
+    struct cpu_local *self;
+    uint32_t index;
+    uint32_t preempt_count;
+    void *trace_buffer; // struct trace_buffer of trace.h, NULL while nothing is traced
+};
+
+#define CPU_LOCAL_OFFSET_SELF    0
+#define CPU_LOCAL_OFFSET_PREEMPT 12
+
+_Static_assert(offsetof(struct cpu_local, self) == CPU_LOCAL_OFFSET_SELF, "read by assembly");
+_Static_assert(offsetof(struct cpu_local, preempt_count) == CPU_LOCAL_OFFSET_PREEMPT,
+               "counted by assembly");
+
+#if defined(__x86_64__)
+#include "x86_64/cpu_x86_64.h"
+#else
+#error "no instructions for this architecture: add kernel/arch/NAME/cpu_NAME.h"
+#endif
+
+#endif

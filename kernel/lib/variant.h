@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: MIT
+// What part a variant plays in a comparison.
+#ifndef VARIANT_H
+#define VARIANT_H
+
+enum variant_role {
+    VARIANT_BASELINE, // what the gain of the others is measured against
+    VARIANT_PRODUCT,  // an implementation somebody would use
+    VARIANT_FLOOR,    // the least code that does the job: a bound, not a product
+    VARIANT_PEER,     // somebody else's implementation, as packaged
+};
+
+#endif

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: MIT
+// The interface every heap offers, so that one test body and one benchmark body serve them all.
+//
+// Rules for callers
+//   threads    a heap handle belongs to one thread; heaps are never called from interrupt handlers
+//   memory     all of it is handed over at init and never returned; nothing else is allocated
+//   pointers   aligned to 8 bytes up to 8 B requests, to 16 otherwise; a request of 0 bytes is
+//              served as the smallest size
+//   failure    NULL when the request cannot be served now or ever; freeing a foreign pointer or a
+//              free one is a programmer's error
+//
+// A variant NAME is two files, heap_NAME.h and heap_NAME.c, and two lines in variants.h. It
+// defines `static const struct heap_ops heap_NAME_ops` in its header, with the fast paths inline,
+// so that a body that is inlined over the table calls them directly.
+#ifndef HEAP_H
+#define HEAP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "status.h"
+#include "variant.h"
+
+// Counted exactly since init. A field a heap has no notion of stays 0.
+struct heap_statistics {
+    uint64_t allocations;     // served
+    uint64_t frees;
+    uint64_t failures;        // requests answered with NULL
+    uint64_t bytes_allocated; // sum of what was handed out, after rounding to the heap's sizes
+    uint64_t bytes_freed;     // the same measure
+    uint64_t cache_hits;      // served by the first level without entering the second
+    uint64_t cache_misses;    // requests of the first level's sizes that had to be refilled
+    uint64_t refills;         // batches moved from the second level to the first
+    uint64_t surplus_returns; // batches sent back because the first level was full
+    uint64_t pages_taken;     // 4 KiB pages taken from the page level, since init
+    uint64_t pages_returned;  // of those, given back
+    uint64_t header_bytes;    // bytes in front of one allocation
+};
+
+struct heap_ops {
+    const char *name;
+    const char *what;       // one line for `scons list`
+    enum variant_role role;
+    size_t state_bytes;     // of the heap object, 64-byte aligned by the caller
+    size_t largest;         // largest request that can ever be served, in bytes
+
+    // `memory` is page aligned, `length` a multiple of the page size of at least 64 KiB.
+    enum status (*init)(void *heap, void *memory, size_t length);
+    void *(*allocate)(void *heap, size_t size);
+    // `size` is what was asked for: a bound may use it, a product must not need it.
+    void (*release)(void *heap, void *pointer, size_t size);
+    void (*statistics)(const void *heap, struct heap_statistics *statistics);
+    // Walks all invariants; false if one is broken. Slow.
+    bool (*check)(const void *heap);
+    // Moves one batch of objects of `size` from the second level into the first and back again;
+    // NULL where a heap has no such levels. Returns the objects moved one way.
+    size_t (*refill)(void *heap, size_t size);
+};
+
+#endif

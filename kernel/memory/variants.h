@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: MIT
+// Every heap, once. A new one is two files (heap_NAME.h, heap_NAME.c) and two lines here.
+#ifndef MEMORY_VARIANTS_H
+#define MEMORY_VARIANTS_H
+
+#include "heap_floor.h"
+#include "heap_hybrid.h"
+#include "heap_linked_list.h"
+#include "heap_variants_outside.h" // generated from variants=FOLDER, usually empty
+
+#define HEAP_VARIANTS(X)                                                                           \
+    X(linked_list)                                                                                 \
+    X(hybrid)                                                                                      \
+    X(floor)                                                                                       \
+    HEAP_VARIANTS_OUTSIDE(X)
+
+#endif
