@@ -10,7 +10,7 @@ SELECT line FROM (
     SELECT 'row ' || json_array(id, aa, role, what, unit, definition, operations, status)
         FROM bench_row WHERE run = ?1 AND machine = ?2
     UNION ALL
-    SELECT 'round ' || json_array(id, aa, boot, round, overhead, cold, disturbed, hex(samples))
+    SELECT 'round ' || json_array(id, aa, boot, round, operations, overhead, cold, hex(samples), hex(tags))
         FROM round WHERE run = ?1 AND machine = ?2
     UNION ALL
     SELECT 'counter ' || json_array(id, name, numerator, denominator, unit)

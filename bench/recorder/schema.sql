@@ -39,7 +39,7 @@ CREATE TABLE IF NOT EXISTS bench_row (
     what TEXT NOT NULL,           -- what the case measures, one line
     unit TEXT NOT NULL,           -- instructions, ticks, core cycles, emulated ticks
     definition TEXT NOT NULL,     -- 16 hexadecimal digits: hash of source and parameters
-    operations INTEGER NOT NULL,  -- in one window; a sample divided by it is the cost of one
+    operations INTEGER NOT NULL,  -- declared for one window; what a round really used stands there
     status TEXT NOT NULL,         -- ok, missing, checksum wrong, work deleted, not deterministic, failed
     PRIMARY KEY (run, machine, id, aa)
 ) STRICT;
@@ -50,10 +50,12 @@ CREATE TABLE IF NOT EXISTS round (
     id TEXT NOT NULL, aa INTEGER NOT NULL,
     boot INTEGER NOT NULL,        -- from 0
     round INTEGER NOT NULL,       -- from 0 within the boot
+    operations INTEGER NOT NULL,  -- in each window of this round; a sample divided by it is the cost of one
     overhead INTEGER NOT NULL,    -- ticks already subtracted from each sample
     cold INTEGER NOT NULL,        -- first window of the round after set-up, less the overhead
-    disturbed INTEGER NOT NULL,   -- samples overlapped by a counted event
     samples BLOB NOT NULL,        -- signed 64-bit little-endian
+    tags BLOB NOT NULL,           -- a byte a sample: 0 clean, else what overlapped it: 1 interrupt,
+                                  -- 2 page fault, 4 migration, 8 preemption (added up)
     PRIMARY KEY (run, machine, id, aa, boot, round)
 ) STRICT;
 

@@ -7,7 +7,7 @@
 //   messages   0 to 56 bytes of payload inline; a message is delivered once, whole, in order
 //   failure    a status; no call waits
 //
-// A variant NAME is two files, ring_NAME.h and ring_NAME.c, and two lines in variants.h. It defines
+// A variant NAME is two files, ring_NAME.h and ring_NAME.c, and two lines in ring_variants.h. It defines
 // `static const struct ring_ops ring_NAME_ops` in its header, with the fast paths inline.
 #ifndef RING_H
 #define RING_H
@@ -38,9 +38,7 @@ struct ring_statistics {
 };
 
 struct ring_ops {
-    const char *name;
-    const char *what; // one line for `scons list`
-    enum variant_role role;
+    struct variant about;
     size_t state_bytes; // of the ring object without its slots; the caller aligns it to 4096
     size_t slot_bytes;  // of one slot
 

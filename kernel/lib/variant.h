@@ -10,4 +10,11 @@ enum variant_role {
     VARIANT_PEER,     // somebody else's implementation, as packaged
 };
 
+// The first member of every mechanism's table of functions.
+struct variant {
+    const char *name; // as in row ids: lower case, digits, underscores
+    const char *what; // one line for `scons list`
+    enum variant_role role;
+};
+
 #endif

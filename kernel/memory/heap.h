@@ -9,7 +9,7 @@
 //   failure    NULL when the request cannot be served now or ever; freeing a foreign pointer or a
 //              free one is a programmer's error
 //
-// A variant NAME is two files, heap_NAME.h and heap_NAME.c, and two lines in variants.h. It
+// A variant NAME is two files, heap_NAME.h and heap_NAME.c, and two lines in heap_variants.h. It
 // defines `static const struct heap_ops heap_NAME_ops` in its header, with the fast paths inline,
 // so that a body that is inlined over the table calls them directly.
 #ifndef HEAP_H
@@ -24,7 +24,7 @@
 
 // Counted exactly since init. A field a heap has no notion of stays 0.
 struct heap_statistics {
-    uint64_t allocations;     // served
+    uint64_t allocations; // served
     uint64_t frees;
     uint64_t failures;        // requests answered with NULL
     uint64_t bytes_allocated; // sum of what was handed out, after rounding to the heap's sizes
@@ -39,11 +39,9 @@ struct heap_statistics {
 };
 
 struct heap_ops {
-    const char *name;
-    const char *what;       // one line for `scons list`
-    enum variant_role role;
-    size_t state_bytes;     // of the heap object, 64-byte aligned by the caller
-    size_t largest;         // largest request that can ever be served, in bytes
+    struct variant about;
+    size_t state_bytes; // of the heap object, 64-byte aligned by the caller
+    size_t largest;     // largest request that can ever be served, in bytes
 
     // `memory` is page aligned, `length` a multiple of the page size of at least 64 KiB.
     enum status (*init)(void *heap, void *memory, size_t length);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Every heap, once. A new one is two files (heap_NAME.h, heap_NAME.c) and two lines here.
-#ifndef MEMORY_VARIANTS_H
-#define MEMORY_VARIANTS_H
+#ifndef HEAP_VARIANTS_H
+#define HEAP_VARIANTS_H
 
 #include "heap_floor.h"
 #include "heap_hybrid.h"

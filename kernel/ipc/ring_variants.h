@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Every message queue, once. A new one is two files (ring_NAME.h, ring_NAME.c) and two lines here.
-#ifndef IPC_VARIANTS_H
-#define IPC_VARIANTS_H
+#ifndef RING_VARIANTS_H
+#define RING_VARIANTS_H
 
 #include "ring_floor.h"
 #include "ring_fusion_spsc.h"

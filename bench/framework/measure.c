@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: MIT
+#include "measure.h"
+
+#include "compiler.h"
+#include "cpu.h"
+#include "format.h"
+#include "platform.h"
+#include "random.h"
+#include "record.h"
+#include "string.h"
+#include "trace.h"
+
+#define ROUNDS_EXACT      2u
+#define ROUNDS_SAMPLED    20u
+#define ROUNDS_FULL       40u
+#define SAMPLES_SAMPLED   50u
+#define WARM_UP_WINDOWS   2u
+#define OVERHEAD_TRIES    64u
+#define TIMER_SHARE       100u // the window must be this many times the timer's cost
+#define OPERATIONS_MOST   (1u << 20)
+#define CONTEXT_ALIGNMENT (2u << 20)
+// The fastest machine in sight finishes fewer than this many instructions in one tick.
+#define INSTRUCTIONS_A_TICK 16u
+
+// One row of the case and where its work lives.
+struct participant {
+    struct row *row;
+    bench_body *body;
+    size_t which; // case
+    void *memory;
+    size_t length;
+    void *context;    // made anew each round
+    int64_t *samples; // of all rounds
+    int64_t cold;     // of the first round
+    size_t taken;
+};
+
+struct field {
+    const struct measure *measure;
+    const struct bench_suite *suite;
+    const struct bench_case *bench_case;
+    struct participant participants[MEASURE_ROWS_MOST];
+    size_t count;
+    uint64_t rounds;
+    uint64_t samples; // windows a round
+    uint64_t operations;
+    int64_t *tags; // of one round
+};
+
+// ---- parameters
+// ----------------------------------------------------------------------------------
+
+uint64_t measure_rounds(const struct options *options, const struct clock *clock)
+{
+    if (options->smoke)
+        return 1;
+    if (options->rounds != 0)
+        return options->rounds;
+    if (clock->class == PLATFORM_CLOCK_INSN)
+        return ROUNDS_EXACT;
+    return options->full ? ROUNDS_FULL : ROUNDS_SAMPLED;
+}
+
+uint64_t measure_samples(const struct options *options, const struct clock *clock,
+                         const struct bench_case *bench_case)
+{
+    if (options->smoke)
+        return 1;
+    if (options->samples != 0)
+        return options->samples;
+    if (clock->class == PLATFORM_CLOCK_INSN)
+        return bench_case->samples_exact * (options->full ? 4 : 1);
+    return SAMPLES_SAMPLED;
+}
+
+uint64_t measure_definition(const struct bench_suite *suite, const struct bench_case *bench_case)
+{
+    const uint64_t parameters[] = {suite->source_hash, bench_case->operations, bench_case->fixed,
+                                   WARM_UP_WINDOWS, TIMER_SHARE};
+    uint64_t hash = record_hash(RECORD_HASH_START, parameters, sizeof(parameters));
+    return record_hash(hash, bench_case->name, string_length(bench_case->name, RECORD_NAME_MOST));
+}
+
+// ---- windows
+// -------------------------------------------------------------------------------------
+
+static COLD void fail(struct row *row, enum record_row_status status, const char *detail)
+{
+    if (row->status != RECORD_ROW_OK)
+        return; // the first failure explains the later ones
+    row->status = status;
+    format(row->detail, sizeof(row->detail), "%s", detail);
+}
+
+static bool prepare(const struct field *field, struct participant *one)
+{
+    one->context = field->suite->prepare(one->which, one->row->variant->ops, one->memory,
+                                         one->length, field->measure->options->seed);
+    if (one->context == NULL)
+        fail(one->row, RECORD_ROW_FAILED, "could not be prepared in its memory");
+    return one->context != NULL;
+}
+
+// A body that gave the wrong checksum, or took less time than its work can, did not do the work.
+static void check_window(const struct field *field, struct participant *one, struct window window,
+                         uint64_t expected, int64_t ticks)
+{
+    char detail[128];
+    const uint64_t least = field->operations * field->bench_case->least_instructions;
+    const bool exact = field->measure->clock->class == PLATFORM_CLOCK_INSN;
+    if (window.checksum != expected) {
+        format(detail, sizeof(detail), "checksum %lx, the work gives %lx", window.checksum,
+               expected);
+        fail(one->row, RECORD_ROW_CHECKSUM, detail);
+    }
+    if (ticks < (int64_t)(exact ? least : least / INSTRUCTIONS_A_TICK)) {
+        format(detail, sizeof(detail), "%ld for %lu operations of at least %lu instructions each",
+               ticks, field->operations, field->bench_case->least_instructions);
+        fail(one->row, RECORD_ROW_DELETED, detail);
+    }
+}
+
+static int64_t run_window(const struct field *field, struct participant *one, uint64_t overhead)
+{
+    const struct bench_suite *suite = field->suite;
+    if (suite->before != NULL)
+        suite->before(one->which, one->row->variant->ops, one->context, field->operations);
+    const uint64_t expected = suite->expected(one->which, one->context, field->operations);
+    const struct window window =
+        clock_window(field->measure->clock, one->body, one->context, field->operations);
+    const int64_t ticks = (int64_t)window.ticks - (int64_t)overhead;
+    check_window(field, one, window, expected, ticks);
+    return ticks;
+}
+
+static int64_t tag(const struct platform_events *before, const struct platform_events *after)
+{
+    int64_t tags = 0;
+    if (after->interrupts != before->interrupts)
+        tags |= RECORD_TAG_INTERRUPT;
+    if (after->page_faults != before->page_faults)
+        tags |= RECORD_TAG_PAGE_FAULT;
+    if (after->migrations != before->migrations)
+        tags |= RECORD_TAG_MIGRATION;
+    if (after->preemptions != before->preemptions)
+        tags |= RECORD_TAG_PREEMPTION;
+    return tags;
+}
+
+// ---- rounds
+// --------------------------------------------------------------------------------------
+
+static void run_round(const struct field *field, struct participant *one, uint32_t number)
+{
+    const struct measure *measure = field->measure;
+    if (one->row->status != RECORD_ROW_OK || !prepare(field, one))
+        return;
+    trace_begin(TRACE_ROUND, one->row->index);
+    const uint64_t overhead = clock_overhead(measure->clock, OVERHEAD_TRIES);
+    struct round round = {
+        .number = number, .operations = field->operations, .overhead = (int64_t)overhead};
+    int64_t *samples = one->samples + one->taken;
+    round.cold = run_window(field, one, overhead);
+    const unsigned warm_up = measure->options->smoke ? 0 : WARM_UP_WINDOWS;
+    for (unsigned i = 0; i < warm_up; i++)
+        run_window(field, one, overhead);
+    for (uint64_t i = 0; i < field->samples; i++) {
+        struct platform_events before, after;
+        platform_events(&before);
+        samples[i] = run_window(field, one, overhead);
+        platform_events(&after);
+        field->tags[i] = tag(&before, &after);
+    }
+    trace_end(TRACE_ROUND);
+    if (field->suite->check != NULL &&
+        !field->suite->check(one->which, one->row->variant->ops, one->context))
+        fail(one->row, RECORD_ROW_FAILED, "an invariant is broken after the round");
+    round.samples = samples;
+    round.tags = field->tags;
+    round.count = field->samples;
+    one->cold = one->taken == 0 ? round.cold : one->cold;
+    one->taken += field->samples;
+    report_round(measure->report, one->row, &round);
+}
+
+// Round r runs the participants in a seeded order, rotated by r / 2 and reversed in every second
+// round (A B C C B A, then B C A A C B ...): each one stands at each place equally often, and a
+// linear drift cancels inside a pair of rounds.
+static void run_rounds(struct field *field)
+{
+    size_t order[MEASURE_ROWS_MOST];
+    struct random random = random_seeded(field->measure->options->seed);
+    for (size_t i = 0; i < field->count; i++) {
+        const size_t swap = random_below(&random, i + 1);
+        order[i] = order[swap];
+        order[swap] = i;
+    }
+    for (uint32_t round = 0; round < field->rounds; round++) {
+        for (size_t i = 0; i < field->count; i++) {
+            const size_t place = round % 2 == 0 ? i : field->count - 1 - i;
+            const size_t which = order[(place + round / 2) % field->count];
+            run_round(field, &field->participants[which], round);
+        }
+    }
+}
+
+// Doubles the operations until the fastest participant's window dwarfs the timer. Exact clocks need
+// no such thing, and a fixed window is what it is.
+static void calibrate(struct field *field)
+{
+    const struct clock *clock = field->measure->clock;
+    const uint64_t overhead = clock_overhead(clock, OVERHEAD_TRIES);
+    field->operations = field->bench_case->operations;
+    if (clock->class == PLATFORM_CLOCK_INSN || field->bench_case->fixed)
+        return;
+    for (size_t i = 0; i < field->count; i++) {
+        struct participant *one = &field->participants[i];
+        if (!prepare(field, one))
+            continue;
+        run_window(field, one, overhead);
+        while (field->operations < OPERATIONS_MOST && one->row->status == RECORD_ROW_OK) {
+            int64_t least = INT64_MAX;
+            for (unsigned k = 0; k < 3; k++) {
+                const int64_t ticks = run_window(field, one, overhead);
+                least = ticks < least ? ticks : least;
+            }
+            if (least >= (int64_t)(overhead * TIMER_SHARE))
+                break;
+            field->operations *= 2;
+        }
+    }
+}
+
+// ---- counters
+// ------------------------------------------------------------------------------------
+
+struct counter_target {
+    struct report *report;
+    const struct row *row;
+};
+
+static void emit_counter(void *context, const char *name, uint64_t numerator, uint64_t denominator,
+                         const char *unit)
+{
+    const struct counter_target *target = context;
+    report_counter(target->report, target->row, name, numerator, denominator, unit);
+}
+
+// Untimed and of a fixed length, so that counters are the same on every clock.
+static void run_counted(struct field *field, struct participant *one)
+{
+    const uint64_t operations = field->bench_case->counted_operations;
+    if (one->row->aa || operations == 0 || field->suite->counters == NULL ||
+        one->row->status != RECORD_ROW_OK || !prepare(field, one))
+        return;
+    if (field->suite->before != NULL)
+        field->suite->before(one->which, one->row->variant->ops, one->context, operations);
+    const uint64_t expected = field->suite->expected(one->which, one->context, operations);
+    if (one->body(one->context, operations) != expected)
+        fail(one->row, RECORD_ROW_CHECKSUM, "in the counted pass");
+    struct counter_target target = {.report = field->measure->report, .row = one->row};
+    const struct bench_counters counters = {.emit = emit_counter, .context = &target};
+    field->suite->counters(one->which, one->row->variant->ops, one->context, &counters);
+}
+
+// ---- one case
+// ------------------------------------------------------------------------------------
+
+// Cuts the memory: samples and tags first, then a slice for each participant.
+static void share_memory(struct field *field, struct row *rows)
+{
+    const struct measure *measure = field->measure;
+    const size_t windows = field->rounds * field->samples;
+    const size_t records = (field->count * windows + field->samples) * sizeof(int64_t);
+    const size_t used = align_up(records, CONTEXT_ALIGNMENT);
+    if (used >= measure->length)
+        platform_panic("no memory for so many samples", __FILE__, __LINE__);
+    const size_t slice =
+        (measure->length - used) / field->count / CONTEXT_ALIGNMENT * CONTEXT_ALIGNMENT;
+    int64_t *next = measure->memory;
+    for (size_t i = 0; i < field->count; i++) {
+        struct participant *one = &field->participants[i];
+        const size_t variant = (size_t)(rows[i].variant - field->suite->variants);
+        one->row = &rows[i];
+        one->which = (size_t)(field->bench_case - field->suite->cases);
+        one->body = field->suite->bodies[variant * field->suite->case_count + one->which];
+        one->samples = next;
+        one->memory = (uint8_t *)measure->memory + used + i * slice;
+        one->length = slice;
+        next += windows;
+    }
+    field->tags = next;
+}
+
+void measure_case(const struct measure *measure, struct row *rows, size_t count)
+{
+    struct field field = {
+        .measure = measure,
+        .suite = rows[0].suite,
+        .bench_case = rows[0].bench_case,
+        .count = count,
+        .rounds = measure_rounds(measure->options, measure->clock),
+        .samples = measure_samples(measure->options, measure->clock, rows[0].bench_case)};
+    share_memory(&field, rows);
+    calibrate(&field);
+    run_rounds(&field);
+    for (size_t i = 0; i < count; i++) {
+        struct participant *one = &field.participants[i];
+        run_counted(&field, one);
+        one->row->operations = field.operations;
+        report_finish(measure->report, one->row, one->samples, one->taken, one->cold);
+    }
+}

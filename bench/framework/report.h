@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: MIT
+// What a run says: frames and records, or text lines for a person with a terminal program.
+//
+// Everything here runs outside measured windows. The results stream is kept whole in memory of the
+// arena, so that any range of it can be sent again.
+#ifndef REPORT_H
+#define REPORT_H
+
+#include "bench.h"
+#include "clock.h"
+#include "options.h"
+#include "record.h"
+#include "wire.h"
+
+struct report {
+    const struct options *options;
+    const struct clock *clock;
+    struct wire_sender sender;
+    struct record_writer stream; // the results so far
+    size_t sent;                 // of the stream
+    uint32_t rows_planned;
+    uint32_t rows_finished; // also numbers the `ok` lines
+    uint32_t rows_failed;
+};
+
+// A row while it is measured. Samples are windows less the overhead, in ticks.
+struct row {
+    uint32_t index;
+    const struct bench_suite *suite;
+    const struct bench_case *bench_case;
+    const struct bench_variant *variant;
+    bool aa; // the baseline's second participant
+    uint64_t definition;
+    uint64_t operations;
+    enum record_row_status status;
+    char detail[RECORD_TEXT_MOST + 1];
+};
+
+// One round of one row. tags[i]: 0, or which events overlapped the sample (RECORD_TAG_*).
+struct round {
+    uint32_t number;
+    uint64_t operations;
+    int64_t overhead;
+    int64_t cold;
+    const int64_t *samples;
+    const int64_t *tags;
+    size_t count;
+};
+
+// `memory` holds the results stream. Sends HELLO.
+void report_open(struct report *report, const struct options *options, const struct clock *clock,
+                 void *memory, size_t length);
+void report_refuse(struct report *report, const char *why);
+void report_fact(struct report *report, const char *key, const char *value);
+void report_facts(struct report *report);
+void report_plan(struct report *report, uint32_t rows, uint32_t cases, uint64_t bytes_most);
+void report_plan_row(struct report *report, const struct row *row, uint64_t rounds,
+                     uint64_t samples);
+void report_begin(struct report *report, uint32_t number, const char *id, uint32_t first_row,
+                  uint32_t rows, uint32_t seconds);
+void report_round(struct report *report, const struct row *row, const struct round *round);
+void report_counter(struct report *report, const struct row *row, const char *name,
+                    uint64_t numerator, uint64_t denominator, const char *unit);
+// `samples` are those of all rounds; they are sorted in place for the table.
+void report_finish(struct report *report, const struct row *row, int64_t *samples, size_t count,
+                   int64_t cold);
+// Text for the log, a line without its end.
+__attribute__((format(printf, 2, 3))) void report_log(struct report *report, const char *how, ...);
+// Sends END. success: everything planned was measured.
+void report_end(struct report *report, bool success);
+
+#endif

@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: MIT
+#include "model.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+const char *const outcome_names[OUTCOMES] = {
+    [OUTCOME_COMPLETE] = "complete",
+    [OUTCOME_PANIC] = "guest panic",
+    [OUTCOME_TRIPLE_FAULT] = "triple fault",
+    [OUTCOME_HANG] = "hang",
+    [OUTCOME_DIED] = "target died",
+    [OUTCOME_NO_START] = "target could not start",
+    [OUTCOME_DAMAGED] = "stream damaged",
+};
+
+const char *const row_status_names[ROW_STATUSES] = {
+    [ROW_OK] = "ok",
+    [ROW_MISSING] = "missing",
+    [ROW_CHECKSUM] = "checksum wrong",
+    [ROW_DELETED] = "work deleted",
+    [ROW_UNSTEADY] = "not deterministic",
+    [ROW_FAILED] = "failed",
+};
+
+const char *const row_role_names[VARIANT_PEER + 1] = {
+    [VARIANT_BASELINE] = "baseline",
+    [VARIANT_PRODUCT] = "product",
+    [VARIANT_FLOOR] = "floor",
+    [VARIANT_PEER] = "peer",
+};
+
+// ---- facts -------------------------------------------------------------------------------------
+
+bool facts_set(struct facts *facts, const char *key, const char *value)
+{
+    if (strlen(value) > FACT_MOST)
+        return false;
+    for (size_t i = 0; i < facts->count; i++) {
+        if (strcmp(facts->fact[i].key, key) == 0) {
+            free(facts->fact[i].value);
+            facts->fact[i].value = memory_text(value);
+            return true;
+        }
+    }
+    if (facts->count == MODEL_FACTS_MOST)
+        return false;
+    facts->fact = memory_resize(facts->fact, (facts->count + 1) * sizeof(*facts->fact));
+    facts->fact[facts->count++] = (struct fact){memory_text(key), memory_text(value)};
+    return true;
+}
+
+const char *facts_get(const struct facts *facts, const char *key)
+{
+    for (size_t i = 0; i < facts->count; i++) {
+        if (strcmp(facts->fact[i].key, key) == 0)
+            return facts->fact[i].value;
+    }
+    return NULL;
+}
+
+void facts_free(struct facts *facts)
+{
+    for (size_t i = 0; i < facts->count; i++) {
+        free(facts->fact[i].key);
+        free(facts->fact[i].value);
+    }
+    free(facts->fact);
+    *facts = (struct facts){0};
+}
+
+// ---- rows --------------------------------------------------------------------------------------
+
+void row_free(struct row *row)
+{
+    for (size_t i = 0; i < row->series_count; i++)
+        free(row->series[i].tokens);
+    free(row->series);
+    free(row->counters);
+    *row = (struct row){0};
+}
+
+void rows_free(struct row *rows, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        row_free(&rows[i]);
+    free(rows);
+}
+
+void run_free(struct run *run)
+{
+    facts_free(&run->facts);
+    rows_free(run->rows, run->row_count);
+    *run = (struct run){0};
+}
+
+void run_machine(const struct run *run, char *out)
+{
+    text_format(out, 2 * (RECORD_NAME_MOST + 1), "%s-%s", run->target, run->machine);
+}
+
+void series_decode(const struct series *series, int64_t *values)
+{
+    struct record_reader reader;
+    record_reader_init(&reader, series->tokens, series->token_bytes);
+    record_get_samples(&reader, values, series->count);
+}
+
+// ---- boots together ----------------------------------------------------------------------------
+
+static bool same_plan(const struct row *a, const struct row *b, char *why, size_t capacity)
+{
+    const char *what = strcmp(a->id, b->id) != 0 || a->aa != b->aa ? "id"
+                       : a->definition != b->definition            ? "definition"
+                       : a->operations != b->operations            ? "operations of a window"
+                       : strcmp(a->unit, b->unit) != 0             ? "unit"
+                       : a->role != b->role                        ? "role"
+                                                                   : NULL;
+    if (what != NULL)
+        text_format(why, capacity, "boots planned different rows: %s, %s differs", a->id, what);
+    return what == NULL;
+}
+
+static void move_series(struct row *to, struct row *from)
+{
+    const size_t count = to->series_count + from->series_count;
+    to->series = memory_resize(to->series, count * sizeof(*to->series));
+    if (from->series_count > 0)
+        memcpy(to->series + to->series_count, from->series,
+               from->series_count * sizeof(*to->series));
+    to->series_count = count;
+    free(from->series);
+    from->series = NULL;
+    from->series_count = 0;
+}
+
+static const struct counter *find_counter(const struct row *row, const char *name)
+{
+    for (size_t i = 0; i < row->counter_count; i++) {
+        if (strcmp(row->counters[i].name, name) == 0)
+            return &row->counters[i];
+    }
+    return NULL;
+}
+
+static bool counters_equal(const struct counter *a, const struct counter *b)
+{
+    return a->numerator == b->numerator && a->denominator == b->denominator &&
+           strcmp(a->unit, b->unit) == 0;
+}
+
+// Counters are exact on every clock: one that differs makes the row not deterministic. A boot that
+// did not finish the row may lack some.
+static void merge_counters(struct row *to, const struct row *from)
+{
+    for (size_t i = 0; i < from->counter_count; i++) {
+        const struct counter *known = find_counter(to, from->counters[i].name);
+        if (known != NULL && !counters_equal(known, &from->counters[i]))
+            to->status = ROW_UNSTEADY;
+        if (known == NULL && to->counter_count < MODEL_COUNTERS_MOST) {
+            to->counters =
+                memory_resize(to->counters, (to->counter_count + 1) * sizeof(*to->counters));
+            to->counters[to->counter_count++] = from->counters[i];
+        }
+    }
+}
+
+static uint64_t samples_of(const struct row *rows, size_t count)
+{
+    uint64_t total = 0;
+    for (size_t i = 0; i < count; i++) {
+        for (size_t k = 0; k < rows[i].series_count; k++)
+            total += rows[i].series[k].count;
+    }
+    return total;
+}
+
+bool run_add_rows(struct run *run, struct row *rows, size_t count, char *why, size_t capacity)
+{
+    const uint64_t samples = samples_of(rows, count);
+    if (run->samples + samples > MODEL_SAMPLES_MOST) {
+        text_format(why, capacity, "more than %lu samples in one run",
+                    (unsigned long)MODEL_SAMPLES_MOST);
+        return false;
+    }
+    if (run->row_count == 0) {
+        run->rows = memory_resize(run->rows, count * sizeof(*rows));
+        if (count > 0)
+            memcpy(run->rows, rows, count * sizeof(*rows));
+        memset(rows, 0, count * sizeof(*rows));
+        run->row_count = count;
+        run->samples = samples;
+        return true;
+    }
+    if (count != run->row_count) {
+        text_format(why, capacity, "boots planned different rows: %zu and %zu", run->row_count,
+                    count);
+        return false;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (!same_plan(&run->rows[i], &rows[i], why, capacity))
+            return false;
+    }
+    for (size_t i = 0; i < count; i++) {
+        struct row *row = &run->rows[i];
+        if (row->status == ROW_OK) {
+            row->status = rows[i].status;
+            memcpy(row->detail, rows[i].detail, sizeof(row->detail));
+        }
+        merge_counters(row, &rows[i]);
+        move_series(row, &rows[i]);
+    }
+    run->samples += samples;
+    return true;
+}
+
+// ---- equality ----------------------------------------------------------------------------------
+
+static bool series_differ(const struct series *a, const struct series *b, int64_t *room)
+{
+    if (a->round == b->round && (a->cold != b->cold || a->overhead != b->overhead))
+        return true;
+    if (a->count != b->count)
+        return true;
+    if (a->token_bytes == b->token_bytes && memcmp(a->tokens, b->tokens, a->token_bytes) == 0)
+        return false;
+    // Other tokens may still say the same values.
+    series_decode(a, room);
+    series_decode(b, room + a->count);
+    return memcmp(room, room + a->count, a->count * sizeof(*room)) != 0;
+}
+
+// Equality with the first of a round number, so that cold values meet those of their own round.
+static bool row_is_unsteady(const struct row *row, int64_t *room)
+{
+    for (size_t i = 1; i < row->series_count; i++) {
+        if (series_differ(&row->series[0], &row->series[i], room))
+            return true;
+        for (size_t k = 1; k < i; k++) {
+            if (row->series[k].round == row->series[i].round) {
+                if (series_differ(&row->series[k], &row->series[i], room))
+                    return true;
+                break;
+            }
+        }
+    }
+    return false;
+}
+
+static void check_twin_counters(struct run *run, struct row *twin)
+{
+    for (size_t i = 0; i < run->row_count; i++) {
+        struct row *row = &run->rows[i];
+        if (row->aa != 0 || strcmp(row->id, twin->id) != 0)
+            continue;
+        for (size_t k = 0; k < twin->counter_count; k++) {
+            const struct counter *other = find_counter(row, twin->counters[k].name);
+            if (other != NULL && !counters_equal(other, &twin->counters[k]))
+                twin->status = ROW_UNSTEADY;
+        }
+    }
+}
+
+size_t run_check_equality(struct run *run, char *why, size_t capacity)
+{
+    size_t unsteady = 0;
+    int64_t *room = memory_get(2 * RECORD_SAMPLES_MOST * sizeof(*room));
+    for (size_t i = 0; i < run->row_count; i++) {
+        struct row *row = &run->rows[i];
+        if (strcmp(run->clock, "insn") == 0 && row_is_unsteady(row, room))
+            row->status = ROW_UNSTEADY;
+        if (row->aa != 0)
+            check_twin_counters(run, row);
+        if (row->status != ROW_UNSTEADY)
+            continue;
+        if (unsteady++ == 0)
+            text_format(why, capacity, "%s", row->id);
+    }
+    free(room);
+    return unsteady;
+}

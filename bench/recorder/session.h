@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: MIT
+// One boot as the line tells it: bytes in, state and results out. Used live, and again when a
+// capture is stored, so that both come to the same rows.
+//
+// Only frames of the boot's own session count; others are counted as foreign. The results stream is
+// put together by offset: duplicates are harmless, and so is reordering within SESSION_WINDOW.
+#ifndef SESSION_H
+#define SESSION_H
+
+#include "results.h"
+#include "wire.h"
+
+#define SESSION_WINDOW       (1u << 20)
+#define SESSION_PENDING_MOST 4096u
+#define SESSION_RESULTS_MOST (64u << 20) // bytes of one boot's results stream
+#define SESSION_BUILD_ID_MOST 64u
+
+enum session_text {
+    SESSION_LOG,
+    SESSION_TABLE,
+    SESSION_NOISE, // between the frames
+};
+
+enum session_state {
+    SESSION_WAITING,  // no HELLO yet
+    SESSION_RUNNING,
+    SESSION_ENDED,    // END came and all of the results with it, whole
+    SESSION_GAP,      // END came, a part of the results did not (yet)
+    SESSION_REFUSED,  // the target will not measure
+    SESSION_STRANGER, // HELLO is not that of the program or target asked for
+    SESSION_PANIC,
+    SESSION_DAMAGED, // what came contradicts itself or the rules
+};
+
+// What the HELLO must say. Empty or 0: whatever it says is taken.
+struct session_expect {
+    uint32_t session;
+    uint32_t boot;
+    uint8_t build_id[SESSION_BUILD_ID_MOST];
+    size_t build_id_length;
+    const char *target;
+    const char *clock;
+};
+
+// The text comes as sent, not cleaned, and only during session_feed. May be NULL.
+struct session_listener {
+    void *context;
+    void (*text)(void *context, enum session_text kind, const char *text, size_t length);
+};
+
+struct session_piece {
+    uint32_t offset, length;
+    uint8_t *bytes;
+};
+
+struct session_channel {
+    uint64_t frames, bytes; // that came, duplicates included
+    uint32_t last_sequence;
+};
+
+struct session_panic {
+    char reason[RECORD_TEXT_MOST + 1];
+    char running[RECORD_NAME_MOST + 1];
+    uint64_t vector, error, rip, rsp, rflags, cr2, cr3, cpu;
+    uint64_t registers[RECORD_REGISTERS];
+};
+
+struct session_end {
+    bool success;
+    uint64_t length;
+    uint64_t crc;
+    uint64_t hash;
+    uint64_t frames[WIRE_CHANNELS], bytes[WIRE_CHANNELS], dropped[WIRE_CHANNELS];
+};
+
+struct session {
+    struct session_expect expect;
+    struct session_listener listener;
+    struct wire_decoder decoder;
+    struct session_channel channels[WIRE_CHANNELS];
+    uint64_t foreign;
+
+    bool hello_seen;
+    uint64_t hz;
+    const char *clock; // name of the class, "unknown" before HELLO
+
+    struct buffer stream; // results, whole from 0 on
+    size_t parsed;
+    uint32_t crc;
+    uint64_t hash;
+    struct session_piece *pending;
+    size_t pending_count, pending_bytes;
+    uint64_t duplicates, too_far;
+    struct results results;
+
+    bool end_seen, panic_seen, refused, stranger;
+    struct session_end end;
+    struct session_panic panic;
+    uint8_t stack[RECORD_STACK_MOST]; // from panic.rsp up
+    bool stack_known[RECORD_STACK_MOST];
+    char error[DETAIL_MOST]; // of what is damaged, strange or refused
+};
+
+// `expect.target` and `expect.clock` stay the caller's and must outlive the session.
+void session_init(struct session *session, const struct session_expect *expect,
+                  struct session_listener listener);
+void session_free(struct session *session);
+
+void session_feed(struct session *session, const void *bytes, size_t length);
+
+// The line is closed: what is left of a frame becomes noise.
+void session_finish(struct session *session);
+
+enum session_state session_state(const struct session *session);
+
+// Bytes of the panic's stack known without a gap from RSP on.
+size_t session_stack_length(const struct session *session);
+
+// First byte of the results that is missing, and up to where at least.
+void session_gap(const struct session *session, uint32_t *offset, uint32_t *length);
+
+// Counts frames and bytes that had to do with this boot's progress: a line that only logs makes
+// none.
+uint64_t session_progress(const struct session *session);
+
+#endif

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: MIT
+// How a suite turns cases and variants into bodies: each body is written once, inlined over a
+// variant's constant table, and gets a symbol SUITE_CASE__VARIANT that debuggers and disassemblers find.
+//
+// A suite defines SUITE_CASES(X, v) with a line X(v, case, ...) for each case, an ALWAYS_INLINE
+// function for each case, and BODY / BODY_ENTRY from the macros below.
+#ifndef BODY_H
+#define BODY_H
+
+#include "bench.h"
+#include "compiler.h"
+
+// Hides where a pointer comes from and what it points to, so that stores through it are done and
+// loads from it are real.
+#define BODY_HIDE(pointer) __asm__ volatile("" : "+r"(pointer) : : "memory")
+
+// Makes the compiler believe that `value` may be anything.
+#define BODY_HIDE_VALUE(value) __asm__ volatile("" : "+r"(value))
+
+#endif

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: MIT
+// Message queues: what it costs to get a message from one place to another.
+#include "body.h"
+#include "compiler.h"
+#include "ring_variants.h"
+#include "string.h"
+
+#define BATCH 16u
+
+// X(v, case, operations, fixed, least instructions, counted operations, exact samples, seconds, slots,
+//   what). An operation is one message sent and received.
+#define IPC_CASES(X, v)                                                                            \
+    X(v, pair_56, 4096, false, 8, 8192, 4, 30, RING_SLOTS_DEFAULT,                                 \
+      "56 B sent and received on one thread, 4096 slots")                                          \
+    X(v, pair_56_small, 4096, false, 8, 8192, 4, 30, 64,                                           \
+      "56 B sent and received on one thread, 64 slots: the ring fits the first-level cache")       \
+    X(v, pair_0, 4096, false, 4, 8192, 4, 30, RING_SLOTS_DEFAULT,                                  \
+      "empty messages sent and received on one thread, 4096 slots")                                \
+    X(v, batch_16, 4096, false, 8, 8192, 4, 30, RING_SLOTS_DEFAULT,                                \
+      "56 B in batches of 16 on one thread, per message, 4096 slots")
+
+enum ipc_case {
+#define CASE_NAME(v, name, ...) CASE_##name,
+    IPC_CASES(CASE_NAME, 0) CASE_COUNT
+};
+
+struct ipc_context {
+    void *ring;
+    struct ring_message *outgoing; // BATCH of each
+    struct ring_message *incoming;
+};
+
+// ---- bodies --------------------------------------------------------------------------------------
+// The payload is written by words just before it is sent and read back after it was received; the
+// sum holds one word of each message, so a lost, doubled or stale one shows.
+
+ALWAYS_INLINE uint64_t pair(const struct ring_ops *ops, struct ipc_context *context,
+                            uint64_t operations, size_t length)
+{
+    void *const ring = context->ring;
+    uint64_t sum = 0;
+    for (uint64_t i = 0; i < operations; i++) {
+        uint64_t outgoing[7] = {i, i, i, i, i, i, i}, incoming[7];
+        uint64_t *from = outgoing, *to = incoming;
+        size_t received;
+        BODY_HIDE(from);
+        if (UNLIKELY(ops->send(ring, from, length) != STATUS_OK))
+            return 0;
+        if (UNLIKELY(ops->receive(ring, to, &received) != STATUS_OK))
+            return 0;
+        BODY_HIDE(to);
+        sum += length == 0 ? received + i : to[6];
+    }
+    return sum;
+}
+
+ALWAYS_INLINE uint64_t pair_56(const struct ring_ops *ops, struct ipc_context *context,
+                               uint64_t operations)
+{
+    return pair(ops, context, operations, RING_PAYLOAD_MOST);
+}
+
+#define pair_56_small pair_56
+
+ALWAYS_INLINE uint64_t pair_0(const struct ring_ops *ops, struct ipc_context *context,
+                              uint64_t operations)
+{
+    return pair(ops, context, operations, 0);
+}
+
+ALWAYS_INLINE uint64_t batch_16(const struct ring_ops *ops, struct ipc_context *context,
+                                uint64_t operations)
+{
+    struct ring_message *outgoing = context->outgoing, *incoming = context->incoming;
+    uint64_t sum = 0;
+    for (uint64_t i = 0; i < operations; i += BATCH) {
+        size_t sent, received;
+        for (uint64_t k = 0; k < BATCH; k++)
+            outgoing[k].payload[6] = i + k;
+        if (UNLIKELY(ops->send_batch(context->ring, outgoing, BATCH, &sent) != STATUS_OK))
+            return 0;
+        if (UNLIKELY(ops->receive_batch(context->ring, incoming, BATCH, &received) != STATUS_OK))
+            return 0;
+        BODY_HIDE(incoming);
+        for (uint64_t k = 0; k < received; k++)
+            sum += incoming[k].payload[6];
+    }
+    return sum;
+}
+
+// ---- the table of bodies -------------------------------------------------------------------------
+
+#define BODY(v, name, ...)                                                                         \
+    static uint64_t ipc_##name##__##v(void *context, uint64_t operations)                          \
+    {                                                                                              \
+        return name(&ring_##v##_ops, context, operations);                                         \
+    }
+#define BODIES(v) IPC_CASES(BODY, v)
+RING_VARIANTS(BODIES)
+
+#define BODY_ENTRY(v, name, ...) ipc_##name##__##v,
+#define BODY_ENTRIES(v)          IPC_CASES(BODY_ENTRY, v)
+static bench_body *const bodies[] = {RING_VARIANTS(BODY_ENTRIES)};
+
+#define CASE_ENTRY(v, name_, operations_, fixed_, least_, counted_, samples_, seconds_, slots_,    \
+                   what_)                                                                          \
+    {.name = #name_,                                                                               \
+     .what = what_,                                                                                \
+     .operations = operations_,                                                                    \
+     .fixed = fixed_,                                                                              \
+     .least_instructions = least_,                                                                 \
+     .counted_operations = counted_,                                                               \
+     .samples_exact = samples_,                                                                    \
+     .seconds = seconds_},
+static const struct bench_case cases[] = {IPC_CASES(CASE_ENTRY, 0)};
+
+#define CASE_SLOTS(v, name_, operations_, fixed_, least_, counted_, samples_, seconds_, slots_,    \
+                   what_)                                                                          \
+    slots_,
+static const size_t case_slots[] = {IPC_CASES(CASE_SLOTS, 0)};
+
+// ---- preparation ---------------------------------------------------------------------------------
+
+static void *prepare(size_t which, const void *ops_, void *memory, size_t length, uint64_t seed)
+{
+    const struct ring_ops *ops = ops_;
+    uint8_t *next = memory;
+    (void)seed;
+    struct ipc_context *context = (struct ipc_context *)next;
+    context->outgoing = (struct ring_message *)(next + CACHE_LINE);
+    context->incoming = context->outgoing + BATCH;
+    next += PAGE_SIZE;
+    context->ring = next;
+    next += align_up(ops->state_bytes, PAGE_SIZE);
+    const size_t used = (size_t)(next - (uint8_t *)memory);
+    if (used + case_slots[which] * ops->slot_bytes > length ||
+        ops->init(context->ring, next, case_slots[which]) != STATUS_OK)
+        return NULL;
+    for (size_t k = 0; k < BATCH; k++)
+        context->outgoing[k].length = RING_PAYLOAD_MOST;
+    return context;
+}
+
+static uint64_t expected(size_t which, const void *context, uint64_t operations)
+{
+    (void)which;
+    (void)context;
+    return operations * (operations - 1) / 2;
+}
+
+static void counters(size_t which, const void *ops_, const void *context_,
+                     const struct bench_counters *out)
+{
+    const struct ring_ops *ops = ops_;
+    const struct ipc_context *context = context_;
+    struct ring_statistics statistics;
+    ops->statistics(context->ring, &statistics);
+    out->emit(out->context, "messages", statistics.received, 1, "count");
+    if (which == CASE_batch_16 && ops->about.role != VARIANT_FLOOR)
+        out->emit(out->context, "fences", statistics.fences, 1, "count");
+}
+
+static bool check(size_t which, const void *ops, const void *context)
+{
+    (void)which;
+    return ((const struct ring_ops *)ops)->check(((const struct ipc_context *)context)->ring);
+}
+
+#define VARIANT_ENTRY(v) {.about = &ring_##v##_ops.about, .ops = &ring_##v##_ops},
+static const struct bench_variant variants[] = {RING_VARIANTS(VARIANT_ENTRY)};
+
+const struct bench_suite ipc_suite = {
+    .name = "ipc",
+    .what = "message queues between threads",
+    .source_hash = BENCH_SOURCE_HASH,
+    .cases = cases,
+    .case_count = ARRAY_COUNT(cases),
+    .variants = variants,
+    .variant_count = ARRAY_COUNT(variants),
+    .bodies = bodies,
+    .prepare = prepare,
+    .expected = expected,
+    .counters = counters,
+    .check = check,
+};

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: MIT
+#include "ring_floor.h"
+
+enum status ring_floor_init_at(void *object, void *memory, size_t slots, uint64_t position)
+{
+    struct ring_floor *ring = object;
+    assert(ring != NULL && ring_is_aligned(ring, CACHE_LINE));
+    assert(memory != NULL && ring_is_aligned(memory, PAGE_SIZE));
+    if (!ring_slots_valid(slots))
+        return STATUS_INVALID;
+    *ring = (struct ring_floor){
+        .slots = memory,
+        .mask = slots - 1,
+        .start = position,
+        .producer = {.index = position, .limit = position + slots},
+        .consumer = {.index = position, .known = position},
+    };
+    return STATUS_OK;
+}
+
+enum status ring_floor_init(void *object, void *memory, size_t slots)
+{
+    return ring_floor_init_at(object, memory, slots, 0);
+}
+
+enum status ring_floor_send_batch(void *object, const struct ring_message *messages, size_t count,
+                                  size_t *sent)
+{
+    struct ring_floor *ring = object;
+    const uint64_t index = ring->producer.index;
+    const uint64_t mask = ring->mask;
+    uint64_t fences = 1; // the release below
+    if (ring->producer.limit - index < count) {
+        // Acquire: as in send.
+        const uint64_t taken = __atomic_load_n(&ring->consumer.index, __ATOMIC_ACQUIRE);
+        ring->producer.limit = taken + mask + 1;
+        fences++;
+    }
+    const size_t fitting = min_u64(count, ring->producer.limit - index);
+    *sent = fitting;
+    if (fitting == 0) {
+        const uint64_t refused = ring->producer.refused_full + 1;
+        __atomic_store_n(&ring->producer.refused_full, refused, __ATOMIC_RELAXED);
+        return STATUS_FULL;
+    }
+    struct ring_message *slots = ring->slots;
+    for (size_t i = 0; i < fitting; i++) {
+        struct ring_message *slot = &slots[(index + i) & mask];
+        ring_copy_whole(slot->payload, messages[i].payload);
+        slot->length = messages[i].length;
+    }
+    __atomic_store_n(&ring->producer.fences, fences, __ATOMIC_RELAXED);
+    // Release: all slots of the batch are written before the consumer sees any of them as sent.
+    __atomic_store_n(&ring->producer.index, index + fitting, __ATOMIC_RELEASE);
+    return STATUS_OK;
+}
+
+enum status ring_floor_receive_batch(void *object, struct ring_message *messages, size_t count,
+                                     size_t *received)
+{
+    struct ring_floor *ring = object;
+    const uint64_t index = ring->consumer.index;
+    const uint64_t mask = ring->mask;
+    if (ring->consumer.known - index < count) // acquire: as in receive
+        ring->consumer.known = __atomic_load_n(&ring->producer.index, __ATOMIC_ACQUIRE);
+    const size_t there = min_u64(count, ring->consumer.known - index);
+    *received = there;
+    if (there == 0)
+        return STATUS_EMPTY;
+    const struct ring_message *slots = ring->slots;
+    for (size_t i = 0; i < there; i++) {
+        const struct ring_message *slot = &slots[(index + i) & mask];
+        ring_copy_whole(messages[i].payload, slot->payload);
+        messages[i].length = slot->length;
+    }
+    // Release: all slots of the batch are read before the producer sees any of them as free.
+    __atomic_store_n(&ring->consumer.index, index + there, __ATOMIC_RELEASE);
+    return STATUS_OK;
+}
+
+// The consumer's index first: what it had received by then was sent before, so that the
+// producer's, read after it, is never behind.
+static uint64_t read_indexes(const struct ring_floor *ring, uint64_t *sent)
+{
+    const uint64_t received = __atomic_load_n(&ring->consumer.index, __ATOMIC_ACQUIRE);
+    *sent = __atomic_load_n(&ring->producer.index, __ATOMIC_ACQUIRE);
+    return received;
+}
+
+size_t ring_floor_free_slots(const void *object)
+{
+    const struct ring_floor *ring = object;
+    uint64_t sent;
+    const uint64_t received = read_indexes(ring, &sent);
+    return ring->mask + 1 - min_u64(sent - received, ring->mask + 1);
+}
+
+void ring_floor_statistics(const void *object, struct ring_statistics *statistics)
+{
+    const struct ring_floor *ring = object;
+    uint64_t sent;
+    const uint64_t received = read_indexes(ring, &sent);
+    *statistics = (struct ring_statistics){
+        .sent = sent - ring->start,
+        .received = received - ring->start,
+        .refused_full = __atomic_load_n(&ring->producer.refused_full, __ATOMIC_RELAXED),
+        .fences = __atomic_load_n(&ring->producer.fences, __ATOMIC_RELAXED),
+    };
+}
+
+bool ring_floor_check(const void *object)
+{
+    const struct ring_floor *ring = object;
+    const uint64_t slots = ring->mask + 1;
+    const uint64_t sent = ring->producer.index - ring->start;
+    const uint64_t received = ring->consumer.index - ring->start;
+    const uint64_t known = ring->consumer.known - ring->start;
+    const uint64_t room = ring->producer.limit - ring->producer.index;
+    if (!ring_slots_valid(slots) || received > sent || sent - received > slots)
+        return false;
+    // Neither side's copy of the other's index is ahead of it.
+    if (known < received || known > sent || room > slots - (sent - received))
+        return false;
+    for (uint64_t i = received; i < sent; i++) {
+        if (ring->slots[(ring->start + i) & ring->mask].length > RING_PAYLOAD_MOST)
+            return false;
+    }
+    return true;
+}

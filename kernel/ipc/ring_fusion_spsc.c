@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: MIT
+#include "ring_fusion_spsc.h"
+
+static struct ring_fusion_slot *slot_of(const struct ring_fusion_spsc *ring, uint64_t position)
+{
+    return &ring->slots[position & ring->mask];
+}
+
+// What a free slot holds until the message of `position` is sent: the sequence of the lap before.
+static uint64_t control_of_lap_before(const struct ring_fusion_spsc *ring, uint64_t position)
+{
+    return ring_fusion_control(position - (ring->mask + 1), 0);
+}
+
+enum status ring_fusion_spsc_init_at(void *object, void *memory, size_t slots, uint64_t position)
+{
+    struct ring_fusion_spsc *ring = object;
+    assert(ring != NULL && ring_is_aligned(ring, PAGE_SIZE));
+    assert(memory != NULL && ring_is_aligned(memory, PAGE_SIZE));
+    if (!ring_slots_valid(slots))
+        return STATUS_INVALID;
+    *ring = (struct ring_fusion_spsc){
+        .slots = memory,
+        .mask = slots - 1,
+        .start = position,
+        .producer = {.position = position, .limit = position + slots},
+        .consumer = {.position = position},
+    };
+    for (uint64_t i = 0; i < slots; i++)
+        slot_of(ring, position + i)->control = control_of_lap_before(ring, position + i);
+    return STATUS_OK;
+}
+
+enum status ring_fusion_spsc_init(void *object, void *memory, size_t slots)
+{
+    return ring_fusion_spsc_init_at(object, memory, slots, 0);
+}
+
+static void renew_credit(struct ring_fusion_spsc *ring)
+{
+    // Acquire, with the consumer's release of its position: it has read the slots below before
+    // the producer writes them again.
+    const uint64_t received = __atomic_load_n(&ring->consumer.position, __ATOMIC_ACQUIRE);
+    ring->producer.limit = received + ring->mask + 1;
+}
+
+static void count_refusal(struct ring_fusion_spsc *ring)
+{
+    const uint64_t refused = ring->producer.refused_full + 1; // the producer is the only writer
+    __atomic_store_n(&ring->producer.refused_full, refused, __ATOMIC_RELAXED);
+}
+
+COLD bool ring_fusion_spsc_renew(struct ring_fusion_spsc *ring)
+{
+    renew_credit(ring);
+    if (LIKELY(ring->producer.position != ring->producer.limit))
+        return true;
+    count_refusal(ring);
+    return false;
+}
+
+static bool any_too_large(const struct ring_message *messages, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (messages[i].length > RING_PAYLOAD_MOST)
+            return true;
+    }
+    return false;
+}
+
+// Gives up a batch of which `written` slots, the first not counted as such, hold new words already:
+// they get their old ones back. No consumer has looked at them: see publish().
+static COLD enum status withdraw(struct ring_fusion_spsc *ring, uint64_t written, size_t *sent)
+{
+    const uint64_t first = ring->producer.position;
+    for (uint64_t i = 1; i < written; i++)
+        __atomic_store_n(&slot_of(ring, first + i)->control, control_of_lap_before(ring, first + i),
+                         __ATOMIC_RELAXED);
+    *sent = 0;
+    return STATUS_TOO_LARGE;
+}
+
+// Writes `count` > 0 messages for which there is room and makes them visible with one release
+// store; `fences` is how many ordering operations the call has made before. Nothing becomes
+// visible if one of them is too large.
+//
+// All slots but the first are written completely, their control words with relaxed stores; the
+// first one's control word is stored last, with release. Why one release store is enough:
+//   1. The consumer takes positions in order. It looks at the slot of one position only, its own,
+//      and goes on to the next after it has found its own sent. So while the first slot of the
+//      batch is not published, no consumer, wherever it is, reads anything of the others: neither
+//      one that is behind the batch nor one that waits at its first slot.
+//   2. The consumer that finds the first slot sent has acquired the word stored with release.
+//      Everything the producer did before it, which is all payloads and all control words of the
+//      batch, happens before all the consumer does after it. So its loads of the other control
+//      words find the new sequences at once, and the payloads behind them are complete although
+//      those words themselves were stored relaxed.
+//   3. A slot's old content was read before: room was granted by an acquire of the consumer's
+//      position, which it releases after its reads.
+// If the role of the consumer passes to another thread, the hand-over carries 2 on.
+ALWAYS_INLINE enum status publish(struct ring_fusion_spsc *ring,
+                                  const struct ring_message *messages, size_t count,
+                                  uint64_t fences, size_t *sent)
+{
+    const uint64_t first = ring->producer.position;
+    const uint64_t mask = ring->mask;
+    struct ring_fusion_slot *slots = ring->slots;
+    if (UNLIKELY(messages[0].length > RING_PAYLOAD_MOST))
+        return withdraw(ring, 0, sent);
+    for (size_t i = count - 1; i > 0; i--) {
+        struct ring_fusion_slot *slot = &slots[(first + i) & mask];
+        const size_t length = messages[i].length;
+        if (UNLIKELY(length > RING_PAYLOAD_MOST))
+            return withdraw(ring, i, sent);
+        ring_copy_whole(slot->payload, messages[i].payload);
+        __atomic_store_n(&slot->control, ring_fusion_control(first + i, length), __ATOMIC_RELAXED);
+    }
+    struct ring_fusion_slot *slot = &slots[first & mask];
+    ring_copy_whole(slot->payload, messages[0].payload);
+    __atomic_store_n(&ring->producer.position, first + count, __ATOMIC_RELAXED);
+    __atomic_store_n(&ring->producer.fences, fences + 1, __ATOMIC_RELAXED);
+    __atomic_store_n(&slot->control, ring_fusion_control(first, messages[0].length),
+                     __ATOMIC_RELEASE);
+    *sent = count;
+    return STATUS_OK;
+}
+
+// The slow half of send_batch: the credit does not cover the batch.
+static COLD enum status send_what_fits(struct ring_fusion_spsc *ring,
+                                       const struct ring_message *messages, size_t count,
+                                       size_t *sent)
+{
+    renew_credit(ring); // one ordering operation
+    const uint64_t room = ring->producer.limit - ring->producer.position;
+    const size_t fitting = min_u64(count, room);
+    *sent = 0;
+    if (any_too_large(messages, count))
+        return STATUS_TOO_LARGE;
+    if (fitting == 0) {
+        count_refusal(ring);
+        return STATUS_FULL;
+    }
+    return publish(ring, messages, fitting, 1, sent);
+}
+
+// FAST: expected 28 instructions a message.
+enum status ring_fusion_spsc_send_batch(void *object, const struct ring_message *messages,
+                                        size_t count, size_t *sent)
+{
+    struct ring_fusion_spsc *ring = object;
+    if (UNLIKELY(count - 1 > ring->mask)) { // an empty batch too: it wraps
+        *sent = 0;
+        return STATUS_INVALID;
+    }
+    if (UNLIKELY(ring->producer.limit - ring->producer.position < count))
+        return send_what_fits(ring, messages, count, sent);
+    return publish(ring, messages, count, 0, sent);
+}
+
+// FAST: expected 28 instructions a message.
+enum status ring_fusion_spsc_receive_batch(void *object, struct ring_message *messages,
+                                           size_t count, size_t *received)
+{
+    struct ring_fusion_spsc *ring = object;
+    const uint64_t first = ring->consumer.position;
+    const uint64_t mask = ring->mask;
+    const struct ring_fusion_slot *slots = ring->slots;
+    size_t there = 0;
+    for (; there < count; there++) {
+        const struct ring_fusion_slot *slot = &slots[(first + there) & mask];
+        // Acquire: as in receive.
+        const uint64_t control = __atomic_load_n(&slot->control, __ATOMIC_ACQUIRE);
+        if (!ring_fusion_is_sent(control, first + there))
+            break;
+        ring_copy_whole(messages[there].payload, slot->payload);
+        messages[there].length = ring_fusion_length(control);
+    }
+    *received = there;
+    if (there == 0)
+        return STATUS_EMPTY;
+    // Release: as in receive, for all slots of the batch.
+    __atomic_store_n(&ring->consumer.position, first + there, __ATOMIC_RELEASE);
+    return STATUS_OK;
+}
+
+// The consumer's position first: it follows the acquire of a message, whose sender had counted it
+// before, so that the producer's position read next is never behind.
+static uint64_t read_positions(const struct ring_fusion_spsc *ring, uint64_t *sent)
+{
+    const uint64_t received = __atomic_load_n(&ring->consumer.position, __ATOMIC_ACQUIRE);
+    *sent = __atomic_load_n(&ring->producer.position, __ATOMIC_RELAXED);
+    return received;
+}
+
+size_t ring_fusion_spsc_free_slots(const void *object)
+{
+    const struct ring_fusion_spsc *ring = object;
+    const uint64_t slots = ring->mask + 1;
+    uint64_t sent;
+    const uint64_t received = read_positions(ring, &sent);
+    // Between the two loads messages may have come and gone: more than the ring holds, even.
+    return slots - min_u64(sent - received, slots);
+}
+
+void ring_fusion_spsc_statistics(const void *object, struct ring_statistics *statistics)
+{
+    const struct ring_fusion_spsc *ring = object;
+    uint64_t sent;
+    const uint64_t received = read_positions(ring, &sent);
+    *statistics = (struct ring_statistics){
+        .sent = sent - ring->start,
+        .received = received - ring->start,
+        .refused_full = __atomic_load_n(&ring->producer.refused_full, __ATOMIC_RELAXED),
+        .fences = __atomic_load_n(&ring->producer.fences, __ATOMIC_RELAXED),
+    };
+}
+
+// The control word of a sent message: everything but the length is known.
+static bool sent_slot_valid(const struct ring_fusion_spsc *ring, uint64_t position)
+{
+    const uint64_t control = slot_of(ring, position)->control;
+    const size_t length = ring_fusion_length(control);
+    return length <= RING_PAYLOAD_MOST && control == ring_fusion_control(position, length);
+}
+
+bool ring_fusion_spsc_check(const void *object)
+{
+    const struct ring_fusion_spsc *ring = object;
+    const uint64_t slots = ring->mask + 1;
+    const uint64_t received = ring->consumer.position;
+    const uint64_t queued = ring->producer.position - received;
+    const uint64_t credit = ring->producer.limit - ring->producer.position;
+    if (!ring_slots_valid(slots) || queued > slots)
+        return false;
+    // Both positions only grow from `start`, and no message is received before it is sent.
+    if (received - ring->start > ring->producer.position - ring->start)
+        return false;
+    // The credit is never more than the room, as the consumer only ever adds to it.
+    if (credit > slots - queued)
+        return false;
+    for (uint64_t i = 0; i < slots; i++) {
+        const uint64_t position = received + i;
+        const uint64_t control = slot_of(ring, position)->control;
+        if (i < queued && !sent_slot_valid(ring, position))
+            return false;
+        if (i >= queued && !ring_fusion_is_sent(control, position - slots))
+            return false;
+    }
+    return true;
+}

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: MIT
+#include "ring_locked_queue.h"
+
+enum status ring_locked_queue_init_at(void *object, void *memory, size_t slots, uint64_t position)
+{
+    struct ring_locked_queue *queue = object;
+    assert(queue != NULL && ring_is_aligned(queue, CACHE_LINE));
+    assert(memory != NULL && ring_is_aligned(memory, PAGE_SIZE));
+    if (!ring_slots_valid(slots))
+        return STATUS_INVALID;
+    *queue = (struct ring_locked_queue){
+        .slots = memory,
+        .mask = slots - 1,
+        .start = position,
+        .front = position,
+        .back = position,
+    };
+    spinlock_init(&queue->lock);
+    return STATUS_OK;
+}
+
+enum status ring_locked_queue_init(void *object, void *memory, size_t slots)
+{
+    return ring_locked_queue_init_at(object, memory, slots, 0);
+}
+
+static bool any_too_large(const struct ring_message *messages, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (messages[i].length > RING_PAYLOAD_MOST)
+            return true;
+    }
+    return false;
+}
+
+static void copy_message(struct ring_message *to, const struct ring_message *from)
+{
+    to->length = from->length;
+    ring_copy_whole(to->payload, from->payload);
+}
+
+enum status ring_locked_queue_send_batch(void *object, const struct ring_message *messages,
+                                         size_t count, size_t *sent)
+{
+    struct ring_locked_queue *queue = object;
+    *sent = 0;
+    if (count == 0 || count > queue->mask + 1)
+        return STATUS_INVALID;
+    if (any_too_large(messages, count)) // the messages are the caller's: no lock for that
+        return STATUS_TOO_LARGE;
+    spinlock_acquire(&queue->lock);
+    const uint64_t back = queue->back;
+    const size_t fitting = min_u64(count, queue->mask + 1 - (back - queue->front));
+    for (size_t i = 0; i < fitting; i++)
+        copy_message(&queue->slots[(back + i) & queue->mask], &messages[i]);
+    queue->back = back + fitting;
+    queue->refused_full += fitting == 0;
+    queue->fences = 2; // the acquiring exchange above and the releasing store below
+    spinlock_release(&queue->lock);
+    *sent = fitting;
+    return fitting == 0 ? STATUS_FULL : STATUS_OK;
+}
+
+enum status ring_locked_queue_receive_batch(void *object, struct ring_message *messages,
+                                            size_t count, size_t *received)
+{
+    struct ring_locked_queue *queue = object;
+    spinlock_acquire(&queue->lock);
+    const uint64_t front = queue->front;
+    const size_t there = min_u64(count, queue->back - front);
+    for (size_t i = 0; i < there; i++)
+        copy_message(&messages[i], &queue->slots[(front + i) & queue->mask]);
+    queue->front = front + there;
+    spinlock_release(&queue->lock);
+    *received = there;
+    return there == 0 ? STATUS_EMPTY : STATUS_OK;
+}
+
+// The two readers below take the lock too, which `const` does not let them: the object itself is
+// never a constant, only this view of it.
+static struct ring_locked_queue *locked(const void *object)
+{
+    struct ring_locked_queue *queue = (struct ring_locked_queue *)(uintptr_t)object;
+    spinlock_acquire(&queue->lock);
+    return queue;
+}
+
+size_t ring_locked_queue_free_slots(const void *object)
+{
+    struct ring_locked_queue *queue = locked(object);
+    const size_t free_slots = queue->mask + 1 - (queue->back - queue->front);
+    spinlock_release(&queue->lock);
+    return free_slots;
+}
+
+void ring_locked_queue_statistics(const void *object, struct ring_statistics *statistics)
+{
+    struct ring_locked_queue *queue = locked(object);
+    *statistics = (struct ring_statistics){
+        .sent = queue->back - queue->start,
+        .received = queue->front - queue->start,
+        .refused_full = queue->refused_full,
+        .fences = queue->fences,
+    };
+    spinlock_release(&queue->lock);
+}
+
+bool ring_locked_queue_check(const void *object)
+{
+    const struct ring_locked_queue *queue = object;
+    if (queue->lock.held != 0 || !ring_slots_valid(queue->mask + 1))
+        return false;
+    const uint64_t queued = queue->back - queue->front;
+    // Both positions only grow from `start`, and no message is received before it is sent.
+    if (queued > queue->mask + 1 || queue->front - queue->start > queue->back - queue->start)
+        return false;
+    for (uint64_t i = 0; i < queued; i++) {
+        if (queue->slots[(queue->front + i) & queue->mask].length > RING_PAYLOAD_MOST)
+            return false;
+    }
+    return true;
+}

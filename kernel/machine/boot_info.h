@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: MIT
+// What the boot loader tells: the memory map and the command line, from either protocol. Plain C
+// over bytes, so that it runs under tests and sanitizers on the host as it does in the kernel.
+//
+// Nothing a loader says is trusted: every length and address is checked against the memory that
+// may be read, counts are limited, and a table that does not hold together is refused whole.
+// Sources: Xen's "x86/HVM direct boot ABI" (hvm_start_info, version 1) and the "Multiboot2
+// Specification" version 2.0, section 3.6.
+#ifndef BOOT_INFO_H
+#define BOOT_INFO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "status.h"
+
+#define BOOT_ARGUMENTS_MOST 2048u // bytes of the command line, terminator included
+#define BOOT_AVAILABLE_MOST 128u  // ranges of RAM
+#define BOOT_TAKEN_MOST     256u  // ranges that must not be used
+#define BOOT_ENTRIES_MOST   4096u // of a table: more is damage, not memory
+
+// How the kernel was entered; boot.S hands it over.
+#define BOOT_BY_PVH        1u
+#define BOOT_BY_MULTIBOOT2 2u
+
+// Physical addresses [start, end), start < end.
+struct boot_range {
+    uint64_t start, end;
+};
+
+// The physical memory a parser may read: address `base + i` is bytes[i], for i < length.
+struct boot_memory {
+    const uint8_t *bytes;
+    uint64_t base;
+    uint64_t length;
+};
+
+struct boot_info {
+    unsigned protocol; // BOOT_BY_*
+    unsigned available_count, taken_count;
+    struct boot_range
+        available[BOOT_AVAILABLE_MOST]; // RAM, as the map lists it; may overlap `taken`
+    struct boot_range
+        taken[BOOT_TAKEN_MOST];          // the map's other entries, modules, the loader's tables
+    uint64_t memory_bytes;               // sum of `available`
+    char arguments[BOOT_ARGUMENTS_MOST]; // terminated; printable ASCII, anything else is a space
+};
+
+// Fills `info` from the tables of `protocol` that begin at physical address `at`.
+// STATUS_INVALID: no such protocol, or something else than its tables stands there.
+// STATUS_CORRUPT: a length, count or address leaves the tables or the readable memory, or the
+// tables hold no memory map.
+// STATUS_TOO_LARGE: more ranges or a longer command line than there is room for.
+enum status boot_info_read(struct boot_info *info, unsigned protocol, struct boot_memory memory,
+                           uint64_t at);
+
+// Adds a range nobody may use (the kernel itself). An empty one is ignored. STATUS_TOO_LARGE when
+// there is no room, STATUS_INVALID if it wraps around.
+enum status boot_info_take(struct boot_info *info, uint64_t start, uint64_t length);
+
+// Finds the longest range of RAM inside [lowest, highest) that overlaps nothing taken, with both
+// ends multiples of `alignment` (a power of two). False if there is none.
+bool boot_info_longest(const struct boot_info *info, uint64_t lowest, uint64_t highest,
+                       uint64_t alignment, struct boot_range *longest);
+
+#endif

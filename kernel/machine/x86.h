@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: MIT
+// Privileged x86-64 instructions, inline. For code that runs in ring 0 only.
+#ifndef X86_H
+#define X86_H
+
+#include <stdint.h>
+
+#define X86_MSR_EFER    0xc0000080u
+#define X86_MSR_GS_BASE 0xc0000101u
+
+#define X86_EFER_NXE ((uint64_t)1 << 11)
+#define X86_CR0_WP   ((uint64_t)1 << 16)
+
+static inline void x86_out8(uint16_t port, uint8_t value)
+{
+    __asm__ volatile("outb %0, %1" : : "a"(value), "Nd"(port));
+}
+
+static inline uint8_t x86_in8(uint16_t port)
+{
+    uint8_t value;
+    __asm__ volatile("inb %1, %0" : "=a"(value) : "Nd"(port));
+    return value;
+}
+
+static inline uint64_t x86_read_msr(uint32_t msr)
+{
+    uint32_t low, high;
+    __asm__ volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(msr));
+    return (uint64_t)high << 32 | low;
+}
+
+static inline void x86_write_msr(uint32_t msr, uint64_t value)
+{
+    __asm__ volatile("wrmsr"
+                     :
+                     : "c"(msr), "a"((uint32_t)value), "d"((uint32_t)(value >> 32))
+                     : "memory");
+}
+
+static inline uint64_t x86_read_cr0(void)
+{
+    uint64_t value;
+    __asm__ volatile("movq %%cr0, %0" : "=r"(value));
+    return value;
+}
+
+static inline void x86_write_cr0(uint64_t value)
+{
+    __asm__ volatile("movq %0, %%cr0" : : "r"(value) : "memory");
+}
+
+static inline uint64_t x86_read_cr2(void)
+{
+    uint64_t value;
+    __asm__ volatile("movq %%cr2, %0" : "=r"(value));
+    return value;
+}
+
+static inline uint64_t x86_read_cr3(void)
+{
+    uint64_t value;
+    __asm__ volatile("movq %%cr3, %0" : "=r"(value));
+    return value;
+}
+
+// Drops all translations that are not global.
+static inline void x86_write_cr3(uint64_t value)
+{
+    __asm__ volatile("movq %0, %%cr3" : : "r"(value) : "memory");
+}
+
+// The operand of LGDT and LIDT.
+struct __attribute__((packed)) x86_table {
+    uint16_t limit;
+    uint64_t base;
+};
+
+static inline void x86_load_gdt(const struct x86_table *table)
+{
+    __asm__ volatile("lgdt %0" : : "m"(*table));
+}
+
+static inline void x86_load_idt(const struct x86_table *table)
+{
+    __asm__ volatile("lidt %0" : : "m"(*table));
+}
+
+static inline void x86_load_task(uint16_t selector)
+{
+    __asm__ volatile("ltr %0" : : "r"(selector));
+}
+
+// Stops this CPU for good: only an NMI ends HLT while interrupts are masked, and then the loop
+// goes on.
+static inline _Noreturn void x86_stop(void)
+{
+    for (;;)
+        __asm__ volatile("cli; hlt" : : : "memory");
+}
+
+#endif

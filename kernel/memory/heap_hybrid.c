@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: MIT
+// The slow paths of the thread cache, the page level, and the operations of heap.h.
+#include "heap_hybrid.h"
+
+#include "assert.h"
+#include "string.h"
+
+// Objects moved at a time between a cache and the CPU slab: half a bin, less where that would be
+// more than 16 KiB.
+static const uint8_t batch_objects[HEAP_CLASSES] = {
+    32, 32, 32, 32, 32, 32, 32, 32, 32, 32, 32, 32, 16, 16, 8, 8,
+};
+
+enum status heap_hybrid_pages_init(struct heap_hybrid_pages *pages, void *memory, size_t length)
+{
+    const uintptr_t base = (uintptr_t)memory;
+    if (base == 0 || base % PAGE_SIZE != 0 || length % PAGE_SIZE != 0 || length < 64 * 1024 ||
+        length > BUDDY_SPAN_LIMIT)
+        return STATUS_INVALID;
+    const uint64_t page_count = length >> PAGE_SHIFT;
+    const size_t slabs_bytes = page_count * sizeof(struct heap_hybrid_slab);
+    const size_t buddy_bytes = buddy_metadata_bytes(base, length, HEAP_HYBRID_ORDER);
+    const size_t map_bytes = page_count;
+    const size_t metadata_bytes = align_up(slabs_bytes + buddy_bytes + map_bytes, PAGE_SIZE);
+    *pages = (struct heap_hybrid_pages){
+        .base = base,
+        .page_count = page_count,
+        .slabs = memory,
+        .map = (uint8_t *)memory + slabs_bytes + buddy_bytes,
+    };
+    memset(pages->map, HEAP_CLASS_NONE, map_bytes);
+    const enum status status = buddy_init(&pages->buddy, base, length, HEAP_HYBRID_ORDER,
+                                          (char *)memory + slabs_bytes, buddy_bytes);
+    if (status != STATUS_OK)
+        return status;
+    return buddy_add(&pages->buddy, base + metadata_bytes, length - metadata_bytes);
+}
+
+void heap_hybrid_adopt(struct heap_hybrid_pages *pages, struct heap_boot *boot)
+{
+    assert(boot->end <= pages->base ||
+           boot->start >= pages->base + (pages->page_count << PAGE_SHIFT));
+    pages->boot = boot;
+}
+
+// The cache's slow paths are not entered twice: not by a second thread, not by an interrupt.
+static inline void enter(struct heap_hybrid_cache *cache)
+{
+    assert(!cache->inside);
+    cache->inside = true;
+}
+
+static inline void leave(struct heap_hybrid_cache *cache)
+{
+    cache->inside = false;
+}
+
+// To be called when a bin has another length than the fast paths made it, or its room is used up.
+// An object of the class in the hot slot counts as one of the 64.
+static void set_room(struct heap_hybrid_cache *cache, unsigned class, uint64_t objects)
+{
+    assert(objects <= HEAP_HYBRID_BIN_OBJECTS);
+    int32_t room = HEAP_HYBRID_BIN_OBJECTS - (int32_t)objects;
+    if (room > 0 && cache->hot_class == class)
+        room--;
+    cache->room_given[class] += (uint64_t)(int64_t)(room - cache->room[class]);
+    cache->room[class] = room;
+}
+
+static size_t fill(struct heap_hybrid_cache *cache, unsigned class, size_t count)
+{
+    size_t moved = 0;
+    const uint64_t objects = heap_hybrid_bin_objects(cache, class);
+    cache->heads[class] =
+        heap_hybrid_cpu_take(cache->cpu, class, count, cache->heads[class], &moved);
+    cache->moved[class] += moved;
+    set_room(cache, class, objects + moved);
+    return moved;
+}
+
+static void drain(struct heap_hybrid_cache *cache, unsigned class, size_t count)
+{
+    const uint64_t objects = heap_hybrid_bin_objects(cache, class);
+    cache->heads[class] = heap_hybrid_cpu_give(cache->cpu, class, count, cache->heads[class]);
+    cache->moved[class] -= count;
+    set_room(cache, class, objects - count);
+}
+
+static void flush(struct heap_hybrid_cache *cache)
+{
+    for (unsigned class = 0; class < HEAP_CLASSES; class ++)
+        drain(cache, class, heap_hybrid_bin_objects(cache, class));
+    const unsigned class = cache->hot_class;
+    if (class != HEAP_CLASS_NONE) {
+        // Into its bin, as if it had been freed there, and on.
+        cache->hot_class = HEAP_CLASS_NONE;
+        cache->hot->next = cache->heads[class];
+        cache->heads[class] = cache->hot;
+        cache->room[class]--;
+        drain(cache, class, 1);
+    }
+}
+
+void heap_hybrid_cache_flush(struct heap_hybrid_cache *cache)
+{
+    enter(cache);
+    flush(cache);
+    leave(cache);
+}
+
+// The buddy has nothing: gives it what lies idle in the levels above.
+static COLD void reclaim(struct heap_hybrid_cache *cache)
+{
+    flush(cache);
+    heap_hybrid_cpu_trim(cache->cpu);
+}
+
+static void *allocate_large(struct heap_hybrid_cache *cache, size_t size)
+{
+    uintptr_t address = 0;
+    if (size <= HEAP_HYBRID_LARGEST) {
+        struct buddy *buddy = &cache->cpu->pages->buddy;
+        const unsigned order = buddy_order(size);
+        if (UNLIKELY(!buddy_allocate(buddy, order, &address))) {
+            reclaim(cache);
+            if (!buddy_allocate(buddy, order, &address))
+                address = 0;
+        }
+        if (address != 0) {
+            cache->large_allocations++;
+            cache->large_bytes_allocated += (uint64_t)PAGE_SIZE << order;
+            return (void *)address;
+        }
+    }
+    cache->failures++;
+    return NULL;
+}
+
+NOINLINE void *heap_hybrid_cache_miss(struct heap_hybrid_cache *cache, size_t size)
+{
+    const unsigned class = heap_size_class(size);
+    void *result = NULL;
+    enter(cache);
+    if (class == HEAP_CLASS_NONE) {
+        result = allocate_large(cache, size);
+    } else {
+        size_t moved = fill(cache, class, batch_objects[class]);
+        if (UNLIKELY(moved == 0)) {
+            reclaim(cache);
+            moved = fill(cache, class, 1);
+        }
+        if (moved != 0) {
+            struct heap_object *object = cache->heads[class];
+            cache->heads[class] = object->next;
+            cache->from_bin[class]++;
+            cache->misses++;
+            cache->refills++;
+            result = object;
+        } else {
+            cache->failures++;
+        }
+    }
+    leave(cache);
+    return result;
+}
+
+// A block of the buddy, a pointer of the boot heap, or nobody's.
+NOINLINE void heap_hybrid_cache_release_other(struct heap_hybrid_cache *cache, void *pointer)
+{
+    struct heap_hybrid_pages *pages = cache->cpu->pages;
+    unsigned order = 0;
+    enter(cache);
+    if (UNLIKELY(pages->boot != NULL && heap_boot_owns(pages->boot, pointer))) {
+        const enum status status = heap_boot_release(pages->boot, pointer);
+        assert(status == STATUS_OK);
+    } else {
+        const enum status status = buddy_free_unit(&pages->buddy, (uintptr_t)pointer, &order);
+        assert(status != STATUS_DOUBLE);
+        assert(status != STATUS_FOREIGN);
+        assert(status == STATUS_OK); // inside a block, not at its start
+        cache->large_frees++;
+        cache->large_bytes_freed += (uint64_t)PAGE_SIZE << order;
+    }
+    leave(cache);
+}
+
+// What the fast path did not want: the room of the class is used up, or there never was any.
+NOINLINE void heap_hybrid_cache_release_slow(struct heap_hybrid_cache *cache, void *pointer,
+                                             unsigned class)
+{
+    struct heap_object *object = pointer;
+    if (class == HEAP_CLASS_NONE) {
+        cache->room[HEAP_CLASS_NONE] = 0;
+        heap_hybrid_cache_release_other(cache, pointer);
+        return;
+    }
+    enter(cache);
+    assert(cache->heads[class] != object); // freed twice
+    assert(cache->hot != object || cache->hot_class == HEAP_CLASS_NONE);
+    cache->room[class]++; // the fast path counted this free; it has not happened yet
+    if (heap_hybrid_cache_objects(cache, class) >= HEAP_HYBRID_BIN_OBJECTS) {
+        drain(cache, class, batch_objects[class]);
+        cache->surplus_returns++;
+    } else {
+        set_room(cache, class, heap_hybrid_bin_objects(cache, class));
+    }
+    cache->room[class]--;
+    object->next = cache->heads[class];
+    cache->heads[class] = object;
+    leave(cache);
+}
+
+size_t heap_hybrid_cache_prefill(struct heap_hybrid_cache *cache, size_t size, size_t count)
+{
+    const unsigned class = heap_size_class(size);
+    if (class == HEAP_CLASS_NONE)
+        return 0;
+    enter(cache);
+    const uint64_t held = min_u64(heap_hybrid_cache_objects(cache, class), HEAP_HYBRID_BIN_OBJECTS);
+    const size_t moved = fill(cache, class, min_u64(count, HEAP_HYBRID_BIN_OBJECTS - held));
+    leave(cache);
+    return moved;
+}
+
+size_t heap_hybrid_refill(void *heap, size_t size)
+{
+    struct heap_hybrid_cache *cache = &((struct heap_hybrid *)heap)->cache;
+    const unsigned class = heap_size_class(size);
+    if (class == HEAP_CLASS_NONE)
+        return 0;
+    enter(cache);
+    const size_t batch = batch_objects[class];
+    // A bin without place for a batch sends one away first; either way it ends as it began.
+    const bool full = heap_hybrid_bin_objects(cache, class) + batch > HEAP_HYBRID_BIN_OBJECTS;
+    if (full)
+        drain(cache, class, batch);
+    const size_t moved = fill(cache, class, batch);
+    if (!full)
+        drain(cache, class, moved);
+    if (moved != 0)
+        cache->refills++;
+    leave(cache);
+    return moved;
+}
+
+void heap_hybrid_cache_attach(struct heap_hybrid_cache *cache, struct heap_hybrid_cpu *cpu,
+                              const void *owner)
+{
+    *cache = (struct heap_hybrid_cache){
+        .base = cpu->pages->base,
+        .page_count = cpu->pages->page_count,
+        .map = cpu->pages->map,
+        .cpu = cpu,
+        .owner = owner,
+        .hot_class = HEAP_CLASS_NONE,
+    };
+    for (unsigned class = 0; class < HEAP_CLASSES; class ++)
+        set_room(cache, class, 0);
+}
+
+void heap_hybrid_cache_hand_over(struct heap_hybrid_cache *cache, const void *from, const void *to)
+{
+    assert(cache->owner == from);
+    assert(!cache->inside);
+    cache->owner = to;
+}
+
+enum status heap_hybrid_init(void *heap, void *memory, size_t length)
+{
+    struct heap_hybrid *hybrid = heap;
+    if ((uintptr_t)heap % CACHE_LINE != 0)
+        return STATUS_INVALID;
+    const enum status status = heap_hybrid_pages_init(&hybrid->pages, memory, length);
+    if (status != STATUS_OK)
+        return status;
+    heap_hybrid_cpu_attach(&hybrid->cpu, &hybrid->pages, 0);
+    heap_hybrid_cache_attach(&hybrid->cache, &hybrid->cpu, NULL);
+    return STATUS_OK;
+}
+
+void heap_hybrid_statistics(const void *heap, struct heap_statistics *statistics)
+{
+    const struct heap_hybrid *hybrid = heap;
+    const struct heap_hybrid_cache *cache = &hybrid->cache;
+    uint64_t small = 0;
+    *statistics = (struct heap_statistics){
+        .allocations = cache->large_allocations,
+        .frees = cache->large_frees,
+        .failures = cache->failures,
+        .bytes_allocated = cache->large_bytes_allocated,
+        .bytes_freed = cache->large_bytes_freed,
+        .cache_misses = cache->misses,
+        .refills = cache->refills,
+        .surplus_returns = cache->surplus_returns,
+        .pages_taken = hybrid->pages.buddy.frames_allocated,
+        .pages_returned = hybrid->pages.buddy.frames_freed,
+    };
+    for (unsigned class = 0; class < HEAP_CLASSES; class ++) {
+        // Every object that left the hot slot was freed into it, and so was the one inside.
+        const uint64_t frees = heap_hybrid_bin_frees(cache, class) + cache->from_hot[class] +
+                               (cache->hot_class == class);
+        const uint64_t allocations = cache->from_hot[class] + cache->from_bin[class];
+        small += allocations;
+        statistics->frees += frees;
+        statistics->bytes_allocated += allocations * heap_class_bytes[class];
+        statistics->bytes_freed += frees * heap_class_bytes[class];
+    }
+    statistics->allocations += small;
+    statistics->cache_hits = small - cache->misses;
+}

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Reports: the store in; verdicts, tables and plots out."""

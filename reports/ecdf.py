@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: MIT
+"""The distribution of one case: for every cost, the share of samples that cost no more."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from reports.claims import variant_of
+from reports.figure import PEER_COLOURS, Palette, log_ticks, new_figure
+from reports.measure import ordered_samples, status_of
+from reports.store import Row
+from reports.text import number
+
+WIDTH, HEIGHT = 5.0, 2.75
+POINTS_MOST = 160
+CHARACTER = 0.0132  # width of a character of a label, as a share of the axes
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One row: the cost at each share, how it is drawn."""
+
+    name: str
+    role: str
+    cost: numpy.ndarray
+    share: numpy.ndarray
+    colour: str
+
+    @property
+    def middle(self) -> float:
+        return self.at(0.5)
+
+    def at(self, share: float) -> float:
+        return float(self.cost[min(numpy.searchsorted(self.share, share), len(self.cost) - 1)])
+
+
+def curves_of(rows: list[Row]) -> list[Curve]:
+    """The rows that can be drawn: those with samples above resolution, the cheapest first."""
+    curves = []
+    peers = iter(PEER_COLOURS * len(rows))
+    for row in rows:
+        ordered = ordered_samples(row) if status_of(row) == "ok" else numpy.empty(0)
+        if not len(ordered) or ordered[len(ordered) // 2] <= 0:
+            continue
+        fixed = {"baseline": "vermillion", "floor": "muted"}
+        colour = fixed.get(row.role) or next(peers)
+        if row.role == "product" and all(curve.colour != "blue" for curve in curves):
+            colour = "blue"
+        cost, share = thin(ordered)
+        curves.append(Curve(variant_of(row.id), row.role, cost, share, colour))
+    return sorted(curves, key=lambda curve: (curve.middle, curve.name))
+
+
+def thin(ordered: numpy.ndarray) -> tuple[numpy.ndarray, numpy.ndarray]:
+    """The ECDF at so many points at the most; the smallest and the largest sample always stay.
+
+    Samples at or below resolution have no place on a logarithmic axis: the curve starts above 0.
+    """
+    n = len(ordered)
+    cost, first = numpy.unique(ordered[::-1], return_index=True)
+    share = (n - first) / n
+    above = cost > 0
+    cost, share = cost[above], share[above]
+    if len(cost) > POINTS_MOST:
+        keep = numpy.unique(numpy.linspace(0, len(cost) - 1, POINTS_MOST).astype(int))
+        cost, share = cost[keep], share[keep]
+    return cost, share
+
+
+def ecdf_figure(rows: list[Row], palette: Palette) -> Figure | None:
+    """The figure of one case on one machine, or None if there is nothing to draw."""
+    curves = curves_of(rows)
+    if not curves:
+        return None
+    figure, axes = new_figure(WIDTH, HEIGHT, palette)
+    figure.subplots_adjust(left=0.085, right=0.985, top=0.97, bottom=0.175)
+    low, high = _limits(curves)
+    log_ticks(axes, low, high)
+    axes.set_ylim(0, 1.06)
+    axes.set_yticks([0, 0.5, 1], ["0", "½", "1"])
+    axes.grid(True, axis="y", color=palette["grid"], linewidth=0.8)
+    unit = next(row.unit for row in rows)
+    axes.set_xlabel(f"{unit} for one operation; share of samples that take no more", fontsize=8.5)
+    for curve in curves:
+        _draw(axes, curve, palette)
+    _label(axes, curves, low, high, palette)
+    return figure
+
+
+def _limits(curves: list[Curve]) -> tuple[float, float]:
+    """Room for the curves, and for their labels beside them."""
+    low = min(float(curve.cost[0]) for curve in curves)
+    # A lone sample far out (a first fault, an interrupt) must not squeeze everything else.
+    far = max(curve.at(0.995) for curve in curves)
+    decades = max(float(numpy.log10(far / low)), 0.18)
+    left = max(len(_text(curves[0])) * CHARACTER + 0.03, 0.08)
+    right = max(len(_text(curves[-1])) * CHARACTER + 0.03, 0.08) if len(curves) > 1 else 0.1
+    whole = decades / max(1 - left - right, 0.25)
+    return low * 10 ** (-whole * left), low * 10 ** (whole * (1 - left))
+
+
+def _draw(axes: Axes, curve: Curve, palette: Palette) -> None:
+    style = "--" if curve.role == "floor" else "-"
+    width = 2.4 if curve.role == "product" else 1.7
+    colour = palette[curve.colour]
+    cost = numpy.concatenate([curve.cost[:1], curve.cost])
+    share = numpy.concatenate([[0.0], curve.share])
+    axes.step(cost, share, where="post", color=colour, linewidth=width, linestyle=style)
+    axes.plot([curve.middle], [0.5], "o", color=colour, markersize=5, zorder=4)
+
+
+def _text(curve: Curve) -> str:
+    return f"{curve.name} {number(curve.middle)}"
+
+
+def _label(
+    axes: Axes, curves: list[Curve], low: float, high: float, palette: Palette
+) -> None:
+    """A label beside each curve, stepped down so that neighbours keep clear of one another."""
+    step = 0.8 / max(len(curves), 1)
+    for i, curve in enumerate(curves):
+        share = 0.9 - step * i if len(curves) > 1 else 0.7
+        x = curve.at(share)
+        place = numpy.log(x / low) / numpy.log(high / low)
+        leftmost = i == 0 or place > 0.97 - len(_text(curve)) * CHARACTER
+        axes.annotate(
+            _text(curve),
+            (x, share),
+            xytext=(-6 if leftmost else 6, 0),
+            textcoords="offset points",
+            ha="right" if leftmost else "left",
+            va="center",
+            color=palette["ink"],
+            fontsize=9,
+            fontweight="bold" if curve.role == "product" else "normal",
+            bbox={"facecolor": palette["panel"], "edgecolor": "none", "pad": 1.0, "alpha": 0.85},
+            zorder=5,
+        )

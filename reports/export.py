@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: MIT
+"""report.json (schema 1) and summary.md: pure exports of a report."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any
+
+from reports.document import CAVEATS, Report, aa_of
+from reports.judge import Judgement
+from reports.measure import Summary, status_of, summarise
+from reports.store import Machine, Row
+from reports.tables import (
+    Cell,
+    Table,
+    cases_of,
+    claims_table,
+    counters_table,
+    rows_table,
+    verdict_table,
+)
+from reports.text import utc
+
+SCHEMA = 1
+
+
+def to_json(report: Report) -> str:
+    """The whole report for programs. Keys keep their order, so the same store gives the same bytes."""
+    document = {
+        "schema": SCHEMA,
+        "headline": report.headline,
+        "troubles": list(report.troubles),
+        "confidence": {
+            "level": 1 - report.verdicts.alpha,
+            "family": report.verdicts.family,
+        },
+        "runs": [_run(machine) for machine in report.run.machines],
+        "rows": [
+            _row(report, machine, row)
+            for machine in report.intact
+            for (_, aa), row in sorted(machine.rows.items())
+            if aa == 0
+        ],
+        "claims": [_claim(judgement) for judgement in report.verdicts.judgements],
+    }
+    return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _run(machine: Machine) -> dict[str, Any]:
+    return {
+        "id": machine.run,
+        "target": machine.target,
+        "machine": machine.name,
+        "clock": machine.clock,
+        "commit": machine.commit,
+        "outcome": machine.outcome,
+        "dirty": machine.dirty,
+        "detail": machine.detail,
+        "hz": machine.hz or None,
+        "utc": machine.utc,
+        "size": machine.size,
+        "boots": machine.boots,
+        "digest": machine.digest,
+        "intact": machine.intact,
+        "facts": dict(machine.facts),
+    }
+
+
+def _row(report: Report, machine: Machine, row: Row) -> dict[str, Any]:
+    status = status_of(row)
+    summary = summarise(row) if status == "ok" else None
+    aa = aa_of(report, machine, row.id)
+    return {
+        "run": machine.run,
+        "machine": machine.name,
+        "id": row.id,
+        "unit": row.unit,
+        **_numbers(summary),
+        "aa_low": _finite(aa[0]) if aa else None,
+        "aa_high": _finite(aa[1]) if aa else None,
+        "status": status,
+        "role": row.role,
+        "what": row.what,
+        "definition": row.definition,
+        "operations": row.operations,
+        "counters": {
+            name: {"value": _finite(counter.value), "unit": counter.unit}
+            for name, counter in machine.counters.get(row.id, {}).items()
+        },
+    }
+
+
+def _numbers(summary: Summary | None) -> dict[str, Any]:
+    fields = ("n", "boots", "rounds", "min", "p50", "p90", "p99", "max", "mean", "cold")
+    if summary is None:
+        return dict.fromkeys((*fields, "p999", "disturbed"), None)
+    return {
+        "n": summary.n,
+        "boots": summary.boots,
+        "rounds": summary.rounds,
+        "min": summary.low,
+        "p50": summary.p50,
+        "p90": summary.p90,
+        "p99": summary.p99,
+        "max": summary.high,
+        "mean": summary.mean,
+        "cold": summary.cold,
+        "p999": summary.p999,
+        "disturbed": summary.disturbed,
+        "below_resolution": summary.below,
+    }
+
+
+def _claim(judgement: Judgement) -> dict[str, Any]:
+    claim = judgement.claim
+    ratio = judgement.over_rival
+    return {
+        "id": claim.id,
+        "design": claim.design,
+        "target": judgement.target,
+        "machine": judgement.machine,
+        "clock": judgement.clock,
+        "row": judgement.row,
+        "baseline": judgement.baseline or None,
+        "statistic": claim.statistic,
+        "gain" if claim.kind == "ratio" else "value": _finite(judgement.value),
+        "low": _finite(judgement.low),
+        "high": _finite(judgement.high),
+        "verdict": judgement.verdict,
+        "note": "; ".join(filter(None, (judgement.note, claim.note))),
+        "kind": claim.kind,
+        "what": claim.what,
+        "unit": judgement.unit or claim.unit,
+        "claimed": [claim.low, claim.high],
+        "rival": list(claim.rival) if claim.rival else None,
+        "over_rival": [_finite(ratio[0]), _finite(ratio[1])] if ratio else None,
+        "level": _finite(judgement.level),
+        "how": judgement.how,
+        "aa_low": _finite(judgement.aa[0]) if judgement.aa else None,
+        "aa_high": _finite(judgement.aa[1]) if judgement.aa else None,
+    }
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+def to_markdown(report: Report) -> str:
+    """The report for a pull request or a mail: verdict first."""
+    lines = [escape(report.headline), ""]
+    lines += [f"> {escape(trouble)}  " for trouble in report.troubles] + [""]
+    lines += [f"Run `{code(report.run.id)}`.", ""]
+    for machine in report.run.machines:
+        dirty = " with local changes" if machine.dirty else ""
+        lines.append(
+            f"- **{escape(machine.name)}**: clock {escape(machine.clock)}, {machine.boots} boots,"
+            f" {escape(machine.outcome)}, {escape(utc(machine.utc))},"
+            f" commit `{code(machine.commit[:12])}`{dirty}"
+        )
+    lines += ["", "![Gain against claim](gain.png)", "", "## Verdicts", ""]
+    lines += _table(verdict_table(report.claims, report.verdicts))
+    for design in report.claims.designs:
+        table = claims_table(report.claims, report.verdicts, report.run, design)
+        if table.rows:
+            lines += ["", f"### {escape(table.title)}", "", *_table(table)]
+    for machine in report.intact:
+        lines += ["", f"## Rows of {escape(machine.name)}", "", CAVEATS.get(machine.clock, "")]
+        for case in cases_of(machine):
+            table = rows_table(machine, case, report.noise.get((machine.name, case)))
+            lines += ["", f"**{escape(table.title)}**", "", *_table(table)]
+        counters = counters_table(machine)
+        if counters.rows:
+            lines += ["", f"**{escape(counters.title)}**", "", *_table(counters)]
+    return "\n".join(lines) + "\n"
+
+
+def escape(text: str) -> str:
+    """Text that Markdown, and HTML within it, take literally."""
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*_\[\]|~$#])", r"\\\1", text)
+
+
+def code(text: str) -> str:
+    """Text within back quotes."""
+    return text.replace("`", "'")
+
+
+def _table(table: Table) -> list[str]:
+    head = "| " + " | ".join(escape(column) for column in table.columns) + " |"
+    rule = "".join("|--:" if i in table.numeric else "|:--" for i in range(len(table.columns)))
+    return [head, rule + "|", *("| " + " | ".join(map(_cell, row)) + " |" for row in table.rows)]
+
+
+def _cell(cell: Cell) -> str:
+    text = f"**{escape(cell.text)}**" if cell.kind == "verdict" else escape(cell.text)
+    if cell.more and cell.kind in ("verdict", "name", ""):
+        text += f"<br>{escape(cell.more)}"
+    return text

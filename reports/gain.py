@@ -1,0 +1,342 @@
+# SPDX-License-Identifier: MIT
+"""Claims against measurements: gains beside the bands claimed, bounds beside their limits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch, Rectangle
+
+from reports.claims import Claim, claimed
+from reports.document import Report
+from reports.figure import VERDICT_COLOURS, Palette, dress, log_ticks, new_figure
+from reports.judge import VERDICTS, Judgement, best, counts, sentence
+from reports.text import interval, number, quantity, several
+
+MARKERS = ("o", "D", "s", "^", "v", "P")
+_HOLLOW = ("not judged here",)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One claim of a plot with everything measured for it. `scale` divides what is drawn."""
+
+    claim: Claim
+    judgements: tuple[Judgement, ...]
+    scale: float = 1.0
+
+    @property
+    def measured(self) -> list[Judgement]:
+        return [j for j in self.judgements if j.value is not None and j.value > 0]
+
+
+def gain_lines(report: Report) -> list[Line]:
+    """All ratio claims, those with data first; the order of the claims file within each."""
+    lines = [
+        Line(claim, report.verdicts.of(claim.id))
+        for claim in report.claims.claims
+        if claim.kind == "ratio"
+    ]
+    return sorted(lines, key=lambda line: not line.measured)
+
+
+def limit_lines(report: Report) -> list[Line]:
+    """Claims of a bound with something above 0 measured in the claim's unit, as parts of the bound."""
+    lines = []
+    for claim in report.claims.claims:
+        if claim.kind in ("at_most", "at_least") and claim.high > 0:
+            fitting = [j for j in report.verdicts.of(claim.id) if j.unit == claim.unit]
+            limit = claim.high if claim.kind == "at_most" else claim.low
+            line = Line(claim, tuple(fitting), limit)
+            if line.measured:
+                lines.append(line)
+    return lines
+
+
+def gain_finding(lines: list[Line]) -> str:
+    """What the gain plot shows, in words."""
+    shown = [sentence(j) for line in lines for j in line.measured]
+    missing = [line.claim.id for line in lines if not line.measured]
+    text = "; ".join(shown) + "." if shown else "Nothing measured yet."
+    return text + (f" No data for {', '.join(missing)}." if missing else "")
+
+
+def limit_finding(lines: list[Line]) -> str:
+    """What the plot of bounds shows, in words."""
+    inside = [line for line in lines if best(line.judgements) in ("met", "exceeded")]
+    names = ", ".join(line.claim.id for line in lines if line not in inside)
+    text = f"{len(inside)} of {several(len(lines), 'bound')} with data hold."
+    return text + (f" Not held, or not judged: {names}." if names else "")
+
+
+def machines_of(report: Report) -> dict[str, str]:
+    """A marker for each machine."""
+    return {m.name: MARKERS[i % len(MARKERS)] for i, m in enumerate(report.intact)}
+
+
+def gain_figure(report: Report, palette: Palette, narrow: bool = False) -> Figure | None:
+    """Every ratio claim: the band claimed, the rival's, and what was measured."""
+    lines = gain_lines(report)
+    if not lines:
+        return None
+    height = 0.95 + len(lines) * (0.62 if narrow else 0.5)
+    figure, axes = new_figure(4.3 if narrow else 9.0, height, palette)
+    draw_gains(axes, lines, machines_of(report), palette, narrow)
+    top = 1 - (0.42 if not narrow else 0.62) / height
+    left = 0.03 if narrow else 0.235
+    figure.subplots_adjust(left=left, right=0.97, top=top, bottom=0.36 / height)
+    return figure
+
+
+def draw_gains(
+    axes: Axes, lines: list[Line], markers: dict[str, str], palette: Palette, narrow: bool = False
+) -> None:
+    """The gain plot on given axes."""
+    low, high = _range(lines)
+    room = 2.6 if narrow else 2.9
+    log_ticks(axes, low / 1.25, high * room, "×", 6 if narrow else 8)
+    axes.axvline(1, color=palette["muted"], linewidth=1, linestyle=(0, (2, 2)), zorder=1)
+    _names(axes, lines, palette, narrow)
+    for i, line in enumerate(lines):
+        _band(axes, line.claim, i, palette)
+        _points(axes, line, i, markers, palette)
+        text = _verdicts(line) if line.measured else "no data"
+        x = max([line.claim.high, *(j.high or 0 for j in line.measured)])
+        x = max(x, line.claim.rival[1] if line.claim.rival else 0)
+        colour = palette["ink" if line.measured else "muted"]
+        axes.annotate(
+            text,
+            (x, i),
+            xytext=(9, 0),
+            textcoords="offset points",
+            va="center",
+            color=colour,
+            fontsize=8.5,
+            linespacing=1.25,
+        )
+    _legend(axes, lines, markers, palette, narrow)
+
+
+def limit_figure(report: Report, palette: Palette, narrow: bool = False) -> Figure | None:
+    """Every bound with data, as a share of what is allowed (or asked for)."""
+    lines = limit_lines(report)
+    if not lines:
+        return None
+    height = 0.8 + len(lines) * (0.52 if narrow else 0.33)
+    figure, axes = new_figure(4.3 if narrow else 9.0, height, palette)
+    draw_limits(axes, lines, machines_of(report), palette, narrow)
+    left = 0.03 if narrow else 0.305
+    figure.subplots_adjust(left=left, right=0.97, top=1 - 0.08 / height, bottom=0.5 / height)
+    return figure
+
+
+def draw_limits(
+    axes: Axes, lines: list[Line], markers: dict[str, str], palette: Palette, narrow: bool = False
+) -> None:
+    """The plot of bounds on given axes: left of the line is right for at_most."""
+    values = [v / line.scale for line in lines for j in line.measured for v in _ends(j) if v > 0]
+    low, high = min([0.4, *values]), max([1.6, *values])
+    log_ticks(axes, low / 1.2, high * (high / low) ** (0.75 if narrow else 0.42), "×", 6)
+    axes.axvline(1, color=palette["ink"], linewidth=1.2, zorder=1)
+    axes.set_xlabel("measured / bound", fontsize=8.5)
+    _names(axes, lines, palette, narrow)
+    for i, line in enumerate(lines):
+        _points(axes, line, i, markers, palette)
+        right = max(v / line.scale for j in line.measured for v in _ends(j))
+        text = ", ".join(quantity(j.value, j.unit) for j in line.measured)
+        text += f" of {claimed(line.claim)}: {best(line.judgements)}"
+        axes.annotate(
+            text,
+            (max(right, 1.0), i),
+            xytext=(9, 0),
+            textcoords="offset points",
+            va="center",
+            color=palette["ink"],
+            fontsize=8.5,
+        )
+
+
+def overview_figure(report: Report, palette: Palette) -> Figure:
+    """One picture for a README: the verdicts as tiles, the gains below."""
+    lines = gain_lines(report)
+    designs = [d for d in report.claims.designs if any(c.design == d for c in report.claims.claims)]
+    upper, lower = 0.28 * len(designs) + 0.75, 0.5 * len(lines) + 0.95
+    figure, axes = new_figure(9.0, upper + lower, palette)
+    whole = upper + lower
+    axes.set_position((0.235, 1 - (upper - 0.12) / whole, 0.75, (upper - 0.62) / whole))
+    _tiles(axes, report, designs, palette)
+    total = sum(counts(report.claims, report.verdicts, house=False).values())
+    met = counts(report.claims, report.verdicts, house=False)["met"]
+    names = ", ".join(f"{m.name} ({m.clock})" for m in report.intact)
+    figure.text(
+        0.02,
+        1 - 0.3 / whole,
+        f"{met} of {total} claims met on {names}" if names else "no intact data",
+        color=palette["ink"],
+        fontsize=12,
+        fontweight="bold",
+    )
+    if lines:
+        gains = dress(figure.add_subplot(), palette)
+        gains.set_position((0.235, 0.36 / whole, 0.735, (lower - 0.85) / whole))
+        draw_gains(gains, lines, machines_of(report), palette)
+    return figure
+
+
+def _tiles(axes: Axes, report: Report, designs: list[str], palette: Palette) -> None:
+    axes.grid(False)
+    axes.spines["bottom"].set_visible(False)
+    most = 0
+    for y, design in enumerate(designs):
+        reads = sorted(
+            (
+                best(report.verdicts.of(claim.id))
+                for claim in report.claims.claims
+                if claim.design == design
+            ),
+            key=VERDICTS.index,
+        )
+        most = max(most, len(reads))
+        for x, verdict in enumerate(reads):
+            empty = verdict == "no data"
+            colour = palette["grid"] if empty else palette[VERDICT_COLOURS[verdict]]
+            axes.add_patch(Rectangle((x + 0.06, y - 0.38), 0.88, 0.76, facecolor=colour))
+    axes.set_xlim(0, max(most, 1) + 6)
+    axes.set_ylim(len(designs) - 0.4, -0.6)
+    axes.set_xticks([])
+    axes.set_yticks(range(len(designs)), designs, color=palette["ink"])
+    handles = [
+        Patch(facecolor=palette["grid" if v == "no data" else VERDICT_COLOURS[v]], label=v)
+        for v in VERDICTS
+    ]
+    legend = axes.legend(handles=handles, loc="center right", frameon=False, fontsize=8.5)
+    _ink(legend, palette)
+
+
+def _ink(legend: object, palette: Palette) -> None:
+    for text in legend.get_texts():  # type: ignore[attr-defined]
+        text.set_color(palette["ink"])
+
+
+def _ends(judgement: Judgement) -> list[float]:
+    return [v for v in (judgement.value, judgement.low, judgement.high) if v is not None]
+
+
+def _range(lines: list[Line]) -> tuple[float, float]:
+    values = [1.0]
+    for line in lines:
+        values += [line.claim.low, line.claim.high, *(line.claim.rival or ())]
+        values += [v for j in line.measured for v in _ends(j) if v > 0]
+    return min(values), max(values)
+
+
+def _names(axes: Axes, lines: list[Line], palette: Palette, narrow: bool) -> None:
+    axes.set_ylim(len(lines) - 0.45, -0.75 if narrow else -0.55)
+    if not narrow:
+        axes.set_yticks(range(len(lines)), [line.claim.id for line in lines])
+        axes.tick_params(axis="y", labelcolor=palette["ink"], labelsize=9)
+        return
+    axes.set_yticks([])
+    for i, line in enumerate(lines):
+        # Above its line, because a narrow page has no room beside it.
+        axes.text(
+            0.0,
+            i - 0.42,
+            line.claim.id,
+            transform=axes.get_yaxis_transform(),
+            color=palette["ink"],
+            fontsize=8.5,
+            fontweight="bold",
+            va="center",
+        )
+
+
+def _band(axes: Axes, claim: Claim, y: int, palette: Palette) -> None:
+    if claim.low == claim.high:
+        axes.plot([claim.low] * 2, [y - 0.3, y + 0.3], color=palette["band"], linewidth=5)
+    else:
+        axes.barh(y, claim.high - claim.low, left=claim.low, height=0.52, color=palette["band"])
+    if claim.rival:
+        axes.plot(claim.rival, [y + 0.36] * 2, color=palette["rival"], linewidth=3)
+
+
+def _points(
+    axes: Axes, line: Line, y: int, markers: dict[str, str], palette: Palette
+) -> None:
+    shown = line.measured
+    for k, judgement in enumerate(shown):
+        at = y + (k - (len(shown) - 1) / 2) * 0.26
+        colour = palette[VERDICT_COLOURS[judgement.verdict]]
+        hollow = judgement.verdict in _HOLLOW
+        if judgement.low is not None and judgement.high is not None:
+            ends = [max(v, 1e-12) / line.scale for v in (judgement.low, judgement.high)]
+            axes.plot(ends, [at, at], color=colour, linewidth=2.2, solid_capstyle="butt", zorder=3)
+        axes.plot(
+            [(judgement.value or 0) / line.scale],
+            [at],
+            markers[judgement.machine],
+            color=colour,
+            markersize=7,
+            markerfacecolor=palette["panel"] if hollow else colour,
+            markeredgewidth=1.8,
+            zorder=4,
+        )
+
+
+def _verdicts(line: Line) -> str:
+    shown = [
+        f"{quantity(j.value, j.unit)} {interval(j.low, j.high)} {j.verdict}".replace("  ", " ")
+        for j in line.measured
+    ]
+    return "\n".join(shown)
+
+
+def _legend(
+    axes: Axes, lines: list[Line], markers: dict[str, str], palette: Palette, narrow: bool
+) -> None:
+    handles: list[Line2D | Patch] = [Patch(facecolor=palette["band"], label="claimed")]
+    if any(line.claim.rival for line in lines):
+        handles.append(Line2D([], [], color=palette["rival"], linewidth=3, label="rival claims"))
+    for name, marker in markers.items():
+        if any(j.machine == name for line in lines for j in line.measured):
+            handles.append(
+                Line2D([], [], color=palette["muted"], marker=marker, linestyle="", label=name)
+            )
+    handles.append(
+        Line2D(
+            [],
+            [],
+            color=palette["sky"],
+            marker="o",
+            linestyle="",
+            markerfacecolor=palette["panel"],
+            markeredgewidth=1.8,
+            label="not judged here",
+        )
+    )
+    legend = axes.legend(
+        handles=handles,
+        loc="lower left",
+        bbox_to_anchor=(0, 1.0),
+        ncol=3 if narrow else 6,
+        frameon=False,
+        fontsize=8.5,
+        borderaxespad=0.2,
+        handlelength=1.4,
+        columnspacing=1.4,
+    )
+    _ink(legend, palette)
+
+
+def limits_note(lines: list[Line]) -> str:
+    """How many bounds the plot leaves out is never hidden: it says what it draws."""
+    return f"{several(len(lines), 'bound')} with something measured in the unit of the claim"
+
+
+def over_rival_text(judgement: Judgement) -> str:
+    """Ours over the rival's claim."""
+    ratio = judgement.over_rival
+    return f"{number(ratio[0])}–{number(ratio[1])}×" if ratio else ""

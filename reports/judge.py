@@ -1,0 +1,280 @@
+# SPDX-License-Identifier: MIT
+"""Verdicts: each claim on each machine of a run, and the headline over all of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from math import exp
+
+from reports.claims import Claim, Claims, case_of, claimed
+from reports.evidence import Part, as_claimed, family, gather
+from reports.intervals import above, at_least, sign_interval
+from reports.measure import noise_floor
+from reports.store import Machine, Run
+from reports.text import number, percent_level, several
+
+CONFIDENCE = 0.95
+# The best machine decides how a claim is counted; what is conclusive goes before what is not.
+VERDICTS = ("met", "exceeded", "not met", "not shown", "not judged here", "no data")
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A claim on a machine. `value` is in `unit`; for a ratio it is the gain."""
+
+    claim: Claim
+    machine: str
+    target: str
+    clock: str
+    verdict: str
+    row: str
+    baseline: str = ""
+    unit: str = ""
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    level: float | None = None
+    how: str = ""
+    note: str = ""
+    aa: tuple[float, float] | None = None
+
+    @property
+    def over_rival(self) -> tuple[float, float] | None:
+        """The measured gain over what the rival claims: over its best case, over its worst."""
+        if self.value is None or self.claim.rival is None:
+            return None
+        return self.value / self.claim.rival[1], self.value / self.claim.rival[0]
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """All judgements of a run, claim by claim and machine by machine."""
+
+    judgements: tuple[Judgement, ...]
+    family: int
+    alpha: float
+
+    def of(self, claim: str) -> tuple[Judgement, ...]:
+        return tuple(j for j in self.judgements if j.claim.id == claim)
+
+
+@dataclass(frozen=True)
+class _Measured:
+    part: Part
+    value: float
+    low: float
+    high: float
+    level: float
+    gain_low: float
+    gain_high: float
+
+
+def judge_run(claims: Claims, run: Run) -> Verdicts:
+    """Judges every claim on every machine whose data are intact."""
+    machines = [machine for machine in run.machines if machine.intact]
+    pairs = [(claim, machine) for claim in claims.claims for machine in machines]
+    parts = [gather(claims, claim, run, machine) for claim, machine in pairs]
+    size = family(parts)
+    alpha = (1 - CONFIDENCE) / size
+    judged = tuple(_judge(c, m, p, alpha) for (c, m), p in zip(pairs, parts))
+    return Verdicts(judged, size, alpha)
+
+
+def verdict_of(claim: Claim, low: float, high: float) -> str:
+    """The verdict that an interval earns, from the claim's band alone."""
+    # A band of one point is met by an interval that holds the point or passes it; a single bound and
+    # a wide band want the whole interval.
+    point = claim.low == claim.high and not claim.bound
+    wide = claim.low < claim.high
+    if claim.kind == "assumption":
+        if above(low, claim.high):
+            return "exceeded"
+        if above(claim.low, high):
+            return "not met"
+        inside = at_least(low, claim.low) and at_least(claim.high, high)
+        return "met" if inside or point else "not shown"
+    if claim.kind == "at_most":
+        if wide and above(claim.low, high):
+            return "exceeded"
+        if above(low, claim.high):
+            return "not met"
+        return "met" if at_least(claim.high, high) or point else "not shown"
+    if wide and above(low, claim.high):
+        return "exceeded"
+    if above(claim.low, high):
+        return "not met"
+    return "met" if at_least(low, claim.low) or point else "not shown"
+
+
+def _judge(claim: Claim, machine: Machine, parts: tuple[Part, ...], alpha: float) -> Judgement:
+    for part in parts:
+        if part.problem:
+            return Judgement(
+                claim,
+                machine.name,
+                machine.target,
+                machine.clock,
+                "no data",
+                part.row,
+                claim.baselines[0] if len(claim.baselines) == 1 else "",
+                note=part.problem,
+            )
+    measured = _worst(claim, [_measure(claim, part, alpha) for part in parts])
+    part = measured.part
+    aa = None
+    if part.baseline and not claim.counter:
+        aa = noise_floor(machine, case_of(part.baseline), claim.statistic, alpha)
+    notes = [part.note]
+    if part.elsewhere:
+        verdict = "not judged here"
+        notes.insert(0, part.elsewhere)
+    else:
+        verdict, why = _verdict(claim, measured, aa)
+        notes.insert(0, why)
+    return Judgement(
+        claim,
+        machine.name,
+        machine.target,
+        machine.clock,
+        verdict,
+        part.row,
+        part.baseline,
+        _shown_unit(claim, machine, part),
+        measured.value,
+        measured.low,
+        measured.high,
+        None if part.exact else measured.level,
+        _how(claim, part, measured.level, alpha),
+        "; ".join(filter(None, notes)),
+        aa,
+    )
+
+
+def _measure(claim: Claim, part: Part, alpha: float) -> _Measured:
+    if part.exact:
+        middle = low = high = part.values[0]
+        level = 1.0
+    else:
+        found = sign_interval(part.values, alpha)
+        middle, low, high, level = found.middle, found.low, found.high, found.level
+    if not part.baseline:
+        return _Measured(part, middle, low, high, level, 0.0, 0.0)
+    ends = sorted((as_claimed(claim.comparison, low), as_claimed(claim.comparison, high)))
+    value = as_claimed(claim.comparison, middle)
+    return _Measured(part, value, ends[0], ends[1], level, exp(low), exp(high))
+
+
+def _worst(claim: Claim, measured: list[_Measured]) -> _Measured:
+    """The row that decides. The interval of the worst is as wide as those of all rows together."""
+    falling = claim.kind in ("ratio", "at_least")
+    worst = (min if falling else max)(measured, key=lambda m: m.value)
+    pick = min if falling else max
+    return _Measured(
+        worst.part,
+        worst.value,
+        pick(m.low for m in measured),
+        pick(m.high for m in measured),
+        min(m.level for m in measured),
+        pick(m.gain_low for m in measured),
+        pick(m.gain_high for m in measured),
+    )
+
+
+def _verdict(claim: Claim, measured: _Measured, aa: tuple[float, float] | None) -> tuple[str, str]:
+    verdict = verdict_of(claim, measured.low, measured.high)
+    if not measured.part.exact and measured.level < CONFIDENCE:
+        return "not shown", f"too few rounds: they give {percent_level(measured.level)} at the most"
+    if not measured.part.exact and _difference(claim):
+        if aa is None:
+            return "not shown", "the noise floor is unknown: no A/A pair"
+        low, high = measured.gain_low, measured.gain_high
+        if at_least(low, aa[0]) and at_least(aa[1], high):
+            return "not shown", "inside the noise floor (A/A)"
+        if verdict in ("met", "exceeded") and not above(low, aa[1]):
+            return "not shown", "reaches into the noise floor (A/A)"
+    if verdict == "exceeded":
+        return verdict, "past the band: check that the baseline is no straw man"
+    return verdict, ""
+
+
+def _difference(claim: Claim) -> bool:
+    """Does it claim that two rows differ? Parity and bounds are judged by their own interval."""
+    if claim.kind == "ratio":
+        return claim.low > 1
+    return claim.comparison in ("cut", "gained")
+
+
+def _shown_unit(claim: Claim, machine: Machine, part: Part) -> str:
+    if part.baseline or claim.counter:
+        return claim.unit
+    if claim.unit == "ns" and part.clock == "tsc" and machine.hz > 0:
+        return "ns"
+    return part.unit
+
+
+def _how(claim: Claim, part: Part, level: float, alpha: float) -> str:
+    if part.exact:
+        return part.how
+    how = f"{claim.statistic} of rounds; {part.how}; {percent_level(level)}"
+    return how + (f" ({percent_level(1 - alpha)} wanted)" if level < 1 - alpha else "")
+
+
+def best(judgements: tuple[Judgement, ...]) -> str:
+    """The verdict that a claim is counted by: that of its best judged machine."""
+    return min((j.verdict for j in judgements), key=VERDICTS.index, default="no data")
+
+
+def counts(claims: Claims, verdicts: Verdicts, house: bool) -> dict[str, int]:
+    """How many claims read each verdict; the designs' claims, or the house goals."""
+    by_claim: dict[str, list[Judgement]] = {}
+    for judgement in verdicts.judgements:
+        by_claim.setdefault(judgement.claim.id, []).append(judgement)
+    read = Counter(
+        best(tuple(by_claim.get(claim.id, ()))) for claim in claims.claims if claim.house == house
+    )
+    return {verdict: read[verdict] for verdict in VERDICTS}
+
+
+def headline(claims: Claims, verdicts: Verdicts, run: Run) -> str:
+    """The verdict in one line: the first line of every report."""
+    design = _counted(counts(claims, verdicts, house=False), "claim")
+    house = counts(claims, verdicts, house=True)
+    goals = f"; house goals: {_counted(house, '')}" if sum(house.values()) else ""
+    machines = ", ".join(f"{m.name} ({m.clock})" for m in run.machines if m.intact)
+    return f"{design}{goals} — {machines or 'no machine with intact data'}"
+
+
+def _counted(read: dict[str, int], noun: str) -> str:
+    total = sum(read.values())
+    what = f"{total} {noun}{'s' if total != 1 else ''} " if noun else f"{total} "
+    rest = [f"{read[v]} {v}" for v in VERDICTS[1:] if read[v]]
+    return ", ".join([f"{read['met']} of {what}met", *rest])
+
+
+def troubles(run: Run) -> list[str]:
+    """What is wrong with the run itself, a line each."""
+    lines = []
+    for machine in run.machines:
+        if not machine.intact:
+            lines.append(
+                f"{machine.name} of run {machine.run} was altered after it was written (its digest"
+                " does not fit): left out of judgement"
+            )
+        elif not machine.complete:
+            detail = f": {machine.detail}" if machine.detail else ""
+            boots = several(machine.boots, "boot")
+            lines.append(f"{machine.name} is incomplete ({machine.outcome}, {boots}){detail}")
+    return lines
+
+
+def sentence(judgement: Judgement) -> str:
+    """A judgement in words, for text alternatives."""
+    claim = judgement.claim
+    if judgement.value is None:
+        return f"{claim.id}: no data"
+    unit = "times" if judgement.unit == "ratio" else judgement.unit
+    return (
+        f"{claim.id}: {number(judgement.value)} {unit} on {judgement.machine}"
+        f" against a claim of {claimed(claim)}, {judgement.verdict}"
+    )

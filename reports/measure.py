@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: MIT
+"""From samples to the values that are judged and shown: sample, round, boot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import ceil, log
+from statistics import median
+
+import numpy
+
+from reports.claims import case_of
+from reports.intervals import Interval, sign_interval
+from reports.store import Machine, Row
+from reports.text import several
+
+# From this many boots on a boot is the unit of replication.
+BOOTS_ENOUGH = 12
+# A percentile needs this many samples in the unit that it is taken over.
+SAMPLES_NEEDED = {"p99": 100, "p99.9": 1000}
+
+Key = tuple[int, int]  # boot, round; round -1 stands for the whole boot
+Series = dict[Key, float]
+
+
+class Unusable(Exception):
+    """A row gives no value; the message says why, in a few words."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """All samples of one row, for one operation. None: at or below resolution, or too few."""
+
+    n: int
+    boots: int
+    rounds: int
+    disturbed: int
+    low: float | None
+    p50: float | None
+    p90: float | None
+    p99: float | None
+    p999: float | None
+    high: float | None
+    mean: float | None
+    cold: float | None
+    below: bool
+
+
+def ordered_samples(row: Row) -> numpy.ndarray:
+    """All samples of all boots and rounds, for one operation, sorted."""
+    if not row.rounds:
+        return numpy.empty(0)
+    return numpy.sort(numpy.concatenate([r.samples for r in row.rounds])) / row.operations
+
+
+def nearest_rank(ordered: numpy.ndarray, share: float) -> float:
+    """The smallest sample that at least this share of all samples does not exceed."""
+    # The subtrahend keeps 0.999 * 1000 = 999.0000000000001 from rounding up to the next rank.
+    return float(ordered[max(ceil(share * len(ordered) - 1e-9), 1) - 1])
+
+
+def resolved(value: float) -> float | None:
+    """A value above resolution, or None."""
+    return value if value > 0 else None
+
+
+def summarise(row: Row) -> Summary | None:
+    """The numbers shown of a row; None if the row is not ok."""
+    if row.status != "ok":
+        return None
+    ordered = ordered_samples(row)
+    cold = median(r.cold for r in row.rounds) / row.operations
+
+    def at(share: float) -> float | None:
+        return resolved(nearest_rank(ordered, share))
+
+    return Summary(
+        n=len(ordered),
+        boots=len({r.boot for r in row.rounds}),
+        rounds=len(row.rounds),
+        disturbed=sum(r.disturbed for r in row.rounds),
+        low=resolved(float(ordered[0])),
+        p50=at(0.5),
+        p90=at(0.9),
+        p99=at(0.99),
+        p999=at(0.999) if len(ordered) >= 1000 else None,
+        high=resolved(float(ordered[-1])),
+        mean=resolved(float(ordered.mean())),
+        cold=resolved(cold),
+        below=bool(ordered[0] <= 0),
+    )
+
+
+def unsteady(row: Row) -> bool:
+    """On an exact clock: do two rounds or two boots disagree?"""
+    if row.clock != "insn" or row.status != "ok":
+        return False
+    first = row.rounds[0].samples
+    return not all(numpy.array_equal(first, other.samples) for other in row.rounds[1:])
+
+
+def status_of(row: Row) -> str:
+    """The status shown: the recorder's, or what these reports find wrong themselves."""
+    return "not deterministic" if unsteady(row) else row.status
+
+
+def usable(row: Row | None, what: str = "row") -> Row:
+    """The row, if it may be used for a number."""
+    if row is None:
+        raise Unusable(f"{what} is not in this run")
+    if status_of(row) != "ok":
+        raise Unusable(f"{what}: {status_of(row)}")
+    return row
+
+
+def series(rows: tuple[Row, ...], statistic: str) -> tuple[Series, ...]:
+    """One value a round for each row (median, mean) or, for percentiles, for the smallest unit that
+    has enough samples in every row. Raises Unusable."""
+    if statistic not in SAMPLES_NEEDED:
+        take: dict[str, Callable[[numpy.ndarray], float]] = {
+            "median": lambda samples: float(numpy.median(samples)),
+            "mean": lambda samples: float(numpy.mean(samples)),
+        }
+        return tuple(_each_round(row, take[statistic]) for row in rows)
+    needed, share = SAMPLES_NEEDED[statistic], float(statistic[1:]) / 100
+
+    def percentile(samples: numpy.ndarray) -> float:
+        return nearest_rank(numpy.sort(samples), share)
+
+    if all(len(r.samples) >= needed for row in rows for r in row.rounds):
+        return tuple(_each_round(row, percentile) for row in rows)
+    whole = [_boots(row) for row in rows]
+    if all(len(samples) >= needed for boots in whole for samples in boots.values()):
+        return tuple(
+            {(b, -1): percentile(s) / row.operations for b, s in boots.items()}
+            for row, boots in zip(rows, whole)
+        )
+    raise Unusable(f"{statistic} needs {needed} samples in a round or a boot")
+
+
+def worst_clean(row: Row) -> float:
+    """The largest sample of the rounds that nothing disturbed. Raises Unusable."""
+    clean = [r.samples.max() for r in row.rounds if r.disturbed == 0 and len(r.samples)]
+    if not clean:
+        raise Unusable("no round without a disturbed sample")
+    return above_resolution(float(max(clean)) / row.operations)
+
+
+def above_resolution(value: float) -> float:
+    """The value. Raises Unusable if it is not above resolution."""
+    if value <= 0:
+        raise Unusable("below resolution")
+    return value
+
+
+def log_gains(baseline: Series, variant: Series) -> Series:
+    """ln(baseline) - ln(variant), paired by boot and round. Raises Unusable."""
+    keys = sorted(set(baseline) & set(variant))
+    if not keys:
+        raise Unusable("no round holds both the row and its baseline")
+    return {
+        key: log(above_resolution(baseline[key])) - log(above_resolution(variant[key]))
+        for key in keys
+    }
+
+
+def replicates(values: Series) -> tuple[list[float], str]:
+    """The values an interval is made of, and how they came about, in words."""
+    by_boot: dict[int, list[float]] = {}
+    for (boot, _), value in sorted(values.items()):
+        by_boot.setdefault(boot, []).append(value)
+    if len(by_boot) >= BOOTS_ENOUGH:
+        return [median(group) for group in by_boot.values()], f"{len(by_boot)} boot medians"
+    pooled = [value for group in by_boot.values() for value in group]
+    where = "within one boot only" if len(by_boot) == 1 else f"pooled over {len(by_boot)} boots"
+    unit = "boot" if all(key[1] < 0 for key in values) else "round"
+    return pooled, f"{several(len(pooled), unit)}, {where}"
+
+
+def baseline_twins(machine: Machine, case: str) -> tuple[Row, Row] | None:
+    """A case's baseline and its identical twin, both usable."""
+    for (row, aa), twin in machine.rows.items():
+        plain = machine.rows.get((row, 0))
+        if aa == 1 and case_of(row) == case and plain is not None:
+            if status_of(plain) == "ok" and status_of(twin) == "ok" and plain.unit == twin.unit:
+                return plain, twin
+    return None
+
+
+def noise_floor(
+    machine: Machine, case: str, statistic: str, alpha: float
+) -> tuple[float, float] | None:
+    """The baseline against itself through the same pipeline, as a ratio (low, high)."""
+    interval = noise_interval(machine, case, statistic, alpha)
+    if interval is None:
+        return None
+    return float(numpy.exp(interval.low)), float(numpy.exp(interval.high))
+
+
+def noise_interval(machine: Machine, case: str, statistic: str, alpha: float) -> Interval | None:
+    """The same as logarithms, with its level."""
+    twins = baseline_twins(machine, case)
+    if twins is None:
+        return None
+    try:
+        plain, twin = series(twins, statistic)
+        values, _ = replicates(log_gains(plain, twin))
+    except Unusable:
+        return None
+    return sign_interval(values, alpha)
+
+
+def _each_round(row: Row, take: Callable[[numpy.ndarray], float]) -> Series:
+    return {
+        (r.boot, r.round): take(r.samples) / row.operations for r in row.rounds if len(r.samples)
+    }
+
+
+def _boots(row: Row) -> dict[int, numpy.ndarray]:
+    found: dict[int, list[numpy.ndarray]] = {}
+    for r in row.rounds:
+        found.setdefault(r.boot, []).append(r.samples)
+    return {boot: numpy.concatenate(parts) for boot, parts in found.items()}

@@ -1,0 +1,278 @@
+# SPDX-License-Identifier: MIT
+"""The store, read only: one run with its machines, each held against its digest first.
+
+Every string that leaves this module is one clean line; nothing from the store is trusted further.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import numpy
+
+from reports.text import clean
+
+DIGEST_SQL = Path(__file__).parent.parent / "bench" / "recorder" / "digest.sql"
+APPLICATION = 0x5449434B
+VERSION = 1
+
+CLOCK_OF_UNIT = {
+    "instructions": "insn",
+    "ticks": "tsc",
+    "core cycles": "core",
+    "emulated ticks": "emulated",
+}
+
+
+class StoreError(Exception):
+    """The store cannot be read, or holds no such run; the message is one line."""
+
+
+class NoSuchRun(StoreError):
+    """A run was asked for by an id that the store does not hold."""
+
+
+@dataclass(frozen=True)
+class Round:
+    """One round of one boot; samples are whole windows."""
+
+    boot: int
+    round: int
+    cold: int
+    disturbed: int
+    samples: numpy.ndarray
+
+
+@dataclass(frozen=True)
+class Row:
+    """A variant of a case; `aa` 1 is the baseline's identical twin."""
+
+    id: str
+    aa: int
+    role: str
+    what: str
+    unit: str
+    definition: str
+    operations: int
+    status: str
+    rounds: tuple[Round, ...]
+
+    @property
+    def clock(self) -> str:
+        """The clock class that the row's unit belongs to."""
+        return CLOCK_OF_UNIT.get(self.unit, "unknown")
+
+
+@dataclass(frozen=True)
+class Counter:
+    id: str
+    name: str
+    numerator: int
+    denominator: int
+    unit: str
+
+    @property
+    def value(self) -> float:
+        scale = 100 if self.unit == "percent" else 1
+        return scale * self.numerator / self.denominator
+
+
+@dataclass(frozen=True)
+class Machine:
+    """One machine of one run. If it is not `intact`, nothing of it but its name may be used."""
+
+    run: str
+    name: str
+    target: str
+    clock: str
+    hz: int
+    utc: str
+    commit: str
+    dirty: bool
+    size: str
+    outcome: str
+    detail: str
+    boots: int
+    digest: str
+    intact: bool
+    facts: tuple[tuple[str, str], ...]
+    rows: dict[tuple[str, int], Row]
+    counters: dict[str, dict[str, Counter]]
+
+    @property
+    def complete(self) -> bool:
+        return self.outcome == "complete"
+
+
+@dataclass(frozen=True)
+class Run:
+    id: str
+    utc: str
+    machines: tuple[Machine, ...]
+
+
+@contextmanager
+def open_store(path: Path) -> Iterator[sqlite3.Connection]:
+    """The store, opened read only. Raises StoreError, also for damage met while it is open."""
+    if not path.is_file():
+        raise StoreError(f"no run yet: {clean(str(path))} does not exist; `bench` writes it")
+    if path.stat().st_size == 0:
+        raise StoreError(f"no run yet: {clean(str(path))} is empty")
+    connection: sqlite3.Connection | None = None
+    try:
+        connection = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)
+        connection.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
+        application = connection.execute("PRAGMA application_id").fetchone()[0]
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if application != APPLICATION:
+            raise StoreError(f"{clean(str(path))} is no Tickmark store")
+        if version != VERSION:
+            raise StoreError(f"the store has version {version}, these reports read {VERSION}")
+        yield connection
+    except (sqlite3.Error, OverflowError) as error:
+        raise StoreError(f"cannot read {clean(str(path))}: {clean(str(error))}") from error
+    finally:
+        if connection is not None:
+            connection.close()
+
+
+def run_ids(connection: sqlite3.Connection) -> list[str]:
+    """All runs, the newest first."""
+    listed = connection.execute(
+        "SELECT run, max(utc) AS newest FROM run GROUP BY run ORDER BY newest DESC, run DESC"
+    )
+    return [row[0] for row in listed]
+
+
+def find_run(connection: sqlite3.Connection, wanted: str = "") -> str:
+    """The id of the newest run, or of the one asked for."""
+    ids = run_ids(connection)
+    if not ids:
+        raise StoreError("no run yet: the store is empty; `bench` fills it")
+    if wanted and wanted not in ids:
+        raise NoSuchRun(f"run={clean(wanted, 80)}: no such run; the newest is {clean(ids[0], 80)}")
+    return wanted or ids[0]
+
+
+def load_run(connection: sqlite3.Connection, run: str) -> Run:
+    """One run with all its machines, sorted by name."""
+    names = connection.execute("SELECT machine FROM run WHERE run = ? ORDER BY machine", (run,))
+    machines = tuple(_machine(connection, run, name[0]) for name in names.fetchall())
+    return Run(clean(run), max(machine.utc for machine in machines), machines)
+
+
+def digest(connection: sqlite3.Connection, run: str, machine: str) -> str:
+    """SHA-256 over the canonical lines of one machine of one run, in hexadecimal."""
+    total = hashlib.sha256()
+    query = DIGEST_SQL.read_text(encoding="utf-8")
+    for (line,) in connection.execute(query, (run, machine)):
+        total.update(line.encode("utf-8", "surrogateescape") + b"\n")
+    return total.hexdigest()
+
+
+def _machine(connection: sqlite3.Connection, run: str, name: str) -> Machine:
+    fields = connection.execute(
+        "SELECT target, clock, hz, utc, commit_id, dirty, size, outcome, detail, boots, digest"
+        " FROM run WHERE run = ? AND machine = ?",
+        (run, name),
+    ).fetchone()
+    target, clock, hz, utc, commit, dirty, size, outcome, detail, boots, written = fields
+    intact = digest(connection, run, name) == written
+    return Machine(
+        run=clean(run),
+        name=clean(name, 80),
+        target=clean(target, 40),
+        clock=clean(clock, 40),
+        hz=max(hz, 0),
+        utc=clean(utc, 40),
+        commit=clean(commit, 80),
+        dirty=bool(dirty),
+        size=clean(size, 40),
+        outcome=clean(outcome, 80),
+        detail=clean(detail),
+        boots=boots,
+        digest=clean(written, 80),
+        intact=intact,
+        facts=_facts(connection, run, name) if intact else (),
+        rows=_rows(connection, run, name) if intact else {},
+        counters=_counters(connection, run, name) if intact else {},
+    )
+
+
+def _facts(connection: sqlite3.Connection, run: str, machine: str) -> tuple[tuple[str, str], ...]:
+    listed = connection.execute(
+        "SELECT key, value FROM fact WHERE run = ? AND machine = ? ORDER BY key", (run, machine)
+    )
+    return tuple((clean(key, 80), clean(value, 2000)) for key, value in listed)
+
+
+def _rows(connection: sqlite3.Connection, run: str, machine: str) -> dict[tuple[str, int], Row]:
+    listed = connection.execute(
+        "SELECT id, aa, role, what, unit, definition, operations, status FROM bench_row"
+        " WHERE run = ? AND machine = ? ORDER BY id, aa",
+        (run, machine),
+    ).fetchall()
+    rounds = _rounds(connection, run, machine)
+    rows = {}
+    for row, aa, role, what, unit, definition, operations, status in listed:
+        of_row, readable = rounds.get((row, aa), ((), True))
+        if status == "ok" and (operations <= 0 or not readable):
+            status = "unreadable"
+        elif status == "ok" and not any(len(r.samples) for r in of_row):
+            status = "no samples"
+        rows[clean(row, 120), aa] = Row(
+            clean(row, 120),
+            aa,
+            clean(role, 40),
+            clean(what),
+            clean(unit, 40),
+            clean(definition, 40),
+            operations,
+            clean(status, 80),
+            of_row,
+        )
+    return rows
+
+
+def _rounds(
+    connection: sqlite3.Connection, run: str, machine: str
+) -> dict[tuple[str, int], tuple[tuple[Round, ...], bool]]:
+    """The rounds of each row in order, and whether every one of them could be read."""
+    listed = connection.execute(
+        "SELECT id, aa, boot, round, cold, disturbed, samples FROM round"
+        " WHERE run = ? AND machine = ? ORDER BY id, aa, boot, round",
+        (run, machine),
+    )
+    found: dict[tuple[str, int], list[Round]] = {}
+    damaged: set[tuple[str, int]] = set()
+    for row, aa, boot, number, cold, disturbed, blob in listed:
+        if len(blob) % 8:
+            damaged.add((row, aa))
+            continue
+        samples = numpy.frombuffer(blob, dtype="<i8")
+        found.setdefault((row, aa), []).append(Round(boot, number, cold, disturbed, samples))
+    keys = set(found) | damaged
+    return {key: (tuple(found.get(key, [])), key not in damaged) for key in keys}
+
+
+def _counters(
+    connection: sqlite3.Connection, run: str, machine: str
+) -> dict[str, dict[str, Counter]]:
+    listed = connection.execute(
+        "SELECT id, name, numerator, denominator, unit FROM counter"
+        " WHERE run = ? AND machine = ? ORDER BY id, name",
+        (run, machine),
+    )
+    found: dict[str, dict[str, Counter]] = {}
+    for row, name, numerator, denominator, unit in listed:
+        if denominator <= 0:
+            continue
+        counter = Counter(clean(row, 120), clean(name, 80), numerator, denominator, clean(unit, 40))
+        found.setdefault(counter.id, {})[counter.name] = counter
+    return found

@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: MIT
+"""Tables of a report, made once as data; every output draws the same ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from reports.claims import Claims, case_of, claimed, rival_claimed, variant_of
+from reports.judge import VERDICTS, Judgement, Verdicts, counts
+from reports.measure import Summary, status_of, summarise
+from reports.store import Machine, Row, Run
+from reports.text import BELOW, DASH, interval, number, quantity, several
+
+ROLE_ORDER = ("product", "baseline", "floor", "peer")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Text, and what kind of text it is: a verdict, a number, muted, or plain."""
+
+    text: str
+    kind: str = ""
+    more: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """`numeric` columns are set flush right; `minor` ones may go where there is no room."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    numeric: frozenset[int] = frozenset()
+    minor: frozenset[int] = frozenset()
+
+
+def cases_of(machine: Machine) -> list[str]:
+    """All cases of a machine, sorted."""
+    return sorted({case_of(row) for row, _ in machine.rows})
+
+
+def rows_of(machine: Machine, case: str) -> list[Row]:
+    """The rows of a case without the twin: products first, then baseline, floor, peers."""
+    rows = [row for (name, aa), row in machine.rows.items() if aa == 0 and case_of(name) == case]
+
+    def order(row: Row) -> tuple[int, str]:
+        role = ROLE_ORDER.index(row.role) if row.role in ROLE_ORDER else len(ROLE_ORDER)
+        return role, row.id
+
+    return sorted(rows, key=order)
+
+
+def verdict_table(claims: Claims, verdicts: Verdicts) -> Table:
+    """How many claims of each design read what."""
+    rows = []
+    for design, title in claims.designs.items():
+        part = Claims(tuple(c for c in claims.claims if c.design == design), {}, {})
+        read = counts(part, verdicts, house=design == "house")
+        cells = [Cell(str(read[v]) if read[v] else DASH, "number") for v in VERDICTS]
+        rows.append((Cell(design), Cell(title), *cells))
+    columns = ("design", "what", *VERDICTS)
+    return Table("Verdicts by design", columns, tuple(rows), frozenset(range(2, 8)))
+
+
+def claims_table(
+    claims: Claims, verdicts: Verdicts, run: Run, design: str, with_data: bool | None = None
+) -> Table:
+    """The claims of one design: a line each, a pair of columns for each machine.
+
+    `with_data`: only those that some machine has data for, or only the others.
+    """
+    machines = [machine for machine in run.machines if machine.intact]
+    rows = []
+    for claim in (c for c in claims.claims if c.design == design):
+        judged = verdicts.of(claim.id)
+        has_data = any(j.verdict != "no data" for j in judged)
+        if with_data is not None and has_data != with_data:
+            continue
+        cells = [Cell(claim.id, "name", claim.what), Cell(claimed(claim), "", _over_rival(judged))]
+        for machine in machines:
+            found = next((j for j in judged if j.machine == machine.name), None)
+            cells += judgement_cells(found)
+        cells.append(Cell(claim.note, "note"))
+        rows.append(tuple(cells))
+    columns = ["claim", "claimed"]
+    for machine in machines:
+        columns += [f"{machine.name}: measured", "verdict"]
+    minor = frozenset([len(columns)])
+    return Table(claims.designs[design], (*columns, "our reading"), tuple(rows), minor=minor)
+
+
+def judgement_cells(judgement: Judgement | None) -> list[Cell]:
+    """What was measured and the verdict, two cells."""
+    if judgement is None:
+        return [Cell(DASH), Cell("no data", "verdict")]
+    shown = quantity(judgement.value, judgement.unit) if judgement.value is not None else DASH
+    ends = interval(judgement.low, judgement.high)
+    return [
+        Cell(f"{shown} {ends}".strip(), "number", judgement.how),
+        Cell(judgement.verdict, "verdict", judgement.note),
+    ]
+
+
+def _over_rival(judged: tuple[Judgement, ...]) -> str:
+    lines = []
+    for judgement in judged:
+        ratio = judgement.over_rival
+        if ratio is not None:
+            lines.append(
+                f"{judgement.machine}: ours / rival {number(ratio[0])}–{number(ratio[1])}×"
+            )
+    rival = rival_claimed(judged[0].claim) if judged else ""
+    return "; ".join([f"rival claims {rival}", *lines]) if rival else ""
+
+
+_ROW_COLUMNS = (
+    "row",
+    "p50",
+    "min",
+    "p90",
+    "p99",
+    "p99.9",
+    "max",
+    "mean",
+    "cold",
+    "n",
+    "boots × rounds",
+    "disturbed",
+    "A/A",
+)
+
+
+def rows_table(machine: Machine, case: str, aa: tuple[float, float] | None) -> Table:
+    """The rows of one case on one machine, for one operation."""
+    rows = rows_of(machine, case)
+    lines = tuple(_row_cells(row, summarise(row), aa) for row in rows)
+    units = sorted({row.unit for row in rows})
+    title = f"{case}, {' and '.join(units)} for one operation"
+    minor = frozenset([3, 5, 7, 10, 11])
+    return Table(title, _ROW_COLUMNS, lines, frozenset(range(1, len(_ROW_COLUMNS))), minor)
+
+
+def _row_cells(
+    row: Row, summary: Summary | None, aa: tuple[float, float] | None
+) -> tuple[Cell, ...]:
+    name = Cell(variant_of(row.id), "name", row.role)
+    status = status_of(row)
+    if summary is None or status != "ok":
+        blank = [Cell(DASH, "number") for _ in _ROW_COLUMNS[2:]]
+        return (name, Cell(status, "trouble"), *blank)
+    p999 = _resolved(summary.p999) if summary.n >= 1000 else Cell(DASH, "number", "n < 1000")
+    return (
+        name,
+        _resolved(summary.p50),
+        _resolved(summary.low),
+        _resolved(summary.p90),
+        _resolved(summary.p99),
+        p999,
+        _resolved(summary.high),
+        _resolved(summary.mean),
+        _resolved(summary.cold),
+        Cell(number(summary.n), "number"),
+        Cell(_levels(summary), "number"),
+        Cell(number(summary.disturbed), "number"),
+        Cell(noise_text(aa), "number"),
+    )
+
+
+def _levels(summary: Summary) -> str:
+    if summary.rounds % summary.boots:
+        return f"{summary.boots}, {summary.rounds} in all"
+    return f"{summary.boots} × {summary.rounds // summary.boots}"
+
+
+def noise_text(aa: tuple[float, float] | None) -> str:
+    """The noise floor as percent of the baseline: how far the baseline is from itself."""
+    if aa is None:
+        return DASH
+    low, high = (100 * (end - 1) for end in aa)
+    return "exact" if low == high == 0 else f"{low:+.2f} to {high:+.2f} %"
+
+
+def _resolved(value: float | None) -> Cell:
+    return Cell(BELOW if value is None else number(value), "number")
+
+
+def counters_table(machine: Machine) -> Table:
+    """All counters of a machine; they are exact."""
+    rows = []
+    for row_id, counters in sorted(machine.counters.items()):
+        for counter in counters.values():
+            fraction = f"{number(counter.numerator)} / {number(counter.denominator)}"
+            rows.append(
+                (
+                    Cell(row_id, "name"),
+                    Cell(counter.name),
+                    Cell(quantity(counter.value, counter.unit), "number"),
+                    Cell(fraction, "number"),
+                )
+            )
+    return Table(
+        f"Counters of {machine.name}",
+        ("row", "counter", "value", "exactly"),
+        tuple(rows),
+        frozenset([2, 3]),
+    )
+
+
+def facts_table(machine: Machine) -> Table:
+    """What the run carries: where its numbers come from."""
+    given = (
+        ("run", machine.run),
+        ("target", machine.target),
+        ("clock", machine.clock),
+        ("ticks a second", number(machine.hz) if machine.hz else "unknown"),
+        ("started", machine.utc),
+        ("commit", machine.commit + (" with local changes" if machine.dirty else "")),
+        ("size", machine.size),
+        ("boots", several(machine.boots, "boot")),
+        ("outcome", machine.outcome),
+        ("digest", machine.digest),
+    )
+    rows = tuple((Cell(key, "name"), Cell(value)) for key, value in (*given, *machine.facts))
+    return Table(f"What {machine.name} is", ("fact", "value"), rows)

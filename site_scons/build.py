@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: MIT
+"""How the pieces are made: the portable object in its flavours, programs, tests.
+
+The portable layers are compiled once for each flavour and joined by `ld -r` into one object that
+goes unchanged into every target. After joining, `bench_main` is renamed to
+`bench_main_<flavour>` and everything else becomes local, so that two flavours, and the host's
+libraries, can stand beside it.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import os
+import subprocess
+from typing import Any
+
+from SCons.Action import Action
+
+from layers import PORTABLE, include_path
+
+Env = Any
+Node = Any
+
+FLAVOURS = {"plain": 0, "traced": 1}
+WARNINGS = ["-Wall", "-Wextra", "-Wshadow", "-Wstrict-prototypes", "-Werror"]
+ARCH_FLAGS = ["-mgeneral-regs-only", "-march=x86-64", "-mpopcnt", "-mbmi"]
+FREESTANDING = [
+    "-std=gnu11", "-O2", "-g", "-ffreestanding", "-nostdinc", *ARCH_FLAGS, "-mno-red-zone",
+    "-fno-pic", "-fno-pie", "-fcf-protection=none", "-fomit-frame-pointer",
+    "-falign-functions=64", "-fno-stack-protector", "-fasynchronous-unwind-tables",
+    "-frecord-gcc-switches", "-ffile-prefix-map=" + os.getcwd() + "=.",
+]  # fmt: skip
+HOSTED = ["-std=gnu11", "-O2", "-g", "-fno-pie", "-D_GNU_SOURCE", "-frecord-gcc-switches",
+          "-ffile-prefix-map=" + os.getcwd() + "=."]
+SANITISED = ["-std=gnu11", "-O1", "-g", "-D_GNU_SOURCE", "-fno-omit-frame-pointer",
+             "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-mpopcnt", "-mbmi"]
+
+# GCC would turn the loops of memcpy into calls of memcpy.
+FILE_FLAGS = {"kernel/lib/string.c": ["-fno-tree-loop-distribute-patterns"]}
+
+# What a row's number depends on besides its own suite: how it is measured, and whose interface.
+DEFINED_BY = ["bench/framework/measure.c", "bench/framework/clock.c", "bench/suites/body.h",
+              "kernel/arch/x86_64/cpu_x86_64.h"]
+INTERFACES = {"heap": ["kernel/memory/heap.h"], "ipc": ["kernel/ipc/ring.h"]}
+
+
+def gcc_include() -> str:
+    return subprocess.run(["gcc", "-print-file-name=include"], capture_output=True, text=True,
+                          check=True).stdout.strip()
+
+
+def source_hash(path: str) -> str:
+    """Identifies a benchmark's definition: the bytes of all that decides what is measured."""
+    name = os.path.splitext(os.path.basename(path))[0]
+    digest = hashlib.sha256()
+    for part in [path, *DEFINED_BY, *INTERFACES.get(name, [])]:
+        with open(part, "rb") as source:
+            digest.update(hashlib.sha256(source.read()).digest())
+    return "0x" + digest.hexdigest()[:16]
+
+
+def sources(folder: str, pattern: str = "*.c") -> list[str]:
+    return sorted(glob.glob(os.path.join(folder, pattern)))
+
+
+def compile_one(env: Env, out: str, path: str, layer: str, flags: list[str],
+                defines: dict[str, Any]) -> Node:
+    """One object of one source, seeing only its layer's includes."""
+    defines = dict(defines)
+    if layer == "bench/suites":
+        defines["BENCH_SOURCE_HASH"] = source_hash(path)
+    # Generated headers stand in the build folder; the user's own variants in theirs.
+    paths = [f"#{folder}" for folder in include_path(layer)] + ["#build/generated"]
+    paths += env.get("VARIANT_FOLDERS", [])
+    stem, kind = os.path.splitext(path.lstrip("/"))
+    target = f"#build/{out}/{stem}{'_s' if kind == '.S' else ''}.o"
+    source = path if os.path.isabs(path) else "#" + path
+    return env.Object(target, source, CPPPATH=paths, CPPDEFINES=defines, ASPPFLAGS=flags,
+                      CCFLAGS=flags + WARNINGS + FILE_FLAGS.get(path, []))
+
+
+def portable_sources(env: Env, suites: str | None = None) -> list[tuple[str, str]]:
+    """(source, layer) of the portable layers; `suites` replaces the list and the suites in it."""
+    found = [(path, layer) for layer in PORTABLE for path in sources(layer)
+             if not (suites and layer == "bench/suites")]
+    if suites:
+        found += [(path, "bench/suites") for path in sources(suites)]
+    for folder in env.get("VARIANT_FOLDERS", []):
+        found += [(path, "kernel/memory") for path in sources(folder, "heap_*.c")]
+        found += [(path, "kernel/ipc") for path in sources(folder, "ring_*.c")]
+    return found
+
+
+def portable_object(env: Env, flavour: str, suites: str | None = None, name: str = "") -> Node:
+    """build/[NAME/]portable_FLAVOUR.o: only platform_* is undefined, only the entry is global."""
+    out = os.path.join(name, flavour)
+    defines = {"CONFIG_TRACE": FLAVOURS[flavour], "CONFIG_ASSERT_SLOW": 0}
+    flags = FREESTANDING + ["-isystem", gcc_include()]
+    objects = [compile_one(env, out, path, layer, flags, defines)
+               for path, layer in portable_sources(env, suites)]
+    joined = env.Command(
+        f"#build/{out}/joined.o", [objects, "#targets/portable.ld"],
+        Action("ld -r --build-id=none -T targets/portable.ld -o $TARGET ${SOURCES[:-1]}",
+               env["JOINSTR"]))
+    # objcopy applies renaming after it has made symbols local, so the two are two calls.
+    return env.Command(
+        f"#build/{os.path.join(name, 'portable_' + flavour)}.o", joined,
+        Action([f"objcopy --redefine-sym bench_main=bench_main_{flavour} "
+                    f"--rename-section .text.portable=.text.portable_{flavour} $SOURCE $TARGET",
+                    f"objcopy --keep-global-symbol=bench_main_{flavour} $TARGET"],
+               env["JOINSTR"]))
+
+
+def program_objects(env: Env, out: str, folders: list[str], flags: list[str],
+                    extra: list[str] = [], defines: dict[str, Any] = {},
+                    assembly: bool = False) -> list[Node]:
+    """Objects of whole folders, plus single files of layers below."""
+    values = {"CONFIG_TRACE": 0, "CONFIG_ASSERT_SLOW": 0, **defines}
+    paths = [path for folder in folders for path in sources(folder)] + extra
+    if assembly:
+        paths += [path for folder in folders for path in sources(folder, "*.S")]
+    return [compile_one(env, out, path, os.path.dirname(path), flags, values) for path in paths]
+
+
+def outside_headers(env: Env) -> None:
+    """heap_variants_outside.h and ring_variants_outside.h from the folder of variants=."""
+    for prefix in ("heap", "ring"):
+        names = [os.path.splitext(os.path.basename(path))[0][len(prefix) + 1:]
+                 for folder in env.get("VARIANT_FOLDERS", [])
+                 for path in sources(folder, f"{prefix}_*.c")
+                 if os.path.exists(os.path.splitext(path)[0] + ".h")]
+        lines = ["// Generated from variants=FOLDER."]
+        lines += [f'#include "{prefix}_{name}.h"' for name in names]
+        lines += [f"#define {prefix.upper()}_VARIANTS_OUTSIDE(X) "
+                  + " ".join(f"X({name})" for name in names)]
+        env.Textfile(f"#build/generated/{prefix}_variants_outside.h", lines)
+
+
+def recorder(env: Env) -> Node:
+    """build/recorder: starts targets, records them, writes the store."""
+    for name in ("schema", "digest"):
+        env.Command(f"#build/generated/{name}_sql.h", f"#bench/recorder/{name}.sql", embed_text)
+    objects = program_objects(env, "recorder_objects", ["bench/recorder"], HOSTED,
+                              ["trace/wire.c", "bench/framework/record.c"])
+    return env.Program("#build/recorder", objects, LIBS=["sqlite3", "dw", "elf", "crypto"],
+                       LINKFLAGS=["-no-pie"])
+
+
+def embed_text(target: list[Node], source: list[Node], env: Env) -> None:
+    """A text file as a C string constant NAME_sql."""
+    with open(source[0].path, encoding="utf-8") as text, open(target[0].path, "w") as header:
+        name = os.path.basename(source[0].path).replace(".", "_")
+        header.write(f"static const char {name}[] =\n")
+        for line in text:
+            escaped = line.rstrip("\n").replace("\\", "\\\\").replace('"', '\\"')
+            header.write(f'    "{escaped}\\n"\n')
+        header.write("    ;\n")
+
+
+def declare(env: Env, options: Any) -> Env:
+    """All there is to build. Nothing is built that the command line does not ask for."""
+    env.SetOption("num_jobs", os.cpu_count() or 1)
+    env.SetOption("no_progress", True)
+    env.SConscriptChdir(False)
+    env.Decider("content-timestamp")
+    env["INCPREFIX"] = "-iquote"
+    env["ENV"]["PATH"] = os.environ["PATH"]
+    env["JOINSTR"] = "  join    $TARGET"
+    if "verbose" not in options.values:
+        env["CCCOMSTR"] = env["ASPPCOMSTR"] = "  compile $TARGET"
+        env["LINKCOMSTR"] = "  link    $TARGET"
+
+    env["VARIANT_FOLDERS"] = [options.values["variants"]] if "variants" in options.values else []
+    outside_headers(env)
+    portable = {flavour: portable_object(env, flavour) for flavour in FLAVOURS}
+    env["PROGRAMS"] = {"recorder": recorder(env)}
+    for target in ("host", "qemu"):
+        env["PROGRAMS"][target] = env.SConscript(f"targets/{target}/SConscript",
+                                                 exports={"env": env, "portable": portable})
+    database = env.CompilationDatabase("#compile_commands.json")
+    env.Default([env["PROGRAMS"]["recorder"], env["PROGRAMS"]["host"], env["PROGRAMS"]["qemu"],
+                 database])
+    return env

@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: MIT
+"""The layers: which folders there are and what each may include. Includes point downwards only."""
+
+from __future__ import annotations
+
+BOTTOM = ["targets", "kernel/lib", "kernel/arch"]
+
+# Each folder of C code with the folders whose headers it sees, besides its own.
+INCLUDES: dict[str, list[str]] = {
+    "kernel/lib": BOTTOM,
+    "trace": BOTTOM,
+    "kernel/memory": BOTTOM + ["trace"],
+    "kernel/ipc": BOTTOM + ["trace", "kernel/memory"],
+    "kernel/machine": BOTTOM + ["trace", "kernel/memory", "kernel/ipc", "bench/framework"],
+    "bench/framework": BOTTOM + ["trace"],
+    "bench/suites": BOTTOM + ["trace", "kernel/memory", "kernel/ipc", "bench/framework"],
+    "bench/recorder": ["targets", "kernel/lib", "trace", "bench/framework"],
+}
+
+# Compiled once for each flavour; the same object goes into every target.
+PORTABLE = ["kernel/lib", "trace", "kernel/memory", "kernel/ipc", "bench/framework", "bench/suites"]
+
+
+def include_path(folder: str) -> list[str]:
+    """The folders searched for quoted includes, nearest first."""
+    below = INCLUDES.get(folder, BOTTOM + ["trace", "bench/framework", "kernel/machine"])
+    return [folder] + [other for other in below if other != folder]

@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: MIT
+"""The words of the command line: which there are, what they may say, and one line when they do not."""
+
+from __future__ import annotations
+
+import glob
+import os
+from dataclasses import dataclass, field
+from typing import Callable, Mapping
+
+TARGETS = {"qemu": "a freestanding kernel in QEMU", "host": "the same object code in a Linux process"}
+TARGETS_LATER = {"baremetal": "arrives with the bootable image"}
+MACHINES = {"exact": "one CPU, counts instructions", "kvm": "one CPU, real ticks, where KVM works"}
+MACHINES_LATER = {"smp": "arrives with the multi-CPU kernel"}
+ALIASES = {
+    "bench": "boot the target, run every suite, print tables and verdicts",
+    "list": "every row: what it means, what it costs",
+    "report": "write results/report/ again from the store",
+    "test": "build, check format and layers, run all tests",
+    "soak": "the long campaigns",
+    "debug": "GDB on the kernel, stopped at filter=ROW",
+    "disasm": "the measured code of filter=ROW",
+    "format": "format the sources in place",
+}
+ALIASES_LATER = {
+    "trace": "opening traces arrives with the trace encoder",
+    "compare": "comparing runs arrives with the history",
+    "bisect": "finding the commit that moved a row arrives with the history",
+    "nightly": "the nightly campaign arrives with the history",
+    "export": "exports arrive with the history",
+    "image": "the bootable image arrives with target=baremetal",
+}
+
+
+class UsageError(Exception):
+    """A word of the command line is wrong; the text is one line naming the choices."""
+
+
+def choice(name: str, value: str, there: Mapping[str, str], later: Mapping[str, str]) -> str:
+    if value in later:
+        raise UsageError(f"{name}={value}: {later[value]}; there are: {', '.join(there)}")
+    if value not in there:
+        raise UsageError(f"{name}={value}: there are: {', '.join(there)}")
+    return value
+
+
+def number(lowest: int, highest: int) -> Callable[[str, str], str]:
+    def check(name: str, value: str) -> str:
+        if not value.isdecimal() or not lowest <= int(value) <= highest:
+            raise UsageError(f"{name}={value}: give a number from {lowest} to {highest}")
+        return value
+
+    return check
+
+
+def one_of(*words: str) -> Callable[[str, str], str]:
+    return lambda name, value: choice(name, value, dict.fromkeys(words, ""), {})
+
+
+def suite_names(root: str = ".") -> list[str]:
+    """A suite is a file of bench/suites with a `NAME_suite` in it."""
+    names = []
+    for path in sorted(glob.glob(os.path.join(root, "bench/suites/*.c"))):
+        name = os.path.splitext(os.path.basename(path))[0]
+        with open(path, encoding="utf-8") as source:
+            if f"{name}_suite = {{" in source.read():
+                names.append(name)
+    return names
+
+
+def suites(name: str, value: str) -> str:
+    there = dict.fromkeys(suite_names(), "")
+    for word in value.split(","):
+        choice(name, word, there, {})
+    return value
+
+
+def plain_word(name: str, value: str) -> str:
+    if not value or any(c.isspace() or ord(c) < 33 or ord(c) > 126 for c in value):
+        raise UsageError(f"{name}={value!r}: give one word without spaces")
+    return value
+
+
+def folder(name: str, value: str) -> str:
+    if not os.path.isdir(value):
+        raise UsageError(f"{name}={value}: no such folder")
+    return os.path.abspath(value)
+
+
+# Options with their check and the aliases they apply to. Empty: all.
+RUNS = {"bench", "debug", "list"}
+OPTIONS: dict[str, tuple[Callable[[str, str], str], set[str], str]] = {
+    "target": (lambda n, v: v, set(), "qemu, host; a list runs each"),
+    "machine": (lambda n, v: v, {"bench", "debug"}, "of target=qemu: exact, kvm; a list runs each"),
+    "suites": (suites, RUNS, "which suites, e.g. heap,ipc"),
+    "filter": (plain_word, RUNS | {"disasm"}, "which rows: a part of the id, or a pattern with *"),
+    "rounds": (number(1, 1024), {"bench"}, "rounds a boot"),
+    "samples": (number(1, 4096), {"bench"}, "windows a round"),
+    "boots": (number(1, 64), {"bench"}, "boots, or process starts on the host"),
+    "seed": (number(0, 2**64 - 1), {"bench"}, "order and random workloads"),
+    "size": (one_of("quick", "full"), {"bench"}, "quick, full"),
+    "trace": (one_of("on", "off"), {"bench"}, "on: a second pass with the traced flavour"),
+    "variants": (folder, set(), "a folder with variants of your own"),
+    "run": (plain_word, {"report"}, "which run, e.g. run=latest"),
+    "memory": (number(256, 3072), {"bench", "debug"}, "MiB of the machine"),
+    "output": (one_of("framed", "text"), {"bench"}, "framed, or text for a person"),
+    "die": (plain_word, {"bench"}, "fail on purpose: panic, triple, fault, overflow, hang, exit"),
+}
+
+
+@dataclass
+class Options:
+    """What the command line says, checked. `words` are passed on to the target."""
+
+    targets: list[str] = field(default_factory=lambda: ["qemu"])
+    machines: list[str] = field(default_factory=lambda: ["exact"])
+    aliases: list[str] = field(default_factory=list)
+    values: dict[str, str] = field(default_factory=dict)
+
+    def words(self) -> str:
+        """The words of the target's own command line."""
+        passed = ("suites", "filter", "rounds", "samples", "seed", "size", "die", "trace")
+        return " ".join(f"{name}={self.values[name]}" for name in passed if name in self.values)
+
+
+def check_aliases(names: list[str]) -> list[str]:
+    for name in names:
+        if os.path.exists(name) or name.startswith("build/") or name == "compile_commands.json":
+            if name not in ALIASES:
+                continue
+        if name in ALIASES_LATER:
+            raise UsageError(f"{name}: {ALIASES_LATER[name]}; there are: {', '.join(ALIASES)}")
+        if name not in ALIASES:
+            raise UsageError(f"nothing is called {name}; there are: {', '.join(ALIASES)}")
+    return [name for name in names if name in ALIASES]
+
+
+def read(arguments: Mapping[str, str], names: list[str]) -> Options:
+    """Checks everything; raises UsageError with one line."""
+    options = Options(aliases=check_aliases(names))
+    for name, value in arguments.items():
+        if name not in OPTIONS:
+            raise UsageError(f"{name}=: no such option; there are: {', '.join(OPTIONS)}")
+        check, applies, _ = OPTIONS[name]
+        if applies and options.aliases and not applies & set(options.aliases):
+            raise UsageError(f"{name}= does not apply to {' '.join(options.aliases)}; it is for "
+                             f"{', '.join(sorted(applies))}")
+        options.values[name] = check(name, value)
+    if "target" in options.values:
+        options.targets = [choice("target", word, TARGETS, TARGETS_LATER)
+                           for word in options.values["target"].split(",")]
+    if "machine" in options.values:
+        if "qemu" not in options.targets:
+            raise UsageError("machine= chooses a machine of target=qemu; target=host has only one")
+        options.machines = [choice("machine", word, MACHINES, MACHINES_LATER)
+                            for word in options.values["machine"].split(",")]
+    if "memory" in options.values and "qemu" not in options.targets:
+        raise UsageError("memory= sizes the machine of target=qemu; target=host takes what it needs")
+    for alias in ("debug", "disasm"):
+        if alias in options.aliases and "filter" not in options.values:
+            raise UsageError(f"{alias}: say which row: filter=heap/pair_64/hybrid; "
+                             "`scons list` shows them all")
+    if "debug" in options.aliases and options.targets != ["qemu"]:
+        raise UsageError("debug: only target=qemu; for the host run gdb on build/host/tickmark")
+    return options
+
+
+def help_text() -> str:
+    lines = ["Tickmark finds out what kernel mechanisms really cost.", "", "Commands:"]
+    lines += [f"  scons {name:<10} {text}" for name, text in ALIASES.items()]
+    lines += ["", "Options, as name=value:"]
+    lines += [f"  {name + '=':<10} {text}" for name, (_, _, text) in OPTIONS.items()]
+    lines += ["", "Targets:  " + "; ".join(f"{n}: {t}" for n, t in TARGETS.items()),
+              "Machines: " + "; ".join(f"{n}: {t}" for n, t in MACHINES.items()),
+              "Suites:   " + ", ".join(suite_names()), "",
+              "Example:  scons target=qemu,host bench suites=heap"]
+    return "\n".join(lines) + "\n"

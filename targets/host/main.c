@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: MIT
+// The host target: the portable object in a Linux process. A pinned thread is the CPU, an mmap the
+// memory, a file descriptor the line.
+#include <asm/prctl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "cpu.h"
+#include "host.h"
+#include "platform.h"
+
+#define ARENA_BYTES     ((size_t)448 << 20)
+#define ARENA_ALIGNMENT ((size_t)2 << 20)
+
+struct host host = {.line = STDOUT_FILENO, .arguments = ""};
+
+int bench_main_plain(void);
+int bench_main_traced(void);
+
+static _Noreturn void refuse(const char *what)
+{
+    perror(what);
+    exit(1);
+}
+
+// The last allowed processor: the first one takes most interrupts.
+static void pin(void)
+{
+    cpu_set_t allowed;
+    if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0)
+        refuse("sched_getaffinity");
+    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
+        if (CPU_ISSET(cpu, &allowed))
+            host.cpu = cpu;
+    CPU_ZERO(&allowed);
+    CPU_SET(host.cpu, &allowed);
+    if (sched_setaffinity(0, sizeof(allowed), &allowed) != 0)
+        refuse("sched_setaffinity");
+}
+
+static void set_cpu_base(void)
+{
+    host.local.self = &host.local;
+    if (syscall(SYS_arch_prctl, ARCH_SET_GS, &host.local) != 0)
+        refuse("arch_prctl(ARCH_SET_GS)");
+}
+
+// Touched here, so that no window pays for a page's first use.
+static void map_arena(void)
+{
+    uint8_t *memory = mmap(NULL, ARENA_BYTES + ARENA_ALIGNMENT, PROT_READ | PROT_WRITE,
+                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED)
+        refuse("mmap of the arena");
+    const uintptr_t start = ((uintptr_t)memory + ARENA_ALIGNMENT - 1) & ~(ARENA_ALIGNMENT - 1);
+    host.arena = (uint8_t *)start;
+    host.arena_length = ARENA_BYTES;
+    madvise(host.arena, ARENA_BYTES, MADV_HUGEPAGE);
+    memset(host.arena, 0, ARENA_BYTES);
+}
+
+static void read_arguments(int count, char **words)
+{
+    for (int i = 1; i < count; i++) {
+        if (strncmp(words[i], "line=", 5) == 0)
+            host.line = atoi(words[i] + 5);
+        else
+            host.arguments = words[i];
+    }
+}
+
+int main(int count, char **words)
+{
+    host.stack_top = (const char *)__builtin_frame_address(0) + sizeof(void *) * 2;
+    read_arguments(count, words);
+    host_signals_init();
+    pin();
+    set_cpu_base();
+    if (!cpu_has_baseline()) {
+        fputs("this CPU lacks POPCNT or BMI1, which the code was compiled for\n", stderr);
+        return 1;
+    }
+    map_arena();
+    host.hz = host_clock_hz(&host.hz_source);
+    platform_exit(bench_main_plain() == 0);
+}

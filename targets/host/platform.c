@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: MIT
+// The platform seam for a Linux process.
+#include "platform.h"
+
+#include <errno.h>
+#include <link.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/utsname.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "host.h"
+
+#define WRITE_GIVEN_UP_MS 1000
+
+uint64_t platform_clock_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC_RAW, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+enum platform_clock platform_clock_class(void)
+{
+    return PLATFORM_CLOCK_TSC;
+}
+
+uint64_t platform_clock_hz(void)
+{
+    return host.hz;
+}
+
+void platform_line_write(const void *bytes, size_t length)
+{
+    const char *at = bytes;
+    while (length > 0) {
+        const ssize_t written = write(host.line, at, length);
+        if (written > 0) {
+            at += written;
+            length -= (size_t)written;
+            continue;
+        }
+        struct pollfd wait = {.fd = host.line, .events = POLLOUT};
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written < 0 && errno == EAGAIN && poll(&wait, 1, WRITE_GIVEN_UP_MS) > 0)
+            continue;
+        return; // nobody listens: the recorder notices by the counts in END
+    }
+}
+
+size_t platform_line_read(void *bytes, size_t capacity)
+{
+    struct pollfd wait = {.fd = host.line, .events = POLLIN};
+    if (poll(&wait, 1, 0) <= 0 || (wait.revents & POLLIN) == 0)
+        return 0;
+    const ssize_t length = read(host.line, bytes, capacity);
+    return length > 0 ? (size_t)length : 0;
+}
+
+void *platform_arena(size_t *length)
+{
+    *length = host.arena_length;
+    return host.arena;
+}
+
+const char *platform_arguments(void)
+{
+    return host.arguments;
+}
+
+// ---- build id: the GNU note of the running program ------------------------------------------------
+
+struct build_id {
+    uint8_t *bytes;
+    size_t capacity, length;
+};
+
+static int find_build_id(struct dl_phdr_info *info, size_t size, void *context)
+{
+    struct build_id *id = context;
+    (void)size;
+    for (unsigned i = 0; i < info->dlpi_phnum && id->length == 0; i++) {
+        const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
+        const char *at = (const char *)info->dlpi_addr + segment->p_vaddr;
+        const char *end = at + segment->p_memsz;
+        while (segment->p_type == PT_NOTE && at + sizeof(ElfW(Nhdr)) <= end) {
+            const ElfW(Nhdr) *note = (const ElfW(Nhdr) *)at;
+            const char *name = at + sizeof(*note);
+            const char *value = name + (note->n_namesz + 3) / 4 * 4;
+            if (note->n_type == NT_GNU_BUILD_ID && note->n_descsz <= id->capacity) {
+                memcpy(id->bytes, value, note->n_descsz);
+                id->length = note->n_descsz;
+                break;
+            }
+            at = value + (note->n_descsz + 3) / 4 * 4;
+        }
+    }
+    return 1; // the program itself comes first; its libraries do not matter
+}
+
+size_t platform_build_id(uint8_t *bytes, size_t capacity)
+{
+    struct build_id id = {.bytes = bytes, .capacity = capacity};
+    dl_iterate_phdr(find_build_id, &id);
+    return id.length;
+}
+
+// ---- the machine ----------------------------------------------------------------------------------
+
+void platform_describe(void (*emit)(void *context, const char *key, const char *value),
+                       void *context)
+{
+    char text[64];
+    struct utsname names;
+    snprintf(text, sizeof(text), "%d", host.cpu);
+    emit(context, "host.pinned_cpu", text);
+    emit(context, "clock.hz_source", host.hz_source);
+    emit(context, "events.counted", "page faults, migrations, preemptions");
+    if (uname(&names) == 0) {
+        snprintf(text, sizeof(text), "%.30s %.30s", names.sysname, names.release);
+        emit(context, "host.kernel", text);
+    }
+}
+
+void platform_events(struct platform_events *events)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_THREAD, &usage);
+    *events = (struct platform_events){
+        .page_faults = (uint64_t)(usage.ru_minflt + usage.ru_majflt),
+        .preemptions = (uint64_t)usage.ru_nivcsw,
+        .migrations = sched_getcpu() != host.cpu,
+    };
+}
+
+// ---- the end --------------------------------------------------------------------------------------
+
+// Deep frames, each used after the call, so that the compiler cannot make a loop of it.
+static int overflow(volatile char *below, unsigned deep)
+{
+    volatile char frame[4096];
+    frame[0] = below != NULL ? below[0] : 0;
+    return deep == 0 ? 0 : overflow(frame, deep - 1) + frame[0];
+}
+
+void platform_die(const char *kind)
+{
+    if (strcmp(kind, "fault") == 0)
+        *(volatile char *)0xffff800000dead00 = 1;
+    if (strcmp(kind, "overflow") == 0)
+        exit(overflow(NULL, 1u << 30));
+    if (strcmp(kind, "exit") == 0)
+        exit(0);
+    if (strcmp(kind, "triple") == 0)
+        kill(getpid(), SIGKILL); // the nearest thing a process has
+}
+
+_Noreturn void platform_exit(bool success)
+{
+    exit(success ? 0 : 1);
+}

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: MIT
+// What the freestanding kernel of this target knows about itself.
+#ifndef KERNEL_H
+#define KERNEL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "boot_info.h"
+#include "cpu.h"
+#include "platform.h"
+#include "uart.h"
+
+// Written by kernel_main before the benchmarks run, read only afterwards; `line` has the rules of
+// uart.h.
+struct kernel {
+    struct boot_info boot;
+    struct boot_range arena;
+    struct cpu_local boot_cpu;
+    struct uart line;
+    uint32_t session; // `session=` of the command line, 0 without
+    bool framed;      // `output=framed`: frames on the line instead of text
+    enum platform_clock clock;
+};
+
+extern struct kernel kernel;
+
+// Debug-exit codes (isa-debug-exit: QEMU exits with code << 1 | 1) and the port.
+#define KERNEL_EXIT_PORT    0xf4u
+#define KERNEL_EXIT_SUCCESS 0x10u // QEMU exits with 33
+#define KERNEL_EXIT_FAILURE 0x31u // QEMU exits with 99
+
+// Ends the run without looking left or right: no flush, no report.
+_Noreturn void kernel_stop(uint8_t code);
+
+#endif

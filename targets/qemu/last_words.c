@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: MIT
+#include "last_words.h"
+
+#include "compiler.h"
+#include "format.h"
+#include "kernel.h"
+#include "kernel_map.h"
+#include "linker.h"
+#include "platform.h"
+#include "record.h"
+#include "stacks.h"
+#include "string.h"
+#include "wire.h"
+#include "x86.h"
+
+// Far above what a run's own control frames reach: the recorder never takes a report's frame for a
+// repetition of one of them.
+#define REPORT_SEQUENCE 0x80000000u
+
+static struct wire_sender sender;
+static uint8_t payload[WIRE_PAYLOAD_MOST];
+static char text[512];
+static uint32_t reporting;
+
+static void begin(void)
+{
+    // Here already: the report itself has failed. The exit code has to say it alone.
+    if (__atomic_exchange_n(&reporting, 1, __ATOMIC_RELAXED) != 0)
+        kernel_stop(KERNEL_EXIT_FAILURE);
+    wire_sender_init(&sender, kernel.session, platform_line_write);
+    sender.sequence[WIRE_CONTROL] = REPORT_SEQUENCE;
+}
+
+void last_words_refused(const char *why)
+{
+    begin();
+    if (kernel.framed)
+        wire_send(&sender, WIRE_CONTROL, WIRE_REFUSED, why, string_length(why, WIRE_PAYLOAD_MOST));
+    else
+        platform_line_write(text, format(text, sizeof(text), "\nREFUSED: %s\n", why));
+    platform_exit(false);
+}
+
+// ---- PANIC -------------------------------------------------------------------------------------
+
+static void send_panic(const struct trap_frame *frame, const char *reason)
+{
+    const uint64_t registers[RECORD_REGISTERS] = {frame->rax, frame->rbx, frame->rcx, frame->rdx,
+                                                  frame->rsi, frame->rdi, frame->rbp, frame->rsp,
+                                                  frame->r8,  frame->r9,  frame->r10, frame->r11,
+                                                  frame->r12, frame->r13, frame->r14, frame->r15};
+    struct record_writer writer;
+    record_writer_init(&writer, payload, sizeof(payload));
+    record_put_text(&writer, reason);
+    record_put_u64(&writer, frame->vector);
+    record_put_u64(&writer, frame->error);
+    record_put_u64(&writer, frame->rip);
+    record_put_u64(&writer, frame->rsp);
+    record_put_u64(&writer, frame->rflags);
+    record_put_u64(&writer, x86_read_cr2());
+    record_put_u64(&writer, x86_read_cr3());
+    // Not through the CPU base: what it points at may be what is broken.
+    record_put_u64(&writer, kernel.boot_cpu.index);
+    record_put_text(&writer, ""); // the running case: the recorder knows it from BEGIN
+    record_put_u64(&writer, RECORD_REGISTERS);
+    for (unsigned i = 0; i < RECORD_REGISTERS; i++)
+        record_put_u64(&writer, registers[i]);
+    wire_send(&sender, WIRE_CONTROL, WIRE_PANIC, payload, writer.length);
+}
+
+// ---- STACK -------------------------------------------------------------------------------------
+
+// What may be read of the stack that `rsp` points into: never beyond its top, never an unmapped
+// page. Empty if `rsp` points into no memory of ours.
+static struct boot_range stack_in_use(uint64_t rsp)
+{
+    const struct stack *stack = stack_at(rsp);
+    struct boot_range range = {rsp, rsp};
+    if (stack != NULL) {
+        // In the guard page: what lies above it is the stack that has overflowed.
+        range.start = max_u64(rsp, (uintptr_t)stack->bottom);
+        range.end = (uintptr_t)stack->top;
+    } else if (rsp >= kernel.arena.start && rsp < kernel.arena.end) {
+        range.end = kernel.arena.end;
+    } else if (rsp >= (uintptr_t)linker_data && rsp < (uintptr_t)linker_image_end) {
+        range.end = (uintptr_t)linker_image_end;
+    }
+    const uint64_t most = min_u64(range.end, range.start + RECORD_STACK_MOST);
+    range.end = range.start;
+    while (range.end < most && kernel_map_present(range.end))
+        range.end = min_u64(most, align_up(range.end + 1, PAGE_SIZE));
+    return range;
+}
+
+static void send_stack(uint64_t rsp)
+{
+    const struct boot_range range = stack_in_use(rsp);
+    if (range.start == range.end)
+        return;
+    // Offsets of STACK frames count from RSP.
+    sender.offset[WIRE_CONTROL] = (uint32_t)(range.start - rsp);
+    wire_send(&sender, WIRE_CONTROL, WIRE_STACK, (const void *)(uintptr_t)range.start,
+              range.end - range.start);
+}
+
+// ---- both --------------------------------------------------------------------------------------
+
+static _Noreturn void report(const struct trap_frame *frame, const char *reason)
+{
+    if (kernel.framed) {
+        send_panic(frame, reason);
+        send_stack(frame->rsp);
+    }
+    const size_t length =
+        format(text, sizeof(text), "\npanic: %s\npanic: rip %016lx rsp %016lx cr2 %016lx\n", reason,
+               frame->rip, frame->rsp, x86_read_cr2());
+    platform_line_write(text, length);
+    platform_exit(false);
+}
+
+// Error code of a page fault: AMD64 vol. 2, 8.4.2.
+#define FAULT_PRESENT ((uint64_t)1 << 0)
+#define FAULT_WRITE   ((uint64_t)1 << 1)
+#define FAULT_FETCH   ((uint64_t)1 << 4)
+
+static void describe_page_fault(const struct trap_frame *frame, char *reason, size_t capacity)
+{
+    const uint64_t address = x86_read_cr2();
+    const char *access = frame->error & FAULT_FETCH   ? "execution of"
+                         : frame->error & FAULT_WRITE ? "write to"
+                                                      : "read of";
+    const struct stack *stack = stack_at(address);
+    if (stack != NULL && address < (uintptr_t)stack->bottom)
+        format(reason, capacity, "stack overflow: %s %lx below the %s stack", access, address,
+               stack->name);
+    else
+        format(reason, capacity, "page fault: %s %lx, %s", access, address,
+               frame->error & FAULT_PRESENT ? "not permitted"
+               : address < PAGE_SIZE        ? "a null pointer"
+                                            : "not mapped");
+}
+
+void last_words_trap(const struct trap_frame *frame)
+{
+    static char reason[RECORD_TEXT_MOST];
+    begin();
+    if (frame->vector == TRAP_PAGE_FAULT)
+        describe_page_fault(frame, reason, sizeof(reason));
+    else
+        format(reason, sizeof(reason), "%s (vector %lu, error code %lx)", trap_name(frame->vector),
+               frame->vector, frame->error);
+    report(frame, reason);
+}
+
+void last_words_panic(const struct trap_frame *frame, const char *reason, const char *file,
+                      unsigned line)
+{
+    static char where[RECORD_TEXT_MOST];
+    begin();
+    // The place first: it must survive the cut of a long reason.
+    format(where, sizeof(where), "%s:%u: %s", file, line, reason);
+    report(frame, where);
+}
