@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The claims file: read strictly, since a claim that is misread is worse than one that is missing."""
+"""The claims file: read strictly, since a claim misread is worse than a claim missing."""
 
 from __future__ import annotations
 
@@ -126,7 +126,9 @@ def variant_of(row: str) -> str:
 def claimed(claim: Claim) -> str:
     """What is claimed, as a person reads it."""
     unit = "ratio" if claim.kind == "ratio" else claim.unit
-    sign = {"ratio": "", "at_most": "≤ ", "at_least": "≥ ", "assumption": "assumed "}[claim.kind]
+    sign = {"ratio": "", "at_most": "≤\u00a0", "at_least": "≥\u00a0", "assumption": "assumed "}[
+        claim.kind
+    ]
     if claim.low == claim.high:
         return sign + quantity(claim.high, unit)
     return f"{sign}{number(claim.low)}–{quantity(claim.high, unit)}"
@@ -205,7 +207,7 @@ def _claim(entry: dict[str, Any], designs: dict[str, str]) -> Claim:
         baselines=_baselines(entry, where),
         comparison=_comparison(entry, where),
         statistic=statistic,
-        rival=tuple(entry["rival"]) if "rival" in entry else None,
+        rival=(entry["rival"][0], entry["rival"][1]) if "rival" in entry else None,
         note=entry.get("note", ""),
         targets=targets,
     )

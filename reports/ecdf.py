@@ -35,12 +35,12 @@ class Curve:
         return self.at(0.5)
 
     def at(self, share: float) -> float:
-        return float(self.cost[min(numpy.searchsorted(self.share, share), len(self.cost) - 1)])
+        return float(self.cost[min(int(numpy.searchsorted(self.share, share)), len(self.cost) - 1)])
 
 
 def curves_of(rows: list[Row]) -> list[Curve]:
     """The rows that can be drawn: those with samples above resolution, the cheapest first."""
-    curves = []
+    curves: list[Curve] = []
     peers = iter(PEER_COLOURS * len(rows))
     for row in rows:
         ordered = ordered_samples(row) if status_of(row) == "ok" else numpy.empty(0)
@@ -117,9 +117,7 @@ def _text(curve: Curve) -> str:
     return f"{curve.name} {number(curve.middle)}"
 
 
-def _label(
-    axes: Axes, curves: list[Curve], low: float, high: float, palette: Palette
-) -> None:
+def _label(axes: Axes, curves: list[Curve], low: float, high: float, palette: Palette) -> None:
     """A label beside each curve, stepped down so that neighbours keep clear of one another."""
     step = 0.8 / max(len(curves), 1)
     for i, curve in enumerate(curves):

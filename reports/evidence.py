@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """What a run has to say about a claim, before anything is judged.
 
-Collected for all claims first, because the confidence of each interval depends on how many there are.
+Collected for all claims first, because the confidence of each interval depends on how many there
+are.
 """
 
 from __future__ import annotations

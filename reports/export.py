@@ -27,7 +27,7 @@ SCHEMA = 1
 
 
 def to_json(report: Report) -> str:
-    """The whole report for programs. Keys keep their order, so the same store gives the same bytes."""
+    """The whole report for programs. Keys keep their order: the same store, the same bytes."""
     document = {
         "schema": SCHEMA,
         "headline": report.headline,
@@ -95,7 +95,7 @@ def _row(report: Report, machine: Machine, row: Row) -> dict[str, Any]:
 def _numbers(summary: Summary | None) -> dict[str, Any]:
     fields = ("n", "boots", "rounds", "min", "p50", "p90", "p99", "max", "mean", "cold")
     if summary is None:
-        return dict.fromkeys((*fields, "p999", "disturbed"), None)
+        return dict.fromkeys((*fields, "p999", "max_clean", "disturbed"), None)
     return {
         "n": summary.n,
         "boots": summary.boots,
@@ -108,6 +108,7 @@ def _numbers(summary: Summary | None) -> dict[str, Any]:
         "mean": summary.mean,
         "cold": summary.cold,
         "p999": summary.p999,
+        "max_clean": summary.high_clean,
         "disturbed": summary.disturbed,
         "below_resolution": summary.below,
     }
@@ -188,9 +189,10 @@ def code(text: str) -> str:
 
 
 def _table(table: Table) -> list[str]:
+    body = ["| " + " | ".join(map(_cell, row)) + " |" for row in table.rows]
     head = "| " + " | ".join(escape(column) for column in table.columns) + " |"
     rule = "".join("|--:" if i in table.numeric else "|:--" for i in range(len(table.columns)))
-    return [head, rule + "|", *("| " + " | ".join(map(_cell, row)) + " |" for row in table.rows)]
+    return [head, rule + "|", *body, *([""] + [escape(table.note)] if table.note else [])]
 
 
 def _cell(cell: Cell) -> str:

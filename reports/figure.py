@@ -15,7 +15,13 @@ matplotlib.use("svg")  # no display, and no guess at one
 
 from matplotlib.axes import Axes  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator  # noqa: E402
+from matplotlib.ticker import (  # noqa: E402
+    FixedLocator,
+    FuncFormatter,
+    MaxNLocator,
+    NullFormatter,
+    NullLocator,
+)
 
 from reports.text import number  # noqa: E402
 
@@ -104,11 +110,15 @@ def log_ticks(axes: Axes, low: float, high: float, suffix: str = "", most: int =
     axes.set_xscale("log")
     axes.set_xlim(low, high)
     for steps in ((1, 1.5, 2, 3, 5, 7), (1, 2, 5), (1,)):
-        ticks = [s * 10.0**e for e in range(-12, 16) for s in steps if low <= s * 10.0**e <= high]
+        ticks = [
+            s * 10.0**e for e in range(-12, 16) for s in steps if low <= s * 10.0**e <= high
+        ]
         if len(ticks) <= most:
             break
     while len(ticks) > most:
         ticks = ticks[::2]
+    if len(ticks) < 3:
+        ticks = [t for t in MaxNLocator(4).tick_values(low, high) if low <= t <= high]
     axes.xaxis.set_major_locator(FixedLocator(ticks))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: number(x) + suffix))
     axes.xaxis.set_minor_locator(NullLocator())
@@ -132,7 +142,7 @@ def to_svg(figure: Figure, name: str, title: str, description: str) -> str:
     with matplotlib.rc_context({"svg.hashsalt": name}):
         figure.savefig(out, format="svg", metadata=nothing)
     text = out.getvalue()
-    text = text[text.index("<svg") :]
+    _, text = text.split("<svg", 1)
     text = re.sub(r"\s*<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     for colour in NAMES:
         text = text.replace(PAGE[colour], f"var(--{colour})")
@@ -145,7 +155,7 @@ def to_svg(figure: Figure, name: str, title: str, description: str) -> str:
         f'<title id="{name}-t">{escape(title)}</title>'
         f'<desc id="{name}-d">{escape(description)}</desc>'
     )
-    return label + text[text.index(">") + 1 :].strip()
+    return label + text.split(">", 1)[1].strip()
 
 
 def _own_ids(text: str, name: str) -> str:

@@ -14,7 +14,7 @@ from reports.claims import Claim, claimed
 from reports.document import Report
 from reports.figure import VERDICT_COLOURS, Palette, dress, log_ticks, new_figure
 from reports.judge import VERDICTS, Judgement, best, counts, sentence
-from reports.text import interval, number, quantity, several
+from reports.text import interval, quantity, several
 
 MARKERS = ("o", "D", "s", "^", "v", "P")
 _HOLLOW = ("not judged here",)
@@ -22,11 +22,26 @@ _HOLLOW = ("not judged here",)
 
 @dataclass(frozen=True)
 class Line:
-    """One claim of a plot with everything measured for it. `scale` divides what is drawn."""
+    """One claim of a plot with everything measured for it.
+
+    With a `bound`, what is drawn is the part of the bound that is used up: measured / bound of an
+    at_most, bound / measured of an at_least; so 1 and less holds.
+    """
 
     claim: Claim
     judgements: tuple[Judgement, ...]
-    scale: float = 1.0
+    bound: float | None = None
+
+    def drawn(self, value: float) -> float:
+        """Where a measured value, above 0, stands on the axis."""
+        if self.bound is None:
+            return value
+        return self.bound / value if self.claim.kind == "at_least" else value / self.bound
+
+    def ends(self, judgement: Judgement) -> list[float]:
+        """Value and interval of a judgement as drawn, without what a logarithm cannot show."""
+        found = (judgement.value, judgement.low, judgement.high)
+        return [self.drawn(v) for v in found if v is not None and v > 0]
 
     @property
     def measured(self) -> list[Judgement]:
@@ -44,7 +59,7 @@ def gain_lines(report: Report) -> list[Line]:
 
 
 def limit_lines(report: Report) -> list[Line]:
-    """Claims of a bound with something above 0 measured in the claim's unit, as parts of the bound."""
+    """Claims of a bound with something above 0 measured in the unit of the claim."""
     lines = []
     for claim in report.claims.claims:
         if claim.kind in ("at_most", "at_least") and claim.high > 0:
@@ -96,13 +111,14 @@ def draw_gains(
 ) -> None:
     """The gain plot on given axes."""
     low, high = _range(lines)
-    room = 2.6 if narrow else 2.9
-    log_ticks(axes, low / 1.25, high * room, "×", 6 if narrow else 8)
+    log_ticks(axes, low / 1.25, high * (1.25 if narrow else 3.5), "×", 6 if narrow else 8)
     axes.axvline(1, color=palette["muted"], linewidth=1, linestyle=(0, (2, 2)), zorder=1)
     _names(axes, lines, palette, narrow)
     for i, line in enumerate(lines):
         _band(axes, line.claim, i, palette)
         _points(axes, line, i, markers, palette)
+        if narrow:
+            continue
         text = _verdicts(line) if line.measured else "no data"
         x = max([line.claim.high, *(j.high or 0 for j in line.measured)])
         x = max(x, line.claim.rival[1] if line.claim.rival else 0)
@@ -136,17 +152,17 @@ def limit_figure(report: Report, palette: Palette, narrow: bool = False) -> Figu
 def draw_limits(
     axes: Axes, lines: list[Line], markers: dict[str, str], palette: Palette, narrow: bool = False
 ) -> None:
-    """The plot of bounds on given axes: left of the line is right for at_most."""
-    values = [v / line.scale for line in lines for j in line.measured for v in _ends(j) if v > 0]
+    """The plot of bounds on given axes."""
+    values = [v for line in lines for j in line.measured for v in line.ends(j)]
     low, high = min([0.4, *values]), max([1.6, *values])
     log_ticks(axes, low / 1.2, high * (high / low) ** (0.75 if narrow else 0.42), "×", 6)
     axes.axvline(1, color=palette["ink"], linewidth=1.2, zorder=1)
-    axes.set_xlabel("measured / bound", fontsize=8.5)
+    axes.set_xlabel("part of the bound that is used up; left of 1 holds", fontsize=8.5)
     _names(axes, lines, palette, narrow)
     for i, line in enumerate(lines):
         _points(axes, line, i, markers, palette)
-        right = max(v / line.scale for j in line.measured for v in _ends(j))
-        text = ", ".join(quantity(j.value, j.unit) for j in line.measured)
+        right = max(v for j in line.measured for v in line.ends(j))
+        text = " and ".join(dict.fromkeys(quantity(j.value, j.unit) for j in line.measured))
         text += f" of {claimed(line.claim)}: {best(line.judgements)}"
         axes.annotate(
             text,
@@ -221,15 +237,11 @@ def _ink(legend: object, palette: Palette) -> None:
         text.set_color(palette["ink"])
 
 
-def _ends(judgement: Judgement) -> list[float]:
-    return [v for v in (judgement.value, judgement.low, judgement.high) if v is not None]
-
-
 def _range(lines: list[Line]) -> tuple[float, float]:
     values = [1.0]
     for line in lines:
         values += [line.claim.low, line.claim.high, *(line.claim.rival or ())]
-        values += [v for j in line.measured for v in _ends(j) if v > 0]
+        values += [v for j in line.measured for v in line.ends(j)]
     return min(values), max(values)
 
 
@@ -240,18 +252,29 @@ def _names(axes: Axes, lines: list[Line], palette: Palette, narrow: bool) -> Non
         axes.tick_params(axis="y", labelcolor=palette["ink"], labelsize=9)
         return
     axes.set_yticks([])
+    backing = {"facecolor": palette["panel"], "edgecolor": "none", "pad": 0.8}
     for i, line in enumerate(lines):
         # Above its line, because a narrow page has no room beside it.
-        axes.text(
-            0.0,
-            i - 0.42,
-            line.claim.id,
-            transform=axes.get_yaxis_transform(),
-            color=palette["ink"],
-            fontsize=8.5,
-            fontweight="bold",
-            va="center",
-        )
+        texts = [(0.0, "left", line.claim.id, "bold")]
+        if line.bound is None:
+            best_first = sorted(line.measured, key=lambda j: VERDICTS.index(j.verdict))
+            texts.append(
+                (1.0, "right", _said(best_first[0]) if best_first else "no data", "normal")
+            )
+        for x, side, text, weight in texts:
+            axes.text(
+                x,
+                i - 0.42,
+                text,
+                transform=axes.get_yaxis_transform(),
+                color=palette["ink"],
+                fontsize=8.5,
+                fontweight=weight,
+                ha=side,
+                va="center",
+                bbox=backing,
+                zorder=2,
+            )
 
 
 def _band(axes: Axes, claim: Claim, y: int, palette: Palette) -> None:
@@ -263,19 +286,23 @@ def _band(axes: Axes, claim: Claim, y: int, palette: Palette) -> None:
         axes.plot(claim.rival, [y + 0.36] * 2, color=palette["rival"], linewidth=3)
 
 
-def _points(
-    axes: Axes, line: Line, y: int, markers: dict[str, str], palette: Palette
-) -> None:
+def _points(axes: Axes, line: Line, y: int, markers: dict[str, str], palette: Palette) -> None:
     shown = line.measured
     for k, judgement in enumerate(shown):
         at = y + (k - (len(shown) - 1) / 2) * 0.26
         colour = palette[VERDICT_COLOURS[judgement.verdict]]
         hollow = judgement.verdict in _HOLLOW
-        if judgement.low is not None and judgement.high is not None:
-            ends = [max(v, 1e-12) / line.scale for v in (judgement.low, judgement.high)]
-            axes.plot(ends, [at, at], color=colour, linewidth=2.2, solid_capstyle="butt", zorder=3)
+        ends = line.ends(judgement)
         axes.plot(
-            [(judgement.value or 0) / line.scale],
+            [min(ends), max(ends)],
+            [at, at],
+            color=colour,
+            linewidth=2.2,
+            solid_capstyle="butt",
+            zorder=3,
+        )
+        axes.plot(
+            ends[:1],
             [at],
             markers[judgement.machine],
             color=colour,
@@ -287,11 +314,13 @@ def _points(
 
 
 def _verdicts(line: Line) -> str:
-    shown = [
-        f"{quantity(j.value, j.unit)} {interval(j.low, j.high)} {j.verdict}".replace("  ", " ")
-        for j in line.measured
-    ]
-    return "\n".join(shown)
+    return "\n".join(_said(judgement) for judgement in line.measured)
+
+
+def _said(judgement: Judgement) -> str:
+    ends = interval(judgement.low, judgement.high)
+    shown = (quantity(judgement.value, judgement.unit), ends, judgement.verdict)
+    return " ".join(filter(None, shown))
 
 
 def _legend(
@@ -329,14 +358,3 @@ def _legend(
         columnspacing=1.4,
     )
     _ink(legend, palette)
-
-
-def limits_note(lines: list[Line]) -> str:
-    """How many bounds the plot leaves out is never hidden: it says what it draws."""
-    return f"{several(len(lines), 'bound')} with something measured in the unit of the claim"
-
-
-def over_rival_text(judgement: Judgement) -> str:
-    """Ours over the rival's claim."""
-    ratio = judgement.over_rival
-    return f"{number(ratio[0])}–{number(ratio[1])}×" if ratio else ""

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Intervals for a median from the order statistics of the sign test.
 
-Distribution-free, without a seed, and exact at every n: the closed interval from the k-th smallest to
-the k-th largest value misses the median with probability 2 P(Binomial(n, 1/2) < k) at the most.
+Distribution-free, without a seed, and exact at every n: the closed interval from the k-th smallest
+to the k-th largest value misses the median with probability 2 P(Binomial(n, 1/2) < k) at the most.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from math import comb
 from statistics import median
 
-# Two end points closer than this, relative to their size, are the same number: rounding must neither
-# decide a verdict nor shrink an interval at a tie.
+# Two end points closer than this, relative to their size, are the same number: rounding must
+# neither decide a verdict nor shrink an interval at a tie.
 TOLERANCE = 1e-9
 
 
@@ -49,7 +49,7 @@ def miss(n: int, k: int) -> float:
 
 
 def rank(n: int, alpha: float) -> int:
-    """The largest k whose interval misses with probability alpha at the most; 0 if there is none."""
+    """The largest k whose interval misses with probability <= alpha; 0 if there is none."""
     k, tail, whole = 0, 0, 2**n
     while k < n // 2:
         tail += comb(n, k)

@@ -83,8 +83,8 @@ def judge_run(claims: Claims, run: Run) -> Verdicts:
 
 def verdict_of(claim: Claim, low: float, high: float) -> str:
     """The verdict that an interval earns, from the claim's band alone."""
-    # A band of one point is met by an interval that holds the point or passes it; a single bound and
-    # a wide band want the whole interval.
+    # A band of one point is met by an interval that holds the point or passes it; a single bound
+    # and a wide band want the whole interval.
     point = claim.low == claim.high and not claim.bound
     wide = claim.low < claim.high
     if claim.kind == "assumption":

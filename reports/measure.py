@@ -12,7 +12,7 @@ import numpy
 
 from reports.claims import case_of
 from reports.intervals import Interval, sign_interval
-from reports.store import Machine, Row
+from reports.store import TAGS, Machine, Row
 from reports.text import several
 
 # From this many boots on a boot is the unit of replication.
@@ -35,13 +35,14 @@ class Summary:
     n: int
     boots: int
     rounds: int
-    disturbed: int
+    disturbed: dict[str, int]
     low: float | None
     p50: float | None
     p90: float | None
     p99: float | None
     p999: float | None
     high: float | None
+    high_clean: float | None
     mean: float | None
     cold: float | None
     below: bool
@@ -51,7 +52,7 @@ def ordered_samples(row: Row) -> numpy.ndarray:
     """All samples of all boots and rounds, for one operation, sorted."""
     if not row.rounds:
         return numpy.empty(0)
-    return numpy.sort(numpy.concatenate([r.samples for r in row.rounds])) / row.operations
+    return numpy.sort(numpy.concatenate([r.costs for r in row.rounds]))
 
 
 def nearest_rank(ordered: numpy.ndarray, share: float) -> float:
@@ -70,7 +71,8 @@ def summarise(row: Row) -> Summary | None:
     if row.status != "ok":
         return None
     ordered = ordered_samples(row)
-    cold = median(r.cold for r in row.rounds) / row.operations
+    clean = clean_costs(row)
+    cold = median(r.cold / r.operations for r in row.rounds)
 
     def at(share: float) -> float | None:
         return resolved(nearest_rank(ordered, share))
@@ -79,25 +81,41 @@ def summarise(row: Row) -> Summary | None:
         n=len(ordered),
         boots=len({r.boot for r in row.rounds}),
         rounds=len(row.rounds),
-        disturbed=sum(r.disturbed for r in row.rounds),
+        disturbed=disturbances(row),
         low=resolved(float(ordered[0])),
         p50=at(0.5),
         p90=at(0.9),
         p99=at(0.99),
         p999=at(0.999) if len(ordered) >= 1000 else None,
         high=resolved(float(ordered[-1])),
+        high_clean=resolved(float(clean.max())) if len(clean) else None,
         mean=resolved(float(ordered.mean())),
         cold=resolved(cold),
         below=bool(ordered[0] <= 0),
     )
 
 
+def clean_costs(row: Row) -> numpy.ndarray:
+    """The samples that nothing overlapped, for one operation, in order of time."""
+    return numpy.concatenate([r.costs[r.tags == 0] for r in row.rounds] or [numpy.empty(0)])
+
+
+def disturbances(row: Row) -> dict[str, int]:
+    """How many samples each kind of event overlapped; "in all" counts a sample once."""
+    tags = numpy.concatenate([r.tags for r in row.rounds])
+    found = {name: int(numpy.count_nonzero(tags & bit)) for bit, name in TAGS.items()}
+    return {"in all": int(numpy.count_nonzero(tags)), **found}
+
+
 def unsteady(row: Row) -> bool:
     """On an exact clock: do two rounds or two boots disagree?"""
     if row.clock != "insn" or row.status != "ok":
         return False
-    first = row.rounds[0].samples
-    return not all(numpy.array_equal(first, other.samples) for other in row.rounds[1:])
+    first = row.rounds[0]
+    return not all(
+        first.operations == other.operations and numpy.array_equal(first.samples, other.samples)
+        for other in row.rounds[1:]
+    )
 
 
 def status_of(row: Row) -> str:
@@ -132,19 +150,16 @@ def series(rows: tuple[Row, ...], statistic: str) -> tuple[Series, ...]:
         return tuple(_each_round(row, percentile) for row in rows)
     whole = [_boots(row) for row in rows]
     if all(len(samples) >= needed for boots in whole for samples in boots.values()):
-        return tuple(
-            {(b, -1): percentile(s) / row.operations for b, s in boots.items()}
-            for row, boots in zip(rows, whole)
-        )
+        return tuple({(b, -1): percentile(s) for b, s in boots.items()} for boots in whole)
     raise Unusable(f"{statistic} needs {needed} samples in a round or a boot")
 
 
 def worst_clean(row: Row) -> float:
-    """The largest sample of the rounds that nothing disturbed. Raises Unusable."""
-    clean = [r.samples.max() for r in row.rounds if r.disturbed == 0 and len(r.samples)]
-    if not clean:
-        raise Unusable("no round without a disturbed sample")
-    return above_resolution(float(max(clean)) / row.operations)
+    """The largest sample that nothing overlapped, for one operation. Raises Unusable."""
+    clean = clean_costs(row)
+    if not len(clean):
+        raise Unusable(f"{row.id}: every sample was disturbed")
+    return above_resolution(float(clean.max()))
 
 
 def above_resolution(value: float) -> float:
@@ -212,13 +227,11 @@ def noise_interval(machine: Machine, case: str, statistic: str, alpha: float) ->
 
 
 def _each_round(row: Row, take: Callable[[numpy.ndarray], float]) -> Series:
-    return {
-        (r.boot, r.round): take(r.samples) / row.operations for r in row.rounds if len(r.samples)
-    }
+    return {(r.boot, r.round): take(r.costs) for r in row.rounds if len(r.samples)}
 
 
 def _boots(row: Row) -> dict[int, numpy.ndarray]:
     found: dict[int, list[numpy.ndarray]] = {}
     for r in row.rounds:
-        found.setdefault(r.boot, []).append(r.samples)
+        found.setdefault(r.boot, []).append(r.costs)
     return {boot: numpy.concatenate(parts) for boot, parts in found.items()}

@@ -30,6 +30,10 @@ CLOCK_OF_UNIT = {
 }
 
 
+# What may overlap a sample, by the bit of its tag.
+TAGS = {1: "interrupt", 2: "page fault", 4: "migration", 8: "preemption"}
+
+
 class StoreError(Exception):
     """The store cannot be read, or holds no such run; the message is one line."""
 
@@ -40,13 +44,20 @@ class NoSuchRun(StoreError):
 
 @dataclass(frozen=True)
 class Round:
-    """One round of one boot; samples are whole windows."""
+    """One round of one boot. Samples are windows of so many operations; a tag says what overlapped
+    its sample, 0 nothing."""
 
     boot: int
     round: int
+    operations: int
     cold: int
-    disturbed: int
     samples: numpy.ndarray
+    tags: numpy.ndarray
+
+    @property
+    def costs(self) -> numpy.ndarray:
+        """The samples for one operation."""
+        return self.samples / self.operations
 
 
 @dataclass(frozen=True)
@@ -59,7 +70,6 @@ class Row:
     what: str
     unit: str
     definition: str
-    operations: int
     status: str
     rounds: tuple[Round, ...]
 
@@ -67,6 +77,11 @@ class Row:
     def clock(self) -> str:
         """The clock class that the row's unit belongs to."""
         return CLOCK_OF_UNIT.get(self.unit, "unknown")
+
+    @property
+    def operations(self) -> int:
+        """Of a window; 0 if there is no round, the most used if rounds differ."""
+        return max((r.operations for r in self.rounds), default=0)
 
 
 @dataclass(frozen=True)
@@ -214,15 +229,15 @@ def _facts(connection: sqlite3.Connection, run: str, machine: str) -> tuple[tupl
 
 def _rows(connection: sqlite3.Connection, run: str, machine: str) -> dict[tuple[str, int], Row]:
     listed = connection.execute(
-        "SELECT id, aa, role, what, unit, definition, operations, status FROM bench_row"
+        "SELECT id, aa, role, what, unit, definition, status FROM bench_row"
         " WHERE run = ? AND machine = ? ORDER BY id, aa",
         (run, machine),
     ).fetchall()
     rounds = _rounds(connection, run, machine)
     rows = {}
-    for row, aa, role, what, unit, definition, operations, status in listed:
+    for row, aa, role, what, unit, definition, status in listed:
         of_row, readable = rounds.get((row, aa), ((), True))
-        if status == "ok" and (operations <= 0 or not readable):
+        if status == "ok" and not readable:
             status = "unreadable"
         elif status == "ok" and not any(len(r.samples) for r in of_row):
             status = "no samples"
@@ -233,7 +248,6 @@ def _rows(connection: sqlite3.Connection, run: str, machine: str) -> dict[tuple[
             clean(what),
             clean(unit, 40),
             clean(definition, 40),
-            operations,
             clean(status, 80),
             of_row,
         )
@@ -245,18 +259,19 @@ def _rounds(
 ) -> dict[tuple[str, int], tuple[tuple[Round, ...], bool]]:
     """The rounds of each row in order, and whether every one of them could be read."""
     listed = connection.execute(
-        "SELECT id, aa, boot, round, cold, disturbed, samples FROM round"
+        "SELECT id, aa, boot, round, operations, cold, samples, tags FROM round"
         " WHERE run = ? AND machine = ? ORDER BY id, aa, boot, round",
         (run, machine),
     )
     found: dict[tuple[str, int], list[Round]] = {}
     damaged: set[tuple[str, int]] = set()
-    for row, aa, boot, number, cold, disturbed, blob in listed:
-        if len(blob) % 8:
+    for row, aa, boot, number, operations, cold, blob, tag_blob in listed:
+        if len(blob) % 8 or len(blob) // 8 != len(tag_blob) or operations <= 0:
             damaged.add((row, aa))
             continue
         samples = numpy.frombuffer(blob, dtype="<i8")
-        found.setdefault((row, aa), []).append(Round(boot, number, cold, disturbed, samples))
+        tags = numpy.frombuffer(tag_blob, dtype=numpy.uint8)
+        found.setdefault((row, aa), []).append(Round(boot, number, operations, cold, samples, tags))
     keys = set(found) | damaged
     return {key: (tuple(found.get(key, [])), key not in damaged) for key in keys}
 

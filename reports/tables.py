@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from reports.claims import Claims, case_of, claimed, rival_claimed, variant_of
+from reports.claims import Claim, Claims, case_of, claimed, rival_claimed, variant_of
 from reports.judge import VERDICTS, Judgement, Verdicts, counts
 from reports.measure import Summary, status_of, summarise
 from reports.store import Machine, Row, Run
@@ -32,6 +32,7 @@ class Table:
     rows: tuple[tuple[Cell, ...], ...]
     numeric: frozenset[int] = frozenset()
     minor: frozenset[int] = frozenset()
+    note: str = ""
 
 
 def cases_of(machine: Machine) -> list[str]:
@@ -76,17 +77,22 @@ def claims_table(
         has_data = any(j.verdict != "no data" for j in judged)
         if with_data is not None and has_data != with_data:
             continue
-        cells = [Cell(claim.id, "name", claim.what), Cell(claimed(claim), "", _over_rival(judged))]
+        cells = [
+            Cell(claim.id, "name", _what(claim)),
+            Cell(claimed(claim), "", _over_rival(judged)),
+        ]
         for machine in machines:
             found = next((j for j in judged if j.machine == machine.name), None)
             cells += judgement_cells(found)
-        cells.append(Cell(claim.note, "note"))
         rows.append(tuple(cells))
     columns = ["claim", "claimed"]
     for machine in machines:
-        columns += [f"{machine.name}: measured", "verdict"]
-    minor = frozenset([len(columns)])
-    return Table(claims.designs[design], (*columns, "our reading"), tuple(rows), minor=minor)
+        columns += [machine.name, "verdict"]
+    return Table(claims.designs[design], tuple(columns), tuple(rows))
+
+
+def _what(claim: Claim) -> str:
+    return f"{claim.what} ({claim.note})" if claim.note else claim.what
 
 
 def judgement_cells(judgement: Judgement | None) -> list[Cell]:
@@ -105,10 +111,9 @@ def _over_rival(judged: tuple[Judgement, ...]) -> str:
     lines = []
     for judgement in judged:
         ratio = judgement.over_rival
-        if ratio is not None:
-            lines.append(
-                f"{judgement.machine}: ours / rival {number(ratio[0])}–{number(ratio[1])}×"
-            )
+        if ratio is not None and judgement.verdict != "not judged here":
+            ends = f"{number(ratio[0])}–{number(ratio[1])}×"
+            lines.append(f"ours / rival {ends} on {judgement.machine}")
     rival = rival_claimed(judged[0].claim) if judged else ""
     return "; ".join([f"rival claims {rival}", *lines]) if rival else ""
 
@@ -121,33 +126,37 @@ _ROW_COLUMNS = (
     "p99",
     "p99.9",
     "max",
+    "clean max",
     "mean",
     "cold",
     "n",
-    "boots × rounds",
     "disturbed",
-    "A/A",
 )
 
 
 def rows_table(machine: Machine, case: str, aa: tuple[float, float] | None) -> Table:
     """The rows of one case on one machine, for one operation."""
     rows = rows_of(machine, case)
-    lines = tuple(_row_cells(row, summarise(row), aa) for row in rows)
+    summaries = [summarise(row) for row in rows]
+    lines = tuple(_row_cells(row, summary) for row, summary in zip(rows, summaries))
+    levels = dict.fromkeys(_levels(summary) for summary in summaries if summary is not None)
     units = sorted({row.unit for row in rows})
     title = f"{case}, {' and '.join(units)} for one operation"
-    minor = frozenset([3, 5, 7, 10, 11])
-    return Table(title, _ROW_COLUMNS, lines, frozenset(range(1, len(_ROW_COLUMNS))), minor)
+    numeric = frozenset(range(1, len(_ROW_COLUMNS)))
+    noise = "unknown: no A/A pair" if aa is None else noise_text(aa)
+    note = f"Noise floor, the baseline against itself: {noise}. {', '.join(levels)}".rstrip(" ")
+    return Table(title, _ROW_COLUMNS, lines, numeric, frozenset([3, 5, 7, 8]), note)
 
 
-def _row_cells(
-    row: Row, summary: Summary | None, aa: tuple[float, float] | None
-) -> tuple[Cell, ...]:
+def _row_cells(row: Row, summary: Summary | None) -> tuple[Cell, ...]:
     name = Cell(variant_of(row.id), "name", row.role)
     status = status_of(row)
     if summary is None or status != "ok":
         blank = [Cell(DASH, "number") for _ in _ROW_COLUMNS[2:]]
         return (name, Cell(status, "trouble"), *blank)
+    disturbed = summary.disturbed["in all"]
+    kinds = [f"{count} {kind}" for kind, count in summary.disturbed.items() if kind != "in all"]
+    causes = ", ".join(kind for kind in kinds if not kind.startswith("0 "))
     p999 = _resolved(summary.p999) if summary.n >= 1000 else Cell(DASH, "number", "n < 1000")
     return (
         name,
@@ -157,31 +166,31 @@ def _row_cells(
         _resolved(summary.p99),
         p999,
         _resolved(summary.high),
+        _resolved(summary.high_clean) if summary.n > disturbed else Cell(DASH, "number"),
         _resolved(summary.mean),
         _resolved(summary.cold),
         Cell(number(summary.n), "number"),
-        Cell(_levels(summary), "number"),
-        Cell(number(summary.disturbed), "number"),
-        Cell(noise_text(aa), "number"),
+        Cell(number(disturbed), "number", causes),
     )
 
 
 def _levels(summary: Summary) -> str:
     if summary.rounds % summary.boots:
-        return f"{summary.boots}, {summary.rounds} in all"
-    return f"{summary.boots} × {summary.rounds // summary.boots}"
+        return f"{several(summary.boots, 'boot')}, {several(summary.rounds, 'round')}"
+    each = several(summary.rounds // summary.boots, "round")
+    return f"{several(summary.boots, 'boot')} × {each}"
 
 
-def noise_text(aa: tuple[float, float] | None) -> str:
+def noise_text(aa: tuple[float, float]) -> str:
     """The noise floor as percent of the baseline: how far the baseline is from itself."""
-    if aa is None:
-        return DASH
     low, high = (100 * (end - 1) for end in aa)
-    return "exact" if low == high == 0 else f"{low:+.2f} to {high:+.2f} %"
+    return (
+        "none, exact" if low == high == 0 else f"{low:+.2f} to {high:+.2f}\u00a0%".replace("-", "−")
+    )
 
 
 def _resolved(value: float | None) -> Cell:
-    return Cell(BELOW if value is None else number(value), "number")
+    return Cell(BELOW, "below") if value is None else Cell(number(value), "number")
 
 
 def counters_table(machine: Machine) -> Table:

@@ -7,8 +7,8 @@ import unicodedata
 BELOW = "below resolution"
 DASH = "–"
 
-# Other, control, format, surrogate, private, unassigned: none of them belongs in one line of a table,
-# and some (ESC, bidirectional overrides) would let a name rewrite the screen around it.
+# Control, format, surrogate, private, unassigned: none of them belongs in one line of a table, and
+# some (ESC, bidirectional overrides) would let a name rewrite the screen around it.
 _HIDDEN = ("Cc", "Cf", "Cs", "Co", "Cn")
 
 
@@ -28,12 +28,10 @@ def number(value: float | None) -> str:
     size = abs(value)
     if size >= 99.95:
         return f"{value:,.0f}".replace(",", "\u202f")
-    if value == int(value):
-        return str(int(value))
-    if size >= 9.995:
-        return f"{value:.1f}"
-    if size >= 0.0995:
-        return f"{value:.2f}"
+    digits = 1 if size >= 9.995 else 2 if size >= 0.9995 else 3
+    if size >= 0.0995 or value == 0:
+        # What a few digits say exactly, as 1.5 or 20, takes no zeros; what is rounded keeps them.
+        return f"{value:.{digits}f}" if round(value, digits) != value else f"{value:g}"
     return f"{value:.3g}"
 
 
@@ -44,8 +42,8 @@ def quantity(value: float | None, unit: str) -> str:
     if unit == "ratio":
         return number(value) + "×"
     if unit == "percent":
-        return number(value) + " %"
-    return f"{number(value)} {unit_name(unit, value)}" if unit != "count" else number(value)
+        return number(value) + "\u00a0%"
+    return f"{number(value)}\u00a0{unit_name(unit, value)}" if unit != "count" else number(value)
 
 
 def unit_name(unit: str, value: float) -> str:

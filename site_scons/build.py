@@ -177,7 +177,8 @@ def declare(env: Env, options: Any) -> Env:
     env["PROGRAMS"] = {"recorder": recorder(env)}
     for target in ("host", "qemu"):
         env["PROGRAMS"][target] = env.SConscript(f"targets/{target}/SConscript",
-                                                 exports={"env": env, "portable": portable})
+                                                 exports={"env": env, "portable": portable,
+                                                          "name": target})
     database = env.CompilationDatabase("#compile_commands.json")
     env.Default([env["PROGRAMS"]["recorder"], env["PROGRAMS"]["host"], env["PROGRAMS"]["qemu"],
                  database])

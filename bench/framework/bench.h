@@ -79,8 +79,4 @@ struct bench_suite {
 // Every suite, NULL-terminated; defined beside them.
 extern const struct bench_suite *const bench_suites[];
 
-// Runs what the command line selects and reports it on the line. Returns 0 if everything planned
-// was measured and sent. The only entry of the portable object.
-int bench_main(void);
-
 #endif

@@ -19,8 +19,9 @@
 #define TIMER_SHARE       100u // the window must be this many times the timer's cost
 #define OPERATIONS_MOST   (1u << 20)
 #define CONTEXT_ALIGNMENT (2u << 20)
-// The fastest machine in sight finishes fewer than this many instructions in one tick.
-#define INSTRUCTIONS_A_TICK 16u
+// No machine in sight finishes this many instructions in one tick, not even of those that cost
+// nothing (a core at twice the reference clock that retires eight fused pairs a cycle).
+#define INSTRUCTIONS_A_TICK 32u
 
 // One row of the case and where its work lives.
 struct participant {
@@ -133,6 +134,22 @@ static int64_t run_window(const struct field *field, struct participant *one, ui
     return ticks;
 }
 
+// On an exact clock every round repeats the first one, window for window.
+static void check_repetition(const struct field *field, struct participant *one,
+                             const int64_t *samples)
+{
+    if (field->measure->clock->class != PLATFORM_CLOCK_INSN)
+        return;
+    for (uint64_t i = 0; i < field->samples; i++) {
+        char detail[96];
+        if (samples[i] == one->samples[i])
+            continue;
+        format(detail, sizeof(detail), "window %lu took %ld in the first round, then %ld", i,
+               one->samples[i], samples[i]);
+        fail(one->row, RECORD_ROW_UNSTEADY, detail);
+    }
+}
+
 static int64_t tag(const struct platform_events *before, const struct platform_events *after)
 {
     int64_t tags = 0;
@@ -155,7 +172,6 @@ static void run_round(const struct field *field, struct participant *one, uint32
     const struct measure *measure = field->measure;
     if (one->row->status != RECORD_ROW_OK || !prepare(field, one))
         return;
-    trace_begin(TRACE_ROUND, one->row->index);
     const uint64_t overhead = clock_overhead(measure->clock, OVERHEAD_TRIES);
     struct round round = {
         .number = number, .operations = field->operations, .overhead = (int64_t)overhead};
@@ -171,7 +187,7 @@ static void run_round(const struct field *field, struct participant *one, uint32
         platform_events(&after);
         field->tags[i] = tag(&before, &after);
     }
-    trace_end(TRACE_ROUND);
+    check_repetition(field, one, samples);
     if (field->suite->check != NULL &&
         !field->suite->check(one->which, one->row->variant->ops, one->context))
         fail(one->row, RECORD_ROW_FAILED, "an invariant is broken after the round");
@@ -310,4 +326,23 @@ void measure_case(const struct measure *measure, struct row *rows, size_t count)
         one->row->operations = field.operations;
         report_finish(measure->report, one->row, one->samples, one->taken, one->cold);
     }
+}
+
+bool measure_once(const struct measure *measure, struct row *row)
+{
+    struct field field = {.measure = measure,
+                          .suite = row->suite,
+                          .bench_case = row->bench_case,
+                          .count = 1,
+                          .rounds = 1,
+                          .samples = 1,
+                          .operations = row->bench_case->operations};
+    struct participant *one = &field.participants[0];
+    share_memory(&field, row);
+    if (!prepare(&field, one))
+        return false;
+    trace_begin(TRACE_ROUND, row->index);
+    run_window(&field, one, 0);
+    trace_end(TRACE_ROUND);
+    return row->status == RECORD_ROW_OK;
 }

@@ -26,8 +26,8 @@ static bool words_are_known(const char *words, char *why, size_t capacity)
                 string_length(words_known[i], 16) == name && memcmp(words_known[i], at, name) == 0;
         if (!known) {
             format(why, capacity,
-                   "unknown option %.*s: there are suites filter rounds samples seed size output "
-                   "smoke trace",
+                   "unknown option %.*s: there are suites filter rounds samples seed size trace "
+                   "output smoke",
                    (int)min_u64(name, 32), at);
             return false;
         }
@@ -89,6 +89,13 @@ static bool read_words(const char *words, struct options *options, char *why, si
     string_option(words, "suites", options->suites, sizeof(options->suites));
     string_option(words, "filter", options->filter, sizeof(options->filter));
     string_option(words, "die", options->die, sizeof(options->die));
+    if (string_option(words, "trace", text, sizeof(text))) {
+        options->trace = string_equal(text, "on");
+        if (!options->trace && !string_equal(text, "off")) {
+            format(why, capacity, "trace=%s: give on or off", text);
+            return false;
+        }
+    }
     if (string_option(words, "size", text, sizeof(text))) {
         options->full = string_equal(text, "full");
         if (!options->full && !string_equal(text, "quick")) {

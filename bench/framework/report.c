@@ -178,7 +178,7 @@ void report_plan_row(struct report *report, const struct row *row, uint64_t roun
     record_put_text(&report->stream, row->bench_case->what);
     record_put_text(&report->stream, clock_unit(report->clock->class));
     record_put_u64(&report->stream, row->definition);
-    record_put_u64(&report->stream, row->operations);
+    record_put_u64(&report->stream, row->bench_case->operations);
     record_put_u64(&report->stream, rounds);
     record_put_u64(&report->stream, samples);
     close_record(report);

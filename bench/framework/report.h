@@ -31,7 +31,7 @@ struct row {
     const struct bench_variant *variant;
     bool aa; // the baseline's second participant
     uint64_t definition;
-    uint64_t operations;
+    uint64_t operations; // in a window, once measured
     enum record_row_status status;
     char detail[RECORD_TEXT_MOST + 1];
 };

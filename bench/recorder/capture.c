@@ -117,7 +117,8 @@ enum capture_status capture_read(struct capture_reader *reader, struct capture_c
     if (fread(reader->payload, 1, length, reader->file) != length ||
         fread(check, 1, sizeof(check), reader->file) != sizeof(check))
         return CAPTURE_TRUNCATED;
-    const uint32_t crc = wire_crc32c(wire_crc32c(0, header, sizeof(header)), reader->payload, length);
+    const uint32_t crc =
+        wire_crc32c(wire_crc32c(0, header, sizeof(header)), reader->payload, length);
     if (crc != get_bytes(check, 4))
         return CAPTURE_DAMAGED;
     reader->payload[length] = '\0';

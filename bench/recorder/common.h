@@ -45,7 +45,8 @@ bool text_is_name(const char *text);
 // The same, and safe as the name of a folder: no '/', no '.' or '-' in front.
 bool text_is_folder_name(const char *text);
 
-// Reads a decimal number that fills the whole text; false if it is anything else or above `highest`.
+// Reads a decimal number that fills the whole text; false if it is anything else or above
+// `highest`.
 bool text_number(const char *text, uint64_t highest, uint64_t *value);
 
 // Memory that is never NULL: the recorder ends with EXIT_HARNESS when there is none (the target

@@ -5,12 +5,9 @@
 #include <string.h>
 
 const char *const outcome_names[OUTCOMES] = {
-    [OUTCOME_COMPLETE] = "complete",
-    [OUTCOME_PANIC] = "guest panic",
-    [OUTCOME_TRIPLE_FAULT] = "triple fault",
-    [OUTCOME_HANG] = "hang",
-    [OUTCOME_DIED] = "target died",
-    [OUTCOME_NO_START] = "target could not start",
+    [OUTCOME_COMPLETE] = "complete",         [OUTCOME_PANIC] = "guest panic",
+    [OUTCOME_TRIPLE_FAULT] = "triple fault", [OUTCOME_HANG] = "hang",
+    [OUTCOME_DIED] = "target died",          [OUTCOME_NO_START] = "target could not start",
     [OUTCOME_DAMAGED] = "stream damaged",
 };
 
@@ -99,11 +96,13 @@ void run_machine(const struct run *run, char *out)
     text_format(out, 2 * (RECORD_NAME_MOST + 1), "%s-%s", run->target, run->machine);
 }
 
-void series_decode(const struct series *series, int64_t *values)
+bool series_decode(const struct series *series, int64_t *values, int64_t *tags)
 {
     struct record_reader reader;
     record_reader_init(&reader, series->tokens, series->token_bytes);
     record_get_samples(&reader, values, series->count);
+    record_get_samples(&reader, tags, series->count);
+    return !reader.failed;
 }
 
 // ---- boots together ----------------------------------------------------------------------------
@@ -220,14 +219,15 @@ static bool series_differ(const struct series *a, const struct series *b, int64_
 {
     if (a->round == b->round && (a->cold != b->cold || a->overhead != b->overhead))
         return true;
-    if (a->count != b->count)
+    if (a->count != b->count || a->operations != b->operations)
         return true;
     if (a->token_bytes == b->token_bytes && memcmp(a->tokens, b->tokens, a->token_bytes) == 0)
         return false;
-    // Other tokens may still say the same values.
-    series_decode(a, room);
-    series_decode(b, room + a->count);
-    return memcmp(room, room + a->count, a->count * sizeof(*room)) != 0;
+    // Other tokens may still say the same values; tags are no part of what must be equal.
+    int64_t *values = room, *others = room + a->count, *tags = others + a->count;
+    series_decode(a, values, tags);
+    series_decode(b, others, tags);
+    return memcmp(values, others, a->count * sizeof(*values)) != 0;
 }
 
 // Equality with the first of a round number, so that cold values meet those of their own round.
@@ -264,7 +264,7 @@ static void check_twin_counters(struct run *run, struct row *twin)
 size_t run_check_equality(struct run *run, char *why, size_t capacity)
 {
     size_t unsteady = 0;
-    int64_t *room = memory_get(2 * RECORD_SAMPLES_MOST * sizeof(*room));
+    int64_t *room = memory_get(3 * RECORD_SAMPLES_MOST * sizeof(*room));
     for (size_t i = 0; i < run->row_count; i++) {
         struct row *row = &run->rows[i];
         if (strcmp(run->clock, "insn") == 0 && row_is_unsteady(row, room))

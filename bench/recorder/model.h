@@ -15,7 +15,7 @@
 
 #define MODEL_BOOTS_MOST    64u
 #define MODEL_FACTS_MOST    1024u
-#define MODEL_COUNTERS_MOST 64u           // of one row
+#define MODEL_COUNTERS_MOST 64u                 // of one row
 #define MODEL_SAMPLES_MOST  (UINT64_C(1) << 26) // of one run
 #define MODEL_UNIT_MOST     32u
 
@@ -46,12 +46,12 @@ enum row_status {
 extern const char *const row_status_names[ROW_STATUSES];
 extern const char *const row_role_names[VARIANT_PEER + 1];
 
-// Samples of one row in one round of one boot, still in the tokens of RECORD_SAMPLES: they were
-// decoded once when they came, so they can be decoded again.
+// Samples of one row in one round of one boot and their tags, still in the tokens of
+// RECORD_SAMPLES: they were decoded once when they came, so they can be decoded again.
 struct series {
     uint32_t boot, round;
+    uint64_t operations;
     int64_t overhead, cold;
-    uint64_t disturbed;
     uint32_t count;
     uint8_t *tokens;
     size_t token_bytes;
@@ -70,7 +70,7 @@ struct row {
     char what[RECORD_TEXT_MOST + 1];
     char unit[MODEL_UNIT_MOST + 1];
     uint64_t definition;
-    uint64_t operations;
+    uint64_t operations;      // declared for one window
     uint32_t rounds, samples; // planned in one boot
     enum row_status status;
     char detail[RECORD_TEXT_MOST + 1]; // what FINISH said
@@ -130,11 +130,12 @@ void run_machine(const struct run *run, char *out);
 bool run_add_rows(struct run *run, struct row *rows, size_t count, char *why, size_t capacity);
 
 // Looks for exact series that differ: samples between any two rounds on an instruction clock,
-// first windows and overheads between boots. Marks the rows and returns how many; `why` names the
-// first. Call once, after the last boot.
+// operations, first windows and overheads between boots. Marks the rows and returns how many; `why`
+// names the first. Call once, after the last boot.
 size_t run_check_equality(struct run *run, char *why, size_t capacity);
 
-// Decodes a series into `values`, room for series->count.
-void series_decode(const struct series *series, int64_t *values);
+// Decodes a series into `values` and `tags`, each with room for series->count. False if the tokens
+// do not give that.
+bool series_decode(const struct series *series, int64_t *values, int64_t *tags);
 
 #endif

@@ -193,22 +193,30 @@ bool process_start(struct process *process, char *const *words, const char *argu
 
 // ---- end ---------------------------------------------------------------------------------------
 
+// The group is killed while the dead leader still holds its number, so that no other group can have
+// it.
+static void reap(struct process *process)
+{
+    kill(-process->pid, SIGKILL);
+    while (waitpid(process->pid, &process->status, 0) < 0 && errno == EINTR)
+        continue;
+    process->ended = true;
+}
+
 void process_poll(struct process *process)
 {
-    if (process->pid > 0 && !process->ended)
-        process->ended = waitpid(process->pid, &process->status, WNOHANG) == process->pid;
+    siginfo_t info = {.si_pid = 0};
+    if (process->pid > 0 && !process->ended &&
+        waitid(P_PID, (id_t)process->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+        info.si_pid == process->pid)
+        reap(process);
 }
 
 void process_end(struct process *process)
 {
-    if (process->pid > 0) {
-        kill(-process->pid, SIGKILL);
-        if (!process->ended)
-            kill(process->pid, SIGKILL);
-        while (!process->ended) {
-            const pid_t gone = waitpid(process->pid, &process->status, 0);
-            process->ended = gone == process->pid || (gone < 0 && errno != EINTR);
-        }
+    if (process->pid > 0 && !process->ended) {
+        kill(process->pid, SIGKILL); // should it not have made its group yet
+        reap(process);
     }
     int *const files[] = {&process->line, &process->qmp, &process->output};
     for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
@@ -216,7 +224,6 @@ void process_end(struct process *process)
             close(*files[i]);
         *files[i] = -1;
     }
-    process->pid = 0;
 }
 
 void process_describe(const struct process *process, char *out, size_t capacity)
@@ -255,8 +262,7 @@ static bool wait_stopped(pid_t pid)
 bool process_state(const struct process *process, const char *image, struct machine_state *state)
 {
     struct user_regs_struct r;
-    if (process->pid <= 0 || process->ended ||
-        ptrace(PTRACE_SEIZE, process->pid, NULL, NULL) != 0)
+    if (process->pid <= 0 || process->ended || ptrace(PTRACE_SEIZE, process->pid, NULL, NULL) != 0)
         return false;
     if (ptrace(PTRACE_INTERRUPT, process->pid, NULL, NULL) != 0 || !wait_stopped(process->pid) ||
         ptrace(PTRACE_GETREGS, process->pid, NULL, &r) != 0) {

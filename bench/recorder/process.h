@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+#include "unwind.h"
+
 struct process {
     pid_t pid;  // 0: none
     int line;   // our end of the serial line, non-blocking
@@ -22,18 +24,17 @@ struct process {
 bool process_start(struct process *process, char *const *words, const char *arguments, char *why,
                    size_t capacity);
 
-// Notices the end of the process; never waits.
+// Notices the end of the process and then kills what is left of its group; never waits.
 void process_poll(struct process *process);
 
-// Kills the process and everything in its group, waits for it, closes the files.
+// Kills the process and everything in its group, waits for it, closes the files. `status` stays.
 void process_end(struct process *process);
 
 // "exit code 3", "killed by signal 9 (Killed)"; valid when ended.
 void process_describe(const struct process *process, char *out, size_t capacity);
 
-// Registers of a process on this machine that is stopped for it; false if that is not possible.
-// The stack from RSP up is copied into `stack`; its length is returned in `stack_length`.
-struct machine_state;
+// Registers and stack of the first thread of a process, stopped for that; false if the system does
+// not let us.
 bool process_state(const struct process *process, const char *image, struct machine_state *state);
 
 #endif

@@ -259,10 +259,10 @@ static bool find_register(const char *text, const char *name, uint64_t *value)
 bool qmp_registers(const char *text, struct machine_state *state)
 {
     static const char *const names[RECORD_REGISTERS][2] = {
-        {"RAX", "EAX"}, {"RBX", "EBX"}, {"RCX", "ECX"}, {"RDX", "EDX"}, {"RSI", "ESI"},
-        {"RDI", "EDI"}, {"RBP", "EBP"}, {"RSP", "ESP"}, {"R8", "R8"},   {"R9", "R9"},
-        {"R10", "R10"}, {"R11", "R11"}, {"R12", "R12"}, {"R13", "R13"}, {"R14", "R14"},
-        {"R15", "R15"},
+        {"RAX", "EAX"}, {"RBX", "EBX"}, {"RCX", "ECX"}, {"RDX", "EDX"},
+        {"RSI", "ESI"}, {"RDI", "EDI"}, {"RBP", "EBP"}, {"RSP", "ESP"},
+        {"R8", "R8"},   {"R9", "R9"},   {"R10", "R10"}, {"R11", "R11"},
+        {"R12", "R12"}, {"R13", "R13"}, {"R14", "R14"}, {"R15", "R15"},
     };
     *state = (struct machine_state){.named = true};
     for (unsigned i = 0; i < RECORD_REGISTERS; i++) {
@@ -303,8 +303,7 @@ bool qmp_state(struct qmp *qmp, struct machine_state *state)
     if (!wait_for(qmp, &qmp->ready, 0))
         return false;
     send_line(qmp, "{\"execute\":\"stop\"}\n");
-    if (!ask_monitor(qmp, "info registers") ||
-        !qmp_registers((char *)qmp->answer.bytes, state))
+    if (!ask_monitor(qmp, "info registers") || !qmp_registers((char *)qmp->answer.bytes, state))
         return false;
     // Page by page: one that is not mapped fails as a whole.
     const uint64_t rsp = state->registers[STATE_RSP];
@@ -319,8 +318,8 @@ bool qmp_state(struct qmp *qmp, struct machine_state *state)
                     (unsigned long long)from);
         if (!ask_monitor(qmp, command))
             break;
-        const size_t got = qmp_words((char *)qmp->answer.bytes, state->stack + state->stack_length,
-                                     most);
+        const size_t got =
+            qmp_words((char *)qmp->answer.bytes, state->stack + state->stack_length, most);
         state->stack_length += got;
         if (got < most / 8 * 8 || got == 0)
             break;

@@ -10,7 +10,7 @@
 #define QMP_LINE_MOST (1u << 20)
 
 struct qmp {
-    int fd; // -1: there is none
+    int fd;          // -1: there is none
     bool ready;      // the greeting came and was answered
     bool shut_down;  // the machine stopped itself
     char reason[64]; // of that: "guest-reset" after a triple fault

@@ -41,8 +41,8 @@ static bool take_number(const char *key, const char *value, struct run *run)
 static bool take_metadata(struct run *run, char *line)
 {
     const struct metadata_field fields[] = {
-        {"run", run->run},       {"target", run->target}, {"machine", run->machine},
-        {"clock", run->clock},   {"utc", run->utc},       {"commit", run->commit},
+        {"run", run->run},     {"target", run->target}, {"machine", run->machine},
+        {"clock", run->clock}, {"utc", run->utc},       {"commit", run->commit},
         {"size", run->size},
     };
     char clean[FACT_MOST + 1];
@@ -89,13 +89,11 @@ static uint32_t get_u32(const uint8_t *at)
 
 static bool open_boot(struct replay *replay, const struct capture_chunk *chunk)
 {
-    if (replay->session != NULL || chunk->length < 8 ||
-        get_u32(chunk->payload) != replay->boots || replay->boots >= replay->run->boots_planned)
+    if (replay->session != NULL || chunk->length < 8 || get_u32(chunk->payload) != replay->boots ||
+        replay->boots >= replay->run->boots_planned)
         return false;
-    const struct session_expect expect = {.boot = replay->boots,
-                                          .session = get_u32(chunk->payload + 4),
-                                          .target = replay->run->target,
-                                          .clock = ""};
+    const struct session_expect expect = {
+        .boot = replay->boots, .session = get_u32(chunk->payload + 4), .clock = ""};
     replay->session = memory_get(sizeof(*replay->session));
     session_init(replay->session, &expect, (struct session_listener){0});
     replay->boots++;

@@ -189,19 +189,17 @@ static bool round_exists(const struct row *row, uint64_t round)
     return false;
 }
 
+// The samples and their tags, decoded once to see that they can be.
 static bool samples_are_right(struct results *results, const struct row *row,
-                              const struct record_reader *tokens, uint32_t count)
+                              const struct series *series)
 {
-    struct record_reader reader = *tokens;
-    int64_t *values = memory_get(count * sizeof(*values));
-    bool right = true;
-    record_get_samples(&reader, values, count);
-    for (uint32_t i = 0; i < count && right; i++)
-        right = in_range(values[i]);
+    int64_t *values = memory_get(2 * series->count * sizeof(*values));
+    int64_t *tags = values + series->count;
+    bool right = series_decode(series, values, tags);
+    for (uint32_t i = 0; i < series->count && right; i++)
+        right = in_range(values[i]) && tags[i] >= 0 && tags[i] < (int64_t)RECORD_TAGS;
     free(values);
-    if (reader.failed || !right)
-        return wrong(results, "%s: samples that cannot be read or are out of range", row->id);
-    return true;
+    return right || wrong(results, "%s: samples that cannot be read or are out of range", row->id);
 }
 
 static bool take_samples(struct results *results, struct record_reader *reader)
@@ -209,27 +207,30 @@ static bool take_samples(struct results *results, struct record_reader *reader)
     struct row *row = open_row(results, record_get_u64(reader));
     const uint64_t round = record_get_u64(reader);
     struct series series = {.boot = results->boot, .round = (uint32_t)round};
+    series.operations = record_get_u64(reader);
     series.overhead = record_get_i64(reader);
     series.cold = record_get_i64(reader);
-    series.disturbed = record_get_u64(reader);
     const uint64_t count = record_get_u64(reader);
     if (reader->failed || row == NULL)
         return wrong(results, "SAMPLES that cannot be read or are of no row that runs");
     if (round >= row->rounds || round_exists(row, round))
         return wrong(results, "%s: round %" PRIu64 " is not planned or came twice", row->id, round);
-    if (count == 0 || count > RECORD_SAMPLES_MOST || series.disturbed > count)
-        return wrong(results, "%s: %" PRIu64 " samples, %" PRIu64 " disturbed", row->id, count,
-                     series.disturbed);
+    if (count == 0 || count > RECORD_SAMPLES_MOST || series.operations == 0 ||
+        series.operations > (uint64_t)VALUE_MOST)
+        return wrong(results, "%s: %" PRIu64 " samples of %" PRIu64 " operations", row->id, count,
+                     series.operations);
     if (!in_range(series.overhead) || !in_range(series.cold))
         return wrong(results, "%s: overhead or cold out of range", row->id);
     if (results->samples + count > MODEL_SAMPLES_MOST)
         return wrong(results, "more than %lu samples", (unsigned long)MODEL_SAMPLES_MOST);
-    if (!samples_are_right(results, row, reader, (uint32_t)count))
-        return false;
     series.count = (uint32_t)count;
     series.token_bytes = reader->length - reader->position;
-    series.tokens = memory_get(series.token_bytes);
-    memcpy(series.tokens, reader->bytes + reader->position, series.token_bytes);
+    series.tokens = (uint8_t *)reader->bytes + reader->position;
+    if (!samples_are_right(results, row, &series))
+        return false;
+    uint8_t *tokens = memory_get(series.token_bytes);
+    memcpy(tokens, series.tokens, series.token_bytes);
+    series.tokens = tokens;
     row->series = memory_resize(row->series, (row->series_count + 1) * sizeof(series));
     row->series[row->series_count++] = series;
     results->samples += count;

@@ -156,19 +156,16 @@ static void be_stranger(struct session *session, const char *format, ...)
 }
 
 static void check_hello(struct session *session, const uint8_t *id, size_t id_length,
-                        const char *clock, const char *target)
+                        const char *clock)
 {
     const struct session_expect *expect = &session->expect;
     char theirs[2 * SESSION_BUILD_ID_MOST + 1], ours[2 * SESSION_BUILD_ID_MOST + 1];
-    if (expect->build_id_length > 0 && (id_length != expect->build_id_length ||
-                                        memcmp(id, expect->build_id, id_length) != 0)) {
+    if (expect->build_id_length > 0 &&
+        (id_length != expect->build_id_length || memcmp(id, expect->build_id, id_length) != 0)) {
         hex(theirs, id, id_length);
         hex(ours, expect->build_id, expect->build_id_length);
         be_stranger(session, "another program answered: its build id is %s, the image's %s",
                     id_length > 0 ? theirs : "empty", ours);
-    } else if (expect->target[0] != '\0' && strcmp(target, expect->target) != 0) {
-        be_stranger(session, "another program answered: target %s instead of %s", target,
-                    expect->target);
     } else if (expect->clock[0] != '\0' && strcmp(clock, expect->clock) != 0) {
         be_stranger(session, "the target's clock is %s, not %s as asked for", clock, expect->clock);
     }
@@ -177,7 +174,7 @@ static void check_hello(struct session *session, const uint8_t *id, size_t id_le
 static void take_hello(struct session *session, struct record_reader *reader)
 {
     uint8_t id[SESSION_BUILD_ID_MOST];
-    char target[RECORD_NAME_MOST + 1];
+    char architecture[RECORD_NAME_MOST + 1];
     const uint64_t version = record_get_u64(reader);
     if (version != 1 && !reader->failed) {
         be_stranger(session, "the target speaks protocol version %" PRIu64 ", not 1", version);
@@ -186,7 +183,7 @@ static void take_hello(struct session *session, struct record_reader *reader)
     const size_t id_length = record_get_bytes(reader, id, sizeof(id));
     const uint64_t clock = record_get_u64(reader), hz = record_get_u64(reader);
     const uint64_t boot = record_get_u64(reader);
-    record_get_text(reader, target, RECORD_NAME_MOST, true);
+    record_get_text(reader, architecture, RECORD_NAME_MOST, true);
     if (reader->failed || clock >= CLOCKS || hz > HZ_MOST || boot != session->expect.boot) {
         damage(session, "a HELLO that cannot be read, or of another boot");
         return;
@@ -196,7 +193,7 @@ static void take_hello(struct session *session, struct record_reader *reader)
         damage(session, "two HELLOs that differ");
         return;
     }
-    check_hello(session, id, id_length, clock_names[clock], target);
+    check_hello(session, id, id_length, clock_names[clock]);
     session->hello_seen = true;
     session->clock = clock_names[clock];
     session->hz = hz;
@@ -227,9 +224,9 @@ static void take_end(struct session *session, struct record_reader *reader)
         damage(session, "an END that cannot be read or whose totals cannot be");
         return;
     }
-    if (session->end_seen && (session->end.success != end.success ||
-                              session->end.length != end.length || session->end.crc != end.crc ||
-                              session->end.hash != end.hash)) {
+    if (session->end_seen &&
+        (session->end.success != end.success || session->end.length != end.length ||
+         session->end.crc != end.crc || session->end.hash != end.hash)) {
         damage(session, "two ENDs that differ");
         return;
     }
@@ -417,7 +414,8 @@ size_t session_stack_length(const struct session *session)
 
 void session_gap(const struct session *session, uint32_t *offset, uint32_t *length)
 {
-    uint32_t end = session->end_seen ? (uint32_t)session->end.length : (uint32_t)session->stream.length;
+    uint32_t end =
+        session->end_seen ? (uint32_t)session->end.length : (uint32_t)session->stream.length;
     for (size_t i = 0; i < session->pending_count; i++) {
         if (session->pending[i].offset < end)
             end = session->pending[i].offset;

@@ -10,9 +10,9 @@
 #include "results.h"
 #include "wire.h"
 
-#define SESSION_WINDOW       (1u << 20)
-#define SESSION_PENDING_MOST 4096u
-#define SESSION_RESULTS_MOST (64u << 20) // bytes of one boot's results stream
+#define SESSION_WINDOW        (1u << 20)
+#define SESSION_PENDING_MOST  4096u
+#define SESSION_RESULTS_MOST  (64u << 20) // bytes of one boot's results stream
 #define SESSION_BUILD_ID_MOST 64u
 
 enum session_text {
@@ -22,7 +22,7 @@ enum session_text {
 };
 
 enum session_state {
-    SESSION_WAITING,  // no HELLO yet
+    SESSION_WAITING, // no HELLO yet
     SESSION_RUNNING,
     SESSION_ENDED,    // END came and all of the results with it, whole
     SESSION_GAP,      // END came, a part of the results did not (yet)
@@ -38,7 +38,6 @@ struct session_expect {
     uint32_t boot;
     uint8_t build_id[SESSION_BUILD_ID_MOST];
     size_t build_id_length;
-    const char *target;
     const char *clock;
 };
 
@@ -101,7 +100,7 @@ struct session {
     char error[DETAIL_MOST]; // of what is damaged, strange or refused
 };
 
-// `expect.target` and `expect.clock` stay the caller's and must outlive the session.
+// `expect.clock` stays the caller's and must outlive the session.
 void session_init(struct session *session, const struct session_expect *expect,
                   struct session_listener listener);
 void session_free(struct session *session);

@@ -234,14 +234,29 @@ static bool put_rows(struct store *store, const struct run *run, const char *mac
     return done;
 }
 
-// Samples are stored little-endian whatever the host is.
-static void to_bytes(const struct series *series, int64_t *values, uint8_t *bytes)
+// Samples are stored little-endian whatever the host is; tags as a byte each.
+struct blobs {
+    uint8_t *samples, *tags;
+};
+
+static struct blobs to_blobs(const struct series *series)
 {
-    series_decode(series, values);
-    for (uint32_t i = 0; i < series->count; i++) {
+    const size_t count = series->count;
+    int64_t *values = memory_get(2 * count * sizeof(*values));
+    struct blobs blobs = {memory_get(8 * count), memory_get(count)};
+    series_decode(series, values, values + count);
+    for (size_t i = 0; i < count; i++) {
         for (unsigned k = 0; k < 8; k++)
-            bytes[8 * i + k] = (uint8_t)((uint64_t)values[i] >> (8 * k));
+            blobs.samples[8 * i + k] = (uint8_t)((uint64_t)values[i] >> (8 * k));
+        blobs.tags[i] = (uint8_t)values[count + i];
     }
+    free(values);
+    return blobs;
+}
+
+static void bind_blob(struct statement *statement, const uint8_t *bytes, size_t length)
+{
+    sqlite3_bind_blob(statement->step, ++statement->bound, bytes, (int)length, SQLITE_TRANSIENT);
 }
 
 static bool put_row_rounds(struct statement *statement, const struct run *run, const char *machine,
@@ -250,23 +265,21 @@ static bool put_row_rounds(struct statement *statement, const struct run *run, c
     bool done = true;
     for (size_t i = 0; i < row->series_count && done; i++) {
         const struct series *series = &row->series[i];
-        int64_t *values = memory_get(series->count * sizeof(*values));
-        uint8_t *bytes = memory_get(8 * (size_t)series->count);
-        to_bytes(series, values, bytes);
+        struct blobs blobs = to_blobs(series);
         bind_text(statement, run->run);
         bind_text(statement, machine);
         bind_text(statement, row->id);
         bind_number(statement, row->aa);
         bind_number(statement, series->boot);
         bind_number(statement, series->round);
+        bind_number(statement, (int64_t)series->operations);
         bind_number(statement, series->overhead);
         bind_number(statement, series->cold);
-        bind_number(statement, (int64_t)series->disturbed);
-        sqlite3_bind_blob(statement->step, ++statement->bound, bytes, (int)(8 * series->count),
-                          SQLITE_TRANSIENT);
+        bind_blob(statement, blobs.samples, 8 * (size_t)series->count);
+        bind_blob(statement, blobs.tags, series->count);
         done = insert(statement);
-        free(values);
-        free(bytes);
+        free(blobs.samples);
+        free(blobs.tags);
     }
     return done;
 }
@@ -275,8 +288,8 @@ static bool put_rounds(struct store *store, const struct run *run, const char *m
 {
     struct statement statement;
     if (!prepare(&statement, store,
-                 "INSERT INTO round (run, machine, id, aa, boot, round, overhead, cold, disturbed, "
-                 "samples) VALUES (?,?,?,?,?,?,?,?,?,?)"))
+                 "INSERT INTO round (run, machine, id, aa, boot, round, operations, overhead, "
+                 "cold, samples, tags) VALUES (?,?,?,?,?,?,?,?,?,?,?)"))
         return false;
     bool done = true;
     for (size_t i = 0; i < run->row_count && done; i++)

@@ -28,7 +28,7 @@ struct ring_floor {
     // Written by the consumer only.
     struct {
         uint64_t index; // next to receive; read by the producer
-        uint64_t known; // the producer's index as last read: empty when reached
+        uint64_t known; // a former index of the producer: nothing is known from there on
     } CACHE_ALIGNED consumer;
 };
 
@@ -75,9 +75,12 @@ ALWAYS_INLINE enum status ring_floor_receive(void *object, void *payload, size_t
     struct ring_floor *ring = object;
     const uint64_t index = ring->consumer.index;
     if ((int64_t)(ring->consumer.known - index) <= 0) {
+        // Acquire, with the release in send: the slots below are written.
         const uint64_t sent = __atomic_load_n(&ring->producer.index, __ATOMIC_ACQUIRE);
-        if (UNLIKELY(sent == index)) return STATUS_EMPTY;
-        if (sent != index + 1) ring->consumer.known = sent;
+        if (UNLIKELY(sent == index))
+            return STATUS_EMPTY;
+        if (sent != index + 1) // a single message is not worth the store
+            ring->consumer.known = sent;
     }
     const struct ring_message *slot = &ring->slots[index & ring->mask];
     ring_copy_whole(payload, slot->payload);

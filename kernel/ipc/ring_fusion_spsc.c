@@ -68,8 +68,8 @@ static bool any_too_large(const struct ring_message *messages, size_t count)
     return false;
 }
 
-// Gives up a batch of which `written` slots, the first not counted as such, hold new words already:
-// they get their old ones back. No consumer has looked at them: see publish().
+// Gives up a batch before its publication: slots 1 to written - 1 of it get the words back that say
+// they are free. No consumer has looked at them: see publish().
 static COLD enum status withdraw(struct ring_fusion_spsc *ring, uint64_t written, size_t *sent)
 {
     const uint64_t first = ring->producer.position;
@@ -107,7 +107,7 @@ ALWAYS_INLINE enum status publish(struct ring_fusion_spsc *ring,
     struct ring_fusion_slot *slots = ring->slots;
     if (UNLIKELY(messages[0].length > RING_PAYLOAD_MOST))
         return withdraw(ring, 0, sent);
-    for (size_t i = count - 1; i > 0; i--) {
+    for (size_t i = 1; i < count; i++) {
         struct ring_fusion_slot *slot = &slots[(first + i) & mask];
         const size_t length = messages[i].length;
         if (UNLIKELY(length > RING_PAYLOAD_MOST))

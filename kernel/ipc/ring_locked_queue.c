@@ -4,7 +4,7 @@
 enum status ring_locked_queue_init_at(void *object, void *memory, size_t slots, uint64_t position)
 {
     struct ring_locked_queue *queue = object;
-    assert(queue != NULL && ring_is_aligned(queue, CACHE_LINE));
+    assert(queue != NULL && ring_is_aligned(queue, PAGE_SIZE));
     assert(memory != NULL && ring_is_aligned(memory, PAGE_SIZE));
     if (!ring_slots_valid(slots))
         return STATUS_INVALID;

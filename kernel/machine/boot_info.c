@@ -249,13 +249,14 @@ enum status boot_info_read(struct boot_info *info, unsigned protocol, struct boo
     return status;
 }
 
-// The end of the free memory that begins at `start`, at most `end`; `start` itself if it is taken.
+// The end of the free memory that begins at `start`, at most `end`; not above `start` if that is
+// taken.
 static uint64_t free_until(const struct boot_info *info, uint64_t start, uint64_t end)
 {
     for (unsigned i = 0; i < info->taken_count; i++) {
         const struct boot_range *taken = &info->taken[i];
         if (taken->end > start)
-            end = min_u64(end, max_u64(taken->start, start));
+            end = min_u64(end, taken->start);
     }
     return end;
 }

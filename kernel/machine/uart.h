@@ -25,8 +25,9 @@ bool uart_init(struct uart *uart, uint16_t port, uint64_t (*clock_ns)(void));
 // UART_READS_MOST reads of the status register, whichever comes first. What is left then counts as
 // dropped. Once given up, writes do not wait until the line takes bytes again.
 void uart_write(struct uart *uart, const void *bytes, size_t length);
-// A read of the status register takes 0.1 us (an emulator) to 20 us (nested virtualisation).
-#define UART_READS_MOST 4000000u
+// Two to three seconds under instruction counting, where there is no other clock. Elsewhere a read
+// takes up to 20 us (nested virtualisation) and the clock ends the wait.
+#define UART_READS_MOST 8000000u
 
 // Waits until the last bit has left, with the same bounds.
 void uart_flush(struct uart *uart);

@@ -40,10 +40,10 @@ void *heap_boot_allocate(struct heap_boot *boot, size_t size)
 
 enum status heap_boot_release(struct heap_boot *boot, void *pointer)
 {
-    struct header *header = (struct header *)pointer - 1;
-    const uintptr_t at = (uintptr_t)header;
+    const uintptr_t at = (uintptr_t)pointer - HEAP_BOOT_HEADER;
     if (at < boot->start || at >= boot->end || at % 16 != 0)
         return STATUS_FOREIGN;
+    struct header *header = (struct header *)at;
     // What was cut off again lies beyond `next`, its mark intact.
     if (header->state == DEAD)
         return STATUS_DOUBLE;

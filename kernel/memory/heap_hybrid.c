@@ -55,16 +55,26 @@ static inline void leave(struct heap_hybrid_cache *cache)
     cache->inside = false;
 }
 
+// The hot slot may hold one more.
+#define BIN_LIMIT (HEAP_HYBRID_BIN_OBJECTS - 1)
+
 // To be called when a bin has another length than the fast paths made it, or its room is used up.
-// An object of the class in the hot slot counts as one of the 64.
 static void set_room(struct heap_hybrid_cache *cache, unsigned class, uint64_t objects)
 {
-    assert(objects <= HEAP_HYBRID_BIN_OBJECTS);
-    int32_t room = HEAP_HYBRID_BIN_OBJECTS - (int32_t)objects;
-    if (room > 0 && cache->hot_class == class)
-        room--;
+    assert(objects <= BIN_LIMIT);
+    const int32_t room = BIN_LIMIT - (int32_t)objects;
     cache->room_given[class] += (uint64_t)(int64_t)(room - cache->room[class]);
     cache->room[class] = room;
+}
+
+// Moves the object in the hot slot to its bin, which has room.
+static void cool(struct heap_hybrid_cache *cache)
+{
+    const unsigned class = cache->hot_class;
+    cache->hot->next = cache->heads[class];
+    cache->heads[class] = cache->hot;
+    cache->room[class]--;
+    cache->hot_class = HEAP_CLASS_NONE;
 }
 
 static size_t fill(struct heap_hybrid_cache *cache, unsigned class, size_t count)
@@ -92,11 +102,7 @@ static void flush(struct heap_hybrid_cache *cache)
         drain(cache, class, heap_hybrid_bin_objects(cache, class));
     const unsigned class = cache->hot_class;
     if (class != HEAP_CLASS_NONE) {
-        // Into its bin, as if it had been freed there, and on.
-        cache->hot_class = HEAP_CLASS_NONE;
-        cache->hot->next = cache->heads[class];
-        cache->heads[class] = cache->hot;
-        cache->room[class]--;
+        cool(cache);
         drain(cache, class, 1);
     }
 }
@@ -184,29 +190,24 @@ NOINLINE void heap_hybrid_cache_release_other(struct heap_hybrid_cache *cache, v
     leave(cache);
 }
 
-// What the fast path did not want: the room of the class is used up, or there never was any.
+// The hot slot's object could not move on: it is this one, or its bin's room is used up.
 NOINLINE void heap_hybrid_cache_release_slow(struct heap_hybrid_cache *cache, void *pointer,
                                              unsigned class)
 {
-    struct heap_object *object = pointer;
-    if (class == HEAP_CLASS_NONE) {
-        cache->room[HEAP_CLASS_NONE] = 0;
-        heap_hybrid_cache_release_other(cache, pointer);
-        return;
-    }
+    const unsigned full = cache->hot_class;
+    assert(cache->hot != pointer); // freed twice
     enter(cache);
-    assert(cache->heads[class] != object); // freed twice
-    assert(cache->hot != object || cache->hot_class == HEAP_CLASS_NONE);
-    cache->room[class]++; // the fast path counted this free; it has not happened yet
-    if (heap_hybrid_cache_objects(cache, class) >= HEAP_HYBRID_BIN_OBJECTS) {
-        drain(cache, class, batch_objects[class]);
+    cache->room[full]++; // the fast path counted a move that has not happened yet
+    const uint64_t objects = heap_hybrid_bin_objects(cache, full);
+    if (objects >= BIN_LIMIT) {
+        drain(cache, full, batch_objects[full]);
         cache->surplus_returns++;
     } else {
-        set_room(cache, class, heap_hybrid_bin_objects(cache, class));
+        set_room(cache, full, objects);
     }
-    cache->room[class]--;
-    object->next = cache->heads[class];
-    cache->heads[class] = object;
+    cool(cache);
+    cache->hot = pointer;
+    cache->hot_class = class;
     leave(cache);
 }
 
@@ -216,8 +217,8 @@ size_t heap_hybrid_cache_prefill(struct heap_hybrid_cache *cache, size_t size, s
     if (class == HEAP_CLASS_NONE)
         return 0;
     enter(cache);
-    const uint64_t held = min_u64(heap_hybrid_cache_objects(cache, class), HEAP_HYBRID_BIN_OBJECTS);
-    const size_t moved = fill(cache, class, min_u64(count, HEAP_HYBRID_BIN_OBJECTS - held));
+    const uint64_t place = BIN_LIMIT - heap_hybrid_bin_objects(cache, class);
+    const size_t moved = fill(cache, class, min_u64(count, place));
     leave(cache);
     return moved;
 }
@@ -231,7 +232,7 @@ size_t heap_hybrid_refill(void *heap, size_t size)
     enter(cache);
     const size_t batch = batch_objects[class];
     // A bin without place for a batch sends one away first; either way it ends as it began.
-    const bool full = heap_hybrid_bin_objects(cache, class) + batch > HEAP_HYBRID_BIN_OBJECTS;
+    const bool full = heap_hybrid_bin_objects(cache, class) + batch > BIN_LIMIT;
     if (full)
         drain(cache, class, batch);
     const size_t moved = fill(cache, class, batch);
@@ -297,7 +298,7 @@ void heap_hybrid_statistics(const void *heap, struct heap_statistics *statistics
     };
     for (unsigned class = 0; class < HEAP_CLASSES; class ++) {
         // Every object that left the hot slot was freed into it, and so was the one inside.
-        const uint64_t frees = heap_hybrid_bin_frees(cache, class) + cache->from_hot[class] +
+        const uint64_t frees = heap_hybrid_bin_entries(cache, class) + cache->from_hot[class] +
                                (cache->hot_class == class);
         const uint64_t allocations = cache->from_hot[class] + cache->from_bin[class];
         small += allocations;

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: MIT
 // The hybrid heap: three levels, each asked only when the one above has nothing.
 //
-//   thread cache   16 bins of at most 64 free objects and a hot slot; no lock, inline
+//   thread cache   a hot slot and 16 bins, at most 64 free objects a class; no lock, inline
 //   CPU slab       blocks of pages cut into objects of one class; moves batches to and from caches
 //   page level     a buddy of orders 0..8 (4 KiB to 1 MiB) and the page map, shared by all
 //
 //   bin    the free objects of one class that a cache holds, last in first out
-//   hot    one more object, of any class: the first one freed since the slot was empty. What is
-//          freed and allocated again at once passes through it. Its address is fixed, where a
-//          bin's comes out of the page map: the next allocation then waits for nothing that the
-//          free had to look up, which is most of the time of such a pair
-//   room   frees a bin takes without looking at its true length; at most 64 minus that length
+//   hot    the object freed last, of any class, until it is allocated again or the next free moves
+//          it on to its bin. The slot's address is fixed, where a bin's comes out of the page map:
+//          an allocation from it waits for nothing that the free had to look up, which is most of
+//          the time of a free followed by an allocation
+//   room   objects a bin takes without looking at its true length; at most 63 minus that length,
+//          so that bin and hot slot together hold 64
 //   slab   1 or 2 pages from the buddy, all of one class; described outside of itself
 //   map    one byte a page: the class of the slab it belongs to, HEAP_CLASS_NONE for all others
 //
@@ -35,7 +36,7 @@
 #include "heap_size_class.h"
 #include "list.h"
 
-#define HEAP_HYBRID_BIN_OBJECTS 64
+#define HEAP_HYBRID_BIN_OBJECTS 64         // of a class in a cache, the hot slot included
 #define HEAP_HYBRID_LARGEST     (1u << 20) // bytes: a block of the highest order
 #define HEAP_HYBRID_ORDER       8
 #define HEAP_HYBRID_SLAB_ORDERS 2 // a slab is a block of order 0 or 1
@@ -75,9 +76,8 @@ struct heap_hybrid_cpu {
     } classes[HEAP_CLASSES];
 } CACHE_ALIGNED;
 
-// The first level: one for each thread. A number for each bin lies in an array of its own, so that
-// the class indexes it without a multiplication; the last bin is no bin: it has no room, ever,
-// which sends the free of anything but a small object to the slow path without a test for it.
+// The first level: one for each thread. What there is of each bin lies in an array of its own, so
+// that the class indexes it without a multiplication.
 struct heap_hybrid_cache {
     // Read by every free, written at attach.
     uintptr_t base;
@@ -89,8 +89,8 @@ struct heap_hybrid_cache {
     struct heap_object *hot; // valid unless its class is HEAP_CLASS_NONE
     uint32_t hot_class;
     bool inside; // a slow path is running
-    struct heap_object *heads[HEAP_CLASSES + 1];
-    int32_t room[HEAP_CLASSES + 1];
+    int32_t room[HEAP_CLASSES];
+    struct heap_object *heads[HEAP_CLASSES];
     // Allocations served, by where from; all other numbers of the fast paths follow from these
     // two and from `room`.
     uint64_t from_hot[HEAP_CLASSES];
@@ -98,7 +98,8 @@ struct heap_hybrid_cache {
 
     // Written on slow paths, by the owner only.
     const void *owner;                 // whatever the caller names its threads by
-    uint64_t room_given[HEAP_CLASSES]; // all room there ever was; minus `room`: frees into the bin
+    uint64_t room_given[HEAP_CLASSES]; // all room there ever was; minus `room`: objects moved there
+                                       // from the hot slot
     uint64_t moved[HEAP_CLASSES];      // objects that came from the CPU slab minus those sent back
     uint64_t misses, failures, refills, surplus_returns;
     uint64_t large_allocations, large_frees, large_bytes_allocated, large_bytes_freed;
@@ -130,7 +131,7 @@ void heap_hybrid_cache_release_slow(struct heap_hybrid_cache *cache, void *point
 void heap_hybrid_cache_release_other(struct heap_hybrid_cache *cache, void *pointer);
 void heap_hybrid_assert_live(const struct heap_hybrid_cache *cache, const void *pointer);
 
-// A constant size: 6 instructions out of the hot slot, 8 out of a bin, 1 of them for the
+// A constant size: 5 instructions out of the hot slot, 8 out of a bin, 1 of them for the
 // statistics; 5 more for a size known at run time.
 ALWAYS_INLINE void *heap_hybrid_cache_allocate(struct heap_hybrid_cache *cache, size_t size)
 {
@@ -150,12 +151,11 @@ ALWAYS_INLINE void *heap_hybrid_cache_allocate(struct heap_hybrid_cache *cache, 
     return object;
 }
 
-// To the hot slot 13 instructions: 5 to find the page and test it, 2 for the class, 4 for the two
-// tests, 2 to store. To a bin 18: no store, but 5 to catch what was freed just before, 2 for length
-// and statistics at once, 2 to link.
+// 14 instructions into an empty hot slot: 5 to find the page and test it, 4 for the class and its
+// test, 3 to see that the slot is empty, 2 to store. 9 more to move its object on: 3 to compare it
+// with the one freed, 2 for length and statistics at once, 4 to link.
 ALWAYS_INLINE void heap_hybrid_cache_release(struct heap_hybrid_cache *cache, void *pointer)
 {
-    struct heap_object *object = pointer;
     const uint64_t page = ((uintptr_t)pointer - cache->base) >> PAGE_SHIFT;
     if (CONFIG_ASSERT_SLOW)
         heap_hybrid_assert_live(cache, pointer);
@@ -164,23 +164,27 @@ ALWAYS_INLINE void heap_hybrid_cache_release(struct heap_hybrid_cache *cache, vo
         return;
     }
     const unsigned class = cache->map[page];
-    if (cache->hot_class == HEAP_CLASS_NONE && LIKELY(class != HEAP_CLASS_NONE)) {
-        cache->hot_class = class;
-        cache->hot = object;
+    if (UNLIKELY(class == HEAP_CLASS_NONE)) {
+        heap_hybrid_cache_release_other(cache, pointer);
         return;
     }
-    struct heap_object *const head = cache->heads[class];
-    if (UNLIKELY(object == head) || UNLIKELY(object == cache->hot) ||
-        UNLIKELY(--cache->room[class] < 0)) {
-        heap_hybrid_cache_release_slow(cache, pointer, class);
-        return;
+    const unsigned previous_class = cache->hot_class;
+    if (previous_class != HEAP_CLASS_NONE) {
+        struct heap_object *const previous = cache->hot;
+        if (UNLIKELY(previous == pointer) || UNLIKELY(--cache->room[previous_class] < 0)) {
+            heap_hybrid_cache_release_slow(cache, pointer, class);
+            return;
+        }
+        previous->next = cache->heads[previous_class];
+        cache->heads[previous_class] = previous;
     }
-    object->next = head;
-    cache->heads[class] = object;
+    cache->hot = pointer;
+    cache->hot_class = class;
 }
 
-// Objects ever freed into a bin; class < HEAP_CLASSES.
-ALWAYS_INLINE uint64_t heap_hybrid_bin_frees(const struct heap_hybrid_cache *cache, unsigned class)
+// Objects ever moved from the hot slot into a bin. class < HEAP_CLASSES.
+ALWAYS_INLINE uint64_t heap_hybrid_bin_entries(const struct heap_hybrid_cache *cache,
+                                               unsigned class)
 {
     return cache->room_given[class] - (uint64_t)(int64_t)cache->room[class];
 }
@@ -189,7 +193,7 @@ ALWAYS_INLINE uint64_t heap_hybrid_bin_frees(const struct heap_hybrid_cache *cac
 ALWAYS_INLINE uint64_t heap_hybrid_bin_objects(const struct heap_hybrid_cache *cache,
                                                unsigned class)
 {
-    return cache->moved[class] + heap_hybrid_bin_frees(cache, class) - cache->from_bin[class];
+    return cache->moved[class] + heap_hybrid_bin_entries(cache, class) - cache->from_bin[class];
 }
 
 // Objects of a class the cache holds. class < HEAP_CLASSES.

@@ -27,8 +27,8 @@ static bool check_list(const struct heap_hybrid_pages *pages, const struct heap_
 static bool check_bin(const struct heap_hybrid_cache *cache, unsigned class)
 {
     const uint64_t objects = heap_hybrid_bin_objects(cache, class);
-    return objects <= HEAP_HYBRID_BIN_OBJECTS && cache->room[class] >= 0 &&
-           (uint64_t)cache->room[class] <= HEAP_HYBRID_BIN_OBJECTS - objects &&
+    return objects < HEAP_HYBRID_BIN_OBJECTS && cache->room[class] >= 0 &&
+           (uint64_t)cache->room[class] < HEAP_HYBRID_BIN_OBJECTS - objects &&
            check_list(cache->cpu->pages, cache->heads[class], objects, class, NULL);
 }
 
@@ -86,7 +86,7 @@ bool heap_hybrid_check(const void *heap)
     struct heap_statistics statistics;
     if (!buddy_check(&hybrid->pages.buddy) || !check_pages(cpu, &totals))
         return false;
-    if (cache->heads[HEAP_CLASS_NONE] != NULL || cache->room[HEAP_CLASS_NONE] != 0 || cache->inside)
+    if (cache->inside)
         return false;
     if (cache->hot_class > HEAP_CLASS_NONE ||
         (cache->hot_class != HEAP_CLASS_NONE &&

@@ -141,15 +141,15 @@ static void insert_hole(struct heap_linked_list *list, block *hole)
 void heap_linked_list_release(void *heap, void *pointer, size_t size)
 {
     struct heap_linked_list *list = heap;
-    block *freed = (block *)(void *)((char *)pointer - HEADER);
     (void)size;
     assert((uintptr_t)pointer % 16 == 0);
-    assert((uintptr_t)freed >= list->start && (uintptr_t)freed < list->end);
+    assert((uintptr_t)pointer > list->start && (uintptr_t)pointer < list->end);
+    block *freed = (block *)(void *)((char *)pointer - HEADER);
     spinlock_acquire(&list->lock);
     assert(used(freed)); // a double free, else
+    assert(size_of(freed) >= SMALLEST && size_of(freed) <= list->end - (uintptr_t)freed);
     block *const above = block_above(freed);
-    assert(size_of(freed) >= SMALLEST && (uintptr_t)above <= list->end &&
-           above->previous == size_of(freed)); // a foreign pointer or an overrun, else
+    assert(above->previous == size_of(freed)); // a foreign pointer or an overrun, else
     list->counts.frees++;
     list->counts.bytes_freed += size_of(freed) - HEADER;
     freed->size = size_of(freed);

@@ -13,14 +13,15 @@
 #include "cpu.h"
 #include "host.h"
 #include "platform.h"
+#include "run.h"
 
 #define ARENA_BYTES     ((size_t)448 << 20)
 #define ARENA_ALIGNMENT ((size_t)2 << 20)
 
 struct host host = {.line = STDOUT_FILENO, .arguments = ""};
 
-int bench_main_plain(void);
-int bench_main_traced(void);
+int bench_main_plain(struct bench_run *run);
+int bench_main_traced(struct bench_run *run);
 
 static _Noreturn void refuse(const char *what)
 {
@@ -87,5 +88,7 @@ int main(int count, char **words)
     }
     map_arena();
     host.hz = host_clock_hz(&host.hz_source);
-    platform_exit(bench_main_plain() == 0);
+    static struct bench_run run;
+    const bool failed = bench_main_plain(&run) != 0 || bench_main_traced(&run) != 0;
+    platform_exit(!failed);
 }

@@ -42,8 +42,8 @@ static void report(const struct record_panic *panic)
 {
     struct record_writer writer;
     if (strstr(host.arguments, "output=framed") == NULL) {
-        dprintf(host.line, "\npanic: %s\npanic: rip %016lx rsp %016lx\n", panic->reason,
-                panic->rip, panic->rsp);
+        dprintf(host.line, "\npanic: %s\npanic: rip %016lx rsp %016lx\n", panic->reason, panic->rip,
+                panic->rsp);
         return;
     }
     wire_sender_init(&sender, (uint32_t)number_of("session="), platform_line_write);

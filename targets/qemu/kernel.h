@@ -11,11 +11,12 @@
 #include "platform.h"
 #include "uart.h"
 
-// Written by kernel_main before the benchmarks run, read only afterwards; `line` has the rules of
-// uart.h.
+// Written by kernel_main before the benchmarks run, read only afterwards but for arena_cleared;
+// `line` has the rules of uart.h.
 struct kernel {
     struct boot_info boot;
-    struct boot_range arena;
+    struct boot_range arena; // platform_arena clears it at its first call
+    bool arena_cleared;
     struct cpu_local boot_cpu;
     struct uart line;
     uint32_t session; // `session=` of the command line, 0 without

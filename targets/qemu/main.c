@@ -11,6 +11,7 @@
 #include "kernel_map.h"
 #include "last_words.h"
 #include "linker.h"
+#include "run.h"
 #include "string.h"
 #include "traps.h"
 #include "x86.h"
@@ -22,7 +23,8 @@
 struct kernel kernel;
 
 // The entry of the portable object. Returns 0 when everything planned was measured.
-int bench_main_plain(void);
+int bench_main_plain(struct bench_run *run);
+int bench_main_traced(struct bench_run *run);
 
 static void set_cpu_base(void)
 {
@@ -72,8 +74,6 @@ static void choose_arena(void)
                            &kernel.arena) ||
         kernel.arena.end - kernel.arena.start < ARENA_LEAST)
         last_words_refused("less than 16 MiB of memory in one piece");
-    // The firmware leaves what it likes there. This also touches every page.
-    memset((void *)(uintptr_t)kernel.arena.start, 0, kernel.arena.end - kernel.arena.start);
 }
 
 void kernel_main(uint32_t protocol, uint32_t information)
@@ -87,5 +87,7 @@ void kernel_main(uint32_t protocol, uint32_t information)
     if (!cpu_has_baseline())
         last_words_refused("this CPU lacks POPCNT or BMI1, which the object code is built for");
     choose_arena();
-    platform_exit(bench_main_plain() == 0);
+    static struct bench_run run;
+    const bool failed = bench_main_plain(&run) != 0 || bench_main_traced(&run) != 0;
+    platform_exit(!failed);
 }

@@ -1,0 +1,421 @@
+// SPDX-License-Identifier: MIT
+#include "boot.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "verdict.h"
+
+#define TICK_MS     250
+#define RESEND_MS   500
+#define PANIC_MS    3000 // for the stack to come and the target to end by itself
+#define END_MS      5000 // for what is missing to come and the target to end by itself
+#define OUTPUT_MOST (16u << 20)
+
+struct boot {
+    const struct request *request;
+    uint32_t index;
+    int signals;
+    struct capture *capture;
+    struct progress *progress;
+    struct boot_result *result;
+    struct process process;
+    struct session *session;
+    struct qmp qmp;
+    bool line_open;
+    uint64_t line_bytes, output_bytes;
+    char output_line[256], last_output[256]; // gathered, and the last one that is not empty
+    size_t output_length;
+    bool failed;   // capture or log could not be written
+    bool overlong; // more bytes than a boot may send
+    bool acknowledged;
+    // Times, ms.
+    int64_t started, moved, case_began, concluded, asked;
+    uint64_t progress_seen;
+    uint32_t cases_seen;
+};
+
+// ---- what comes --------------------------------------------------------------------------------
+
+static void note(struct boot *boot, const void *text, size_t length)
+{
+    const uint8_t *at = text;
+    while (length > 0 && !boot->failed) {
+        const size_t piece = length < CAPTURE_PAYLOAD_MOST ? length : CAPTURE_PAYLOAD_MOST;
+        boot->failed = !capture_add(boot->capture, CAPTURE_NOTE, at, piece);
+        at += piece;
+        length -= piece;
+    }
+}
+
+static void take_text(void *context, enum session_text kind, const char *text, size_t length)
+{
+    struct boot *boot = context;
+    if (kind == SESSION_LOG)
+        progress_log(boot->progress, text, length);
+    else if (kind == SESSION_TABLE)
+        progress_table(boot->progress, text, length);
+    else
+        progress_noise(boot->progress, text, length);
+}
+
+static void remember_lines(struct boot *boot, const char *text, size_t length)
+{
+    for (size_t i = 0; i < length; i++) {
+        if (text[i] != '\n') {
+            if (boot->output_length < sizeof(boot->output_line) - 1)
+                boot->output_line[boot->output_length++] = text[i];
+            continue;
+        }
+        if (boot->output_length > 0)
+            text_clean(boot->last_output, sizeof(boot->last_output), boot->output_line,
+                       boot->output_length);
+        boot->output_length = 0;
+    }
+}
+
+// What the process prints itself: kept, and quoted when it does not start.
+static void read_output(struct boot *boot)
+{
+    char bytes[4096];
+    ssize_t got;
+    while ((got = read(boot->process.output, bytes, sizeof(bytes))) > 0) {
+        boot->output_bytes += (uint64_t)got;
+        if (boot->output_bytes > OUTPUT_MOST)
+            continue;
+        remember_lines(boot, bytes, (size_t)got);
+        progress_noise(boot->progress, bytes, (size_t)got);
+        note(boot, bytes, (size_t)got);
+    }
+    if (got == 0) {
+        close(boot->process.output);
+        boot->process.output = -1;
+    }
+}
+
+static void follow_cases(struct boot *boot)
+{
+    const struct results *results = &boot->session->results;
+    if (results->cases_begun != boot->cases_seen) {
+        boot->cases_seen = results->cases_begun;
+        boot->case_began = now_ms();
+        progress_case_done(boot->progress);
+        progress_case(boot->progress, results->case_id, results->cases_begun, results->plan_cases);
+    }
+    if (results->case_rows == 0)
+        progress_case_done(boot->progress);
+}
+
+// At most `pieces` reads, so that a target that never stops sending does not keep the watchdog from
+// looking.
+static void read_line(struct boot *boot, unsigned pieces)
+{
+    static uint8_t bytes[65536];
+    while (pieces-- > 0 && boot->line_open && !boot->failed && !boot->overlong) {
+        const ssize_t got = read(boot->process.line, bytes, sizeof(bytes));
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0 && errno == EAGAIN)
+            return;
+        if (got <= 0) {
+            boot->line_open = false;
+            return;
+        }
+        boot->line_bytes += (uint64_t)got;
+        boot->overlong = boot->line_bytes > BOOT_LINE_MOST;
+        boot->failed = !capture_add(boot->capture, CAPTURE_LINE, bytes, (size_t)got);
+        session_feed(boot->session, bytes, (size_t)got);
+        follow_cases(boot);
+    }
+}
+
+static void read_signals(struct boot *boot)
+{
+    struct signalfd_siginfo info;
+    while (read(boot->signals, &info, sizeof(info)) == sizeof(info)) {
+        if (info.ssi_signo != SIGCHLD)
+            boot->result->signal = (int)info.ssi_signo;
+    }
+}
+
+static void wait_for_news(struct boot *boot)
+{
+    struct pollfd fds[] = {
+        {.fd = boot->line_open ? boot->process.line : -1, .events = POLLIN},
+        {.fd = boot->process.output, .events = POLLIN},
+        {.fd = boot->qmp.fd, .events = POLLIN},
+        {.fd = boot->signals, .events = POLLIN},
+    };
+    poll(fds, sizeof(fds) / sizeof(fds[0]), TICK_MS);
+    read_signals(boot);
+    process_poll(&boot->process);
+    // A process that is gone sends no more: then everything is read that there is.
+    read_line(boot, boot->process.ended ? UINT32_MAX : 16);
+    if (boot->process.output >= 0)
+        read_output(boot);
+    qmp_poll(&boot->qmp);
+    progress_tick(boot->progress);
+    boot->failed = boot->failed || boot->progress->failed;
+}
+
+// ---- what we say -------------------------------------------------------------------------------
+
+// A frame is small and the line's buffer is not; one that does not fit is asked for again later.
+static void send_frame(struct boot *boot, enum wire_type type, uint32_t offset, const void *payload,
+                       uint16_t length)
+{
+    uint8_t frame[WIRE_FRAME_MOST];
+    const struct wire_header header = {.version = WIRE_VERSION,
+                                       .type = (uint8_t)type,
+                                       .channel = WIRE_CONTROL,
+                                       .session = boot->session->expect.session,
+                                       .offset = offset,
+                                       .length = length};
+    const size_t bytes = wire_encode(&header, payload, frame);
+    if (boot->line_open && write(boot->process.line, frame, bytes) != (ssize_t)bytes)
+        boot->asked = now_ms();
+}
+
+static void answer(struct boot *boot, enum session_state state)
+{
+    const int64_t now = now_ms();
+    const struct session *session = boot->session;
+    if (state == SESSION_ENDED && !boot->acknowledged) {
+        boot->acknowledged = true;
+        send_frame(boot, WIRE_ACK, (uint32_t)session->stream.length, "", 0);
+    }
+    const bool gap = state == SESSION_GAP || session->pending_count > 0;
+    if (!gap || now - boot->asked < RESEND_MS)
+        return;
+    uint32_t offset, length;
+    session_gap(session, &offset, &length);
+    const uint8_t payload[4] = {(uint8_t)length, (uint8_t)(length >> 8), (uint8_t)(length >> 16),
+                                (uint8_t)(length >> 24)};
+    boot->asked = now;
+    send_frame(boot, WIRE_RESEND, offset, payload, sizeof(payload));
+}
+
+// ---- deadlines ---------------------------------------------------------------------------------
+
+static struct verdict_evidence evidence(const struct boot *boot)
+{
+    return (struct verdict_evidence){.session = boot->session,
+                                     .process = &boot->process,
+                                     .qmp = &boot->qmp,
+                                     .last_output = boot->last_output,
+                                     .success_exit = boot->request->success_exit};
+}
+
+static void report(struct boot *boot, struct buffer *text)
+{
+    progress_report(boot->progress, (char *)text->bytes, text->length);
+    note(boot, text->bytes, text->length);
+    buffer_free(text);
+}
+
+static bool find_state(struct boot *boot, struct machine_state *state)
+{
+    if (boot->qmp.fd >= 0)
+        return qmp_state(&boot->qmp, state);
+    return boot->process.qmp < 0 && process_state(&boot->process, boot->request->image, state);
+}
+
+static void hang(struct boot *boot, const char *why)
+{
+    const struct verdict_evidence known = evidence(boot);
+    struct machine_state state;
+    struct buffer text = {0};
+    const bool found = find_state(boot, &state);
+    verdict_hang(&known, boot->request->image, why, found ? &state : NULL, &text, boot->result);
+    report(boot, &text);
+}
+
+// The deadline that is over, as a line; false if none is.
+static bool is_late(struct boot *boot, enum session_state state, char *why, size_t capacity)
+{
+    const struct request *request = boot->request;
+    const struct results *results = &boot->session->results;
+    const int64_t now = now_ms();
+    why[0] = '\0';
+    if (now - boot->started > (int64_t)request->boot_seconds * 1000)
+        text_format(why, capacity, "the boot took longer than %u s", request->boot_seconds);
+    else if (state == SESSION_ENDED && now - boot->concluded > END_MS)
+        text_format(why, capacity, "the target sent END and did not end");
+    else if (state == SESSION_RUNNING && results->case_rows > 0 &&
+             now - boot->case_began > (int64_t)results->case_seconds * 1000)
+        text_format(why, capacity, "longer than the %u s announced", results->case_seconds);
+    else if (state == SESSION_RUNNING && results->case_rows == 0 &&
+             now - boot->moved > (int64_t)request->idle_seconds * 1000)
+        text_format(why, capacity, "nothing for %u s, and no benchmark runs",
+                    request->idle_seconds);
+    return why[0] != '\0';
+}
+
+static bool start_is_late(struct boot *boot)
+{
+    const int64_t limit = (int64_t)boot->request->start_seconds * 1000;
+    if (now_ms() - boot->started <= limit)
+        return false;
+    verdict_set(boot->result, OUTCOME_NO_START, "no HELLO within %u s%s%s",
+                boot->request->start_seconds,
+                boot->session->foreign > 0 ? "; frames of another session came" : "",
+                boot->session->decoder.counts.damaged > 0 ? "; damaged frames came" : "");
+    return true;
+}
+
+static bool gap_is_late(struct boot *boot, enum session_state state, const char *why)
+{
+    uint32_t offset, length;
+    const bool after_end = state == SESSION_GAP && now_ms() - boot->concluded > END_MS;
+    // A case may have begun, or ended, in what is missing: it is the gap that is to blame.
+    const bool during_run = why[0] != '\0' && boot->session->pending_count > 0;
+    if (!after_end && !during_run)
+        return false;
+    session_gap(boot->session, &offset, &length);
+    verdict_set(boot->result, OUTCOME_DAMAGED, "%u bytes of results at %u never came", length,
+                offset);
+    return true;
+}
+
+static void panic(struct boot *boot)
+{
+    struct buffer text = {0};
+    verdict_panic(boot->session, boot->request->image, &text, boot->result);
+    report(boot, &text);
+}
+
+static void machine_stopped(struct boot *boot)
+{
+    const struct verdict_evidence known = evidence(boot);
+    struct machine_state state;
+    struct buffer text = {0};
+    if (strcmp(boot->qmp.reason, "guest-reset") != 0) {
+        verdict_set(boot->result, OUTCOME_DIED, "the machine shut down (%s) without END",
+                    boot->qmp.reason);
+        return;
+    }
+    const bool found = qmp_state(&boot->qmp, &state);
+    verdict_triple_fault(&known, boot->request->image, found ? &state : NULL, &text, boot->result);
+    report(boot, &text);
+}
+
+// True once the outcome is known.
+static bool is_decided(struct boot *boot)
+{
+    char why[128];
+    const enum session_state state = session_state(boot->session);
+    const bool concluded = state == SESSION_ENDED || state == SESSION_GAP || state == SESSION_PANIC;
+    const uint64_t moved = session_progress(boot->session);
+    if (moved != boot->progress_seen)
+        boot->moved = now_ms();
+    boot->progress_seen = moved;
+    if (concluded && boot->concluded == 0)
+        boot->concluded = now_ms();
+    if (state == SESSION_PANIC && (boot->process.ended || now_ms() - boot->concluded > PANIC_MS)) {
+        panic(boot);
+        return true;
+    }
+    if (state == SESSION_PANIC)
+        return false;
+    if (boot->overlong) {
+        verdict_set(boot->result, OUTCOME_DAMAGED, "more than %u MiB over the line",
+                    BOOT_LINE_MOST >> 20);
+        return true;
+    }
+    if (boot->qmp.shut_down && state != SESSION_ENDED) {
+        machine_stopped(boot);
+        return true;
+    }
+    if (boot->process.ended || state == SESSION_DAMAGED || state == SESSION_STRANGER ||
+        state == SESSION_REFUSED) {
+        const struct verdict_evidence known = evidence(boot);
+        verdict_at_exit(&known, boot->result);
+        return true;
+    }
+    if (state == SESSION_WAITING)
+        return start_is_late(boot);
+    const bool late = is_late(boot, state, why, sizeof(why));
+    if (gap_is_late(boot, state, why))
+        return true;
+    if (late)
+        hang(boot, why);
+    answer(boot, state);
+    return late;
+}
+
+// ---- the boot ----------------------------------------------------------------------------------
+
+static bool write_boot(struct boot *boot, const char *arguments)
+{
+    uint8_t header[8 + 8192];
+    const uint32_t numbers[2] = {boot->index, boot->session->expect.session};
+    const size_t length = strnlen(arguments, sizeof(header) - 8);
+    for (unsigned i = 0; i < 8; i++)
+        header[i] = (uint8_t)(numbers[i / 4] >> (8 * (i % 4)));
+    memcpy(header + 8, arguments, length);
+    return capture_add(boot->capture, CAPTURE_BOOT, header, 8 + length);
+}
+
+static bool write_ended(struct boot *boot)
+{
+    uint8_t chunk[1 + DETAIL_MOST];
+    char detail[DETAIL_MOST];
+    text_clean(detail, sizeof(detail), boot->result->detail, strlen(boot->result->detail));
+    memcpy(boot->result->detail, detail, sizeof(detail));
+    chunk[0] = (uint8_t)boot->result->outcome;
+    memcpy(chunk + 1, detail, strlen(detail));
+    return capture_add(boot->capture, CAPTURE_ENDED, chunk, 1 + strlen(detail));
+}
+
+static void watch(struct boot *boot)
+{
+    do {
+        wait_for_news(boot);
+    } while (!boot->failed && boot->result->signal == 0 && !is_decided(boot));
+}
+
+bool boot_run(const struct request *request, const struct session_expect *expect,
+              const char *obstacle, int signals, struct capture *capture, struct progress *progress,
+              struct boot_result *result)
+{
+    struct boot boot = {.request = request,
+                        .index = expect->boot,
+                        .signals = signals,
+                        .capture = capture,
+                        .progress = progress,
+                        .result = result,
+                        .line_open = true,
+                        .started = now_ms(),
+                        .moved = now_ms()};
+    char arguments[8192], why[DETAIL_MOST];
+    *result = (struct boot_result){0};
+    text_format(arguments, sizeof(arguments), "session=%u boot=%u output=framed%s%s",
+                expect->session, expect->boot, request->arguments[0] != '\0' ? " " : "",
+                request->arguments);
+    boot.session = memory_get(sizeof(*boot.session));
+    session_init(boot.session, expect, (struct session_listener){&boot, take_text});
+    progress_boot(progress, expect->boot);
+    boot.failed = !write_boot(&boot, arguments);
+    if (obstacle != NULL) {
+        verdict_set(result, OUTCOME_NO_START, "%s", obstacle);
+    } else if (!boot.failed &&
+               process_start(&boot.process, request->command, arguments, why, sizeof(why))) {
+        qmp_init(&boot.qmp, boot.process.qmp);
+        watch(&boot);
+        process_end(&boot.process);
+        qmp_free(&boot.qmp);
+        session_finish(boot.session);
+    } else if (!boot.failed) {
+        verdict_set(result, OUTCOME_NO_START, "%s", why);
+    }
+    progress_end(progress);
+    boot.failed = boot.failed || (result->signal == 0 && !write_ended(&boot));
+    session_free(boot.session);
+    free(boot.session);
+    return !boot.failed;
+}

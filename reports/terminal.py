@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: MIT
+"""The report on a terminal: verdict first, then rows and claims."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from typing import TextIO
+
+from rich import box
+from rich.console import Console
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from reports.claims import case_of
+from reports.document import CAVEATS, Report
+from reports.judge import Judgement
+from reports.store import Machine
+from reports.tables import Cell, Table, cases_of, claims_table, counters_table, rows_table
+
+COLOURS = {
+    "met": "bold green",
+    "exceeded": "bold yellow",
+    "not met": "bold red",
+    "not shown": "magenta",
+    "not judged here": "cyan",
+    "no data": "dim",
+}
+WIDTH_WITHOUT_TERMINAL = 140
+WIDTH_FOR_ALL_COLUMNS = 120
+
+
+def console_for(stream: TextIO) -> Console:
+    """A console that takes every text literally."""
+    width = None if stream.isatty() or "COLUMNS" in os.environ else WIDTH_WITHOUT_TERMINAL
+    return Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
+
+
+def print_headline(report: Report, stream: TextIO = sys.stdout) -> None:
+    """The verdict, and under it what is wrong with the run."""
+    console = console_for(stream)
+    console.print(Text(report.headline, style="bold"), soft_wrap=True)
+    for trouble in report.troubles:
+        console.print(Text(f"! {trouble}", style="red"), soft_wrap=True)
+
+
+def print_report(report: Report, pattern: str = "*", stream: TextIO = sys.stdout) -> None:
+    """Everything: the headline, the rows that match the pattern, the claims."""
+    console = console_for(stream)
+    print_headline(report, stream)
+    for machine in report.intact:
+        _print_machine(console, report, machine, pattern)
+    for design in report.claims.designs:
+        _print_claims(console, report, design)
+
+
+def selected(machine: Machine, pattern: str) -> list[str]:
+    """The cases with a row whose id matches, or that match themselves."""
+    patterns = [pattern, f"{pattern}/*"]
+    wanted = {
+        case_of(row)
+        for row, _ in machine.rows
+        if any(fnmatchcase(row, p) or fnmatchcase(case_of(row), p) for p in patterns)
+    }
+    return [case for case in cases_of(machine) if case in wanted]
+
+
+def _print_machine(console: Console, report: Report, machine: Machine, pattern: str) -> None:
+    console.print()
+    console.print(Text(f"{machine.name}, clock {machine.clock}", style="bold underline"))
+    if machine.clock in CAVEATS:
+        console.print(Text(CAVEATS[machine.clock], style="dim"))
+    for case in selected(machine, pattern):
+        table = rows_table(machine, case, report.noise.get((machine.name, case)))
+        _print_table(console, table)
+    counters = counters_table(machine)
+    wanted = set(selected(machine, pattern))
+    lines = tuple(row for row in counters.rows if case_of(row[0].text) in wanted)
+    if lines:
+        _print_table(console, replace(counters, rows=lines))
+
+
+def _print_claims(console: Console, report: Report, design: str) -> None:
+    judged = claims_table(report.claims, report.verdicts, report.run, design, with_data=True)
+    missing = claims_table(report.claims, report.verdicts, report.run, design, with_data=False)
+    if judged.rows:
+        _print_table(console, judged)
+        for line in notes(report, design):
+            console.print(Text(f"  {line}", style="dim"))
+    if missing.rows:
+        names = ", ".join(row[0].text for row in missing.rows)
+        if not judged.rows:
+            console.print()
+            console.print(Text(missing.title, style="bold"))
+        console.print(Text(f"  no data: {names}", style="dim"))
+
+
+def notes(report: Report, design: str) -> list[str]:
+    """What is to be said about a design's judgements, each thing once."""
+    found: dict[str, list[Judgement]] = {}
+    for judgement in report.verdicts.judgements:
+        if judgement.claim.design == design and judgement.note and judgement.value is not None:
+            found.setdefault(f"{judgement.machine}: {judgement.note}", []).append(judgement)
+    return [f"{note} ({', '.join(j.claim.id for j in js)})" for note, js in found.items()]
+
+
+def _print_table(console: Console, table: Table) -> None:
+    narrow = console.width < WIDTH_FOR_ALL_COLUMNS
+    shown = [i for i in range(len(table.columns)) if not (narrow and i in table.minor)]
+    drawn = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for i in shown:
+        numeric = i in table.numeric
+        # Only words may break: a number cut short is another number.
+        words = any(row[i].kind in ("below", "trouble") for row in table.rows)
+        drawn.add_column(
+            Text(table.columns[i]),
+            justify="right" if numeric else "left",
+            no_wrap=i == 0 or (numeric and not words),
+        )
+    for row in table.rows:
+        drawn.add_row(*(_text(row[i]) for i in shown))
+    console.print()
+    console.print(Text(table.title, style="bold"))
+    console.print(drawn)
+    if table.note:
+        console.print(Text(f"  {table.note}", style="dim"))
+
+
+def _text(cell: Cell) -> Text:
+    if cell.kind == "verdict":
+        return Text(cell.text, style=COLOURS.get(cell.text, ""))
+    if cell.kind == "trouble":
+        return Text(cell.text, style="bold red")
+    return Text(cell.text, style="bold" if cell.kind == "name" else "")

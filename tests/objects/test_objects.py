@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: MIT
+"""One object code: the bytes that are measured are the same in the kernel and in the host program."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from elftools.elf.elffile import ELFFile
+from elftools.elf.relocation import RelocationSection
+from elftools.elf.sections import SymbolTableSection
+
+BUILD = Path(__file__).resolve().parents[2] / "build"
+FLAVOURS = ["plain", "traced"]
+PROGRAMS = {"host": BUILD / "host/tickmark", "qemu": BUILD / "qemu/tickmark.elf"}
+RELOCATION_BYTES = {1: 8, 2: 4, 4: 4, 10: 4, 11: 4, 24: 8}  # R_X86_64_64 PC32 PLT32 32 32S PC64
+
+
+def portable(flavour: str) -> ELFFile:
+    return ELFFile(open(BUILD / f"portable_{flavour}.o", "rb"))
+
+
+def text_of(flavour: str) -> tuple[bytes, set[int]]:
+    """The object's text and the offsets of bytes that relocations fill in."""
+    elf = portable(flavour)
+    name = f".text.portable_{flavour}"
+    masked: set[int] = set()
+    for section in elf.iter_sections():
+        if isinstance(section, RelocationSection) and section.name == ".rela" + name:
+            for relocation in section.iter_relocations():
+                start = relocation["r_offset"]
+                masked |= set(range(start, start + RELOCATION_BYTES[relocation["r_info_type"]]))
+    return elf.get_section_by_name(name).data(), masked
+
+
+def functions(flavour: str) -> dict[str, int]:
+    """Offsets of functions in the object's text, names that occur once."""
+    elf = portable(flavour)
+    index = elf.get_section_index(f".text.portable_{flavour}")
+    found: dict[str, list[int]] = {}
+    for symbol in elf.get_section_by_name(".symtab").iter_symbols():
+        if symbol["st_shndx"] == index and symbol["st_info"]["type"] == "STT_FUNC":
+            found.setdefault(symbol.name, []).append(symbol["st_value"])
+    return {name: places[0] for name, places in found.items() if len(places) == 1}
+
+
+def address_of_entry(program: Path, flavour: str) -> int:
+    table = ELFFile(open(program, "rb")).get_section_by_name(".symtab")
+    assert isinstance(table, SymbolTableSection)
+    symbols = table.get_symbol_by_name(f"bench_main_{flavour}")
+    assert symbols is not None and len(symbols) == 1
+    return symbols[0]["st_value"]
+
+
+def bytes_at(program: Path, address: int, length: int) -> bytes:
+    for segment in ELFFile(open(program, "rb")).iter_segments():
+        start = segment["p_vaddr"]
+        if segment["p_type"] == "PT_LOAD" and start <= address < start + segment["p_filesz"]:
+            return segment.data()[address - start : address - start + length]
+    raise AssertionError("address is in no segment")
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_portable_object_asks_for_nothing_but_the_platform(flavour: str) -> None:
+    words = ["nm", "-u", str(BUILD / f"portable_{flavour}.o")]
+    listing = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    undefined = [line.split()[-1] for line in listing.splitlines()]
+    assert undefined and [name for name in undefined if not name.startswith("platform_")] == []
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_portable_object_offers_nothing_but_its_entry(flavour: str) -> None:
+    words = ["nm", "-g", "--defined-only", str(BUILD / f"portable_{flavour}.o")]
+    listing = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    assert [line.split()[-1] for line in listing.splitlines()] == [f"bench_main_{flavour}"]
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_measured_bytes_are_equal_in_both_programs(flavour: str) -> None:
+    text, masked = text_of(flavour)
+    entry = functions(flavour)[f"bench_main_{flavour}"]
+    for program in PROGRAMS.values():
+        start = address_of_entry(program, flavour) - entry
+        linked = bytes_at(program, start, len(text))
+        assert len(linked) == len(text)
+        different = [i for i in range(len(text)) if i not in masked and linked[i] != text[i]]
+        assert different == [], f"{program.name}: {len(different)} bytes, first at {different[:4]}"
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_text_starts_on_a_page_in_every_program(flavour: str) -> None:
+    entry = functions(flavour)[f"bench_main_{flavour}"]
+    places = {name: (address_of_entry(path, flavour) - entry) % 4096
+              for name, path in PROGRAMS.items()}
+    assert set(places.values()) == {0}, places
+
+
+def test_every_body_is_aligned_and_has_its_symbol() -> None:
+    bodies = {name: at for name, at in functions("plain").items() if "__" in name}
+    assert len(bodies) > 20
+    assert [name for name, at in bodies.items() if at % 64 != 0] == []
+
+
+def test_plain_flavour_has_no_tracing_left() -> None:
+    def sites(flavour: str) -> int:
+        words = ["objdump", "-d", "--no-show-raw-insn", str(BUILD / f"portable_{flavour}.o")]
+        listing = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+        return len(re.findall(r"%gs:0x0", listing))
+
+    # trace_start and trace_stop remain in the pass that only the traced flavour runs.
+    assert sites("traced") > sites("plain")
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_no_vector_or_floating_point_register_is_used(flavour: str) -> None:
+    words = ["objdump", "-d", "--no-show-raw-insn", str(BUILD / f"portable_{flavour}.o")]
+    listing = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    assert re.findall(r"%[xyz]mm\d|%st\b|%mm\d", listing) == []
+
+
+def test_host_libraries_do_not_bind_to_our_functions() -> None:
+    words = ["nm", "-D", "--defined-only", str(PROGRAMS["host"])]
+    listing = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    names = {line.split()[-1].split("@")[0] for line in listing.splitlines()}
+    assert names & {"memcpy", "memset", "memmove", "memcmp", "bench_main_plain"} == set()
+
+
+def test_kernel_does_not_use_memory_above_its_reach() -> None:
+    for segment in ELFFile(open(PROGRAMS["qemu"], "rb")).iter_segments():
+        if segment["p_type"] == "PT_LOAD":
+            assert segment["p_vaddr"] + segment["p_memsz"] < 1 << 31

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: MIT
+// The platform under unit tests: the least of each function that keeps its contract. A panic says
+// why and aborts, so that a death test sees SIGABRT. The CPU base is not set.
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "platform.h"
+
+uint64_t platform_clock_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+enum platform_clock platform_clock_class(void)
+{
+    return PLATFORM_CLOCK_EMULATED;
+}
+
+uint64_t platform_clock_hz(void)
+{
+    return 0;
+}
+
+void platform_line_write(const void *bytes, size_t length)
+{
+    fwrite(bytes, 1, length, stdout);
+    fflush(stdout);
+}
+
+size_t platform_line_read(void *bytes, size_t capacity)
+{
+    (void)bytes;
+    (void)capacity;
+    return 0;
+}
+
+#define ARENA_BYTES (16u << 20)
+
+void *platform_arena(size_t *length)
+{
+    static void *arena;
+    if (arena == NULL) {
+        arena = aligned_alloc(2u << 20, ARENA_BYTES);
+        if (arena == NULL)
+            platform_panic("no memory for the arena", __FILE__, __LINE__);
+        memset(arena, 0, ARENA_BYTES);
+    }
+    *length = ARENA_BYTES;
+    return arena;
+}
+
+const char *platform_arguments(void)
+{
+    return "";
+}
+
+size_t platform_build_id(uint8_t *bytes, size_t capacity)
+{
+    (void)bytes;
+    (void)capacity;
+    return 0;
+}
+
+void platform_describe(void (*emit)(void *context, const char *key, const char *value),
+                       void *context)
+{
+    emit(context, "platform", "unit tests");
+}
+
+void platform_events(struct platform_events *events)
+{
+    *events = (struct platform_events){0};
+}
+
+_Noreturn void platform_panic(const char *reason, const char *file, unsigned line)
+{
+    fprintf(stderr, "%s:%u: %s\n", file, line, reason);
+    fflush(stderr);
+    abort();
+}
+
+void platform_die(const char *kind)
+{
+    (void)kind;
+}
+
+_Noreturn void platform_exit(bool success)
+{
+    exit(success ? EXIT_SUCCESS : EXIT_FAILURE);
+}

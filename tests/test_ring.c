@@ -1,0 +1,984 @@
+// SPDX-License-Identifier: MIT
+// One body for every message queue: the tests loop over RING_VARIANTS.
+//
+// The floor checks nothing but full and empty and reads 56 bytes whatever the length: it is left
+// out where a test hands in bad arguments or short buffers, and all buffers elsewhere have 56.
+#include <check.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "random.h"
+#include "ring_variants.h"
+
+#define NAME(ops) (ops)->about.name
+
+#define VARIANT_ENTRY(name) &ring_##name##_ops,
+static const struct ring_ops *const variants[] = {RING_VARIANTS(VARIANT_ENTRY)};
+#define VARIANTS ((int)ARRAY_COUNT(variants))
+
+// The variants of this repository can begin at any position, and their state is known here.
+static const struct own_variant {
+    const struct ring_ops *ops;
+    enum status (*init_at)(void *ring, void *memory, size_t slots, uint64_t position);
+} own_variants[] = {
+    {&ring_locked_queue_ops, ring_locked_queue_init_at},
+    {&ring_fusion_spsc_ops, ring_fusion_spsc_init_at},
+    {&ring_floor_ops, ring_floor_init_at},
+};
+#define OWN_VARIANTS ((int)ARRAY_COUNT(own_variants))
+
+static bool checks_arguments(const struct ring_ops *ops)
+{
+    return ops->about.role != VARIANT_FLOOR;
+}
+
+// A ring and its memory, both full of junk before init: no variant may rely on zeros.
+struct subject {
+    const struct ring_ops *ops;
+    void *ring;
+    void *memory;
+    size_t slots;
+};
+
+static void *junk_pages(size_t bytes)
+{
+    const size_t rounded = align_up(bytes, PAGE_SIZE);
+    void *pages = aligned_alloc(PAGE_SIZE, rounded);
+    ck_assert_ptr_nonnull(pages);
+    memset(pages, 0xa5, rounded);
+    return pages;
+}
+
+static struct subject allocate(const struct ring_ops *ops, size_t slots)
+{
+    return (struct subject){
+        .ops = ops,
+        .ring = junk_pages(ops->state_bytes),
+        .memory = junk_pages(slots * ops->slot_bytes),
+        .slots = slots,
+    };
+}
+
+static struct subject create(const struct ring_ops *ops, size_t slots)
+{
+    const struct subject s = allocate(ops, slots);
+    ck_assert_int_eq(ops->init(s.ring, s.memory, slots), STATUS_OK);
+    return s;
+}
+
+static void destroy(struct subject *s)
+{
+    ck_assert_msg(s->ops->check(s->ring), "%s: an invariant is broken", NAME(s->ops));
+    free(s->ring);
+    free(s->memory);
+}
+
+static struct ring_statistics statistics_of(const struct subject *s)
+{
+    struct ring_statistics statistics;
+    s->ops->statistics(s->ring, &statistics);
+    return statistics;
+}
+
+// The message of a number: its length and bytes follow from the number alone.
+static struct ring_message message_of(uint64_t number)
+{
+    struct random random = random_seeded(number);
+    struct ring_message message;
+    message.length = random_below(&random, RING_PAYLOAD_MOST + 1);
+    for (size_t i = 0; i < ARRAY_COUNT(message.payload); i++)
+        message.payload[i] = random_u64(&random);
+    return message;
+}
+
+static bool same_message(const struct ring_message *a, const struct ring_message *b)
+{
+    return a->length == b->length && memcmp(a->payload, b->payload, a->length) == 0;
+}
+
+static enum status send_number(const struct subject *s, uint64_t number)
+{
+    const struct ring_message message = message_of(number);
+    return s->ops->send(s->ring, message.payload, message.length);
+}
+
+static void expect_number(const struct subject *s, uint64_t number)
+{
+    const struct ring_message expected = message_of(number);
+    struct ring_message actual;
+    ck_assert_int_eq(s->ops->receive(s->ring, actual.payload, &actual.length), STATUS_OK);
+    if (!same_message(&actual, &expected))
+        ck_abort_msg("%s: message %lu arrived changed", NAME(s->ops), (unsigned long)number);
+}
+
+static void expect_empty(const struct subject *s)
+{
+    uint64_t payload[RING_PAYLOAD_MOST / 8];
+    size_t length = 99;
+    ck_assert_int_eq(s->ops->receive(s->ring, payload, &length), STATUS_EMPTY);
+    ck_assert_uint_eq(length, 99);
+    ck_assert_uint_eq(s->ops->free_slots(s->ring), s->slots);
+}
+
+static void fill(const struct subject *s, uint64_t first)
+{
+    for (size_t i = 0; i < s->slots; i++)
+        ck_assert_int_eq(send_number(s, first + i), STATUS_OK);
+}
+
+START_TEST(a_new_ring_has_4096_free_slots_and_nothing_in_it)
+{
+    struct subject s = create(variants[_i], RING_SLOTS_DEFAULT);
+    ck_assert_uint_eq(s.ops->free_slots(s.ring), 4096);
+    expect_empty(&s);
+    const struct ring_statistics statistics = statistics_of(&s);
+    ck_assert_uint_eq(statistics.sent, 0);
+    ck_assert_uint_eq(statistics.received, 0);
+    ck_assert_uint_eq(statistics.refused_full, 0);
+    ck_assert_uint_eq(statistics.fences, 0);
+    destroy(&s);
+}
+END_TEST
+
+START_TEST(a_message_of_5_bytes_arrives)
+{
+    struct subject s = create(variants[_i], RING_SLOTS_DEFAULT);
+    const uint64_t hello[RING_PAYLOAD_MOST / 8] = {0x6f6c6c6568};
+    uint64_t payload[RING_PAYLOAD_MOST / 8];
+    size_t length = 0;
+    ck_assert_int_eq(s.ops->send(s.ring, hello, 5), STATUS_OK);
+    ck_assert_uint_eq(s.ops->free_slots(s.ring), 4095);
+    ck_assert_int_eq(s.ops->receive(s.ring, payload, &length), STATUS_OK);
+    ck_assert_uint_eq(length, 5);
+    ck_assert_mem_eq(payload, "hello", 5);
+    expect_empty(&s);
+    destroy(&s);
+}
+END_TEST
+
+START_TEST(a_hundred_messages_arrive_in_sequence)
+{
+    struct subject s = create(variants[_i], RING_SLOTS_DEFAULT);
+    for (uint64_t i = 0; i < 100; i++)
+        ck_assert_int_eq(send_number(&s, i), STATUS_OK);
+    ck_assert_uint_eq(s.ops->free_slots(s.ring), 3996);
+    for (uint64_t i = 0; i < 100; i++)
+        expect_number(&s, i);
+    expect_empty(&s);
+    destroy(&s);
+}
+END_TEST
+
+START_TEST(send_4097_fails_because_the_ring_is_full)
+{
+    struct subject s = create(variants[_i], RING_SLOTS_DEFAULT);
+    fill(&s, 0);
+    ck_assert_uint_eq(s.ops->free_slots(s.ring), 0);
+    ck_assert_int_eq(send_number(&s, 4096), STATUS_FULL);
+    ck_assert_int_eq(send_number(&s, 4096), STATUS_FULL);
+    ck_assert(s.ops->check(s.ring));
+    expect_number(&s, 0); // one slot is free again, at once
+    ck_assert_int_eq(send_number(&s, 4096), STATUS_OK);
+    ck_assert_int_eq(send_number(&s, 4097), STATUS_FULL);
+    for (uint64_t i = 1; i <= 4096; i++)
+        expect_number(&s, i);
+    expect_empty(&s);
+    ck_assert_uint_eq(statistics_of(&s).refused_full, 3);
+    destroy(&s);
+}
+END_TEST
+
+START_TEST(a_message_of_57_bytes_is_too_large)
+{
+    if (!checks_arguments(variants[_i]))
+        return;
+    struct subject s = create(variants[_i], 2);
+    const uint64_t payload[8] = {0};
+    const size_t lengths[] = {57, 64, 4096, (size_t)1 << 32, SIZE_MAX};
+    for (size_t i = 0; i < ARRAY_COUNT(lengths); i++)
+        ck_assert_int_eq(s.ops->send(s.ring, payload, lengths[i]), STATUS_TOO_LARGE);
+    expect_empty(&s);
+    fill(&s, 0);
+    ck_assert_int_eq(s.ops->send(s.ring, payload, 57), STATUS_TOO_LARGE); // full or not
+    ck_assert_uint_eq(statistics_of(&s).refused_full, 0);
+    expect_number(&s, 0);
+    expect_number(&s, 1);
+    destroy(&s);
+}
+END_TEST
+
+START_TEST(only_powers_of_two_from_2_to_a_million_slots_are_valid)
+{
+    struct subject s = allocate(variants[_i], 4096);
+    const size_t bad[] = {
+        0, 1, 3, 6, 4095, 4097, ((size_t)1 << 20) + 1, (size_t)1 << 21, (size_t)1 << 32, SIZE_MAX};
+    for (size_t i = 0; i < ARRAY_COUNT(bad); i++)
+        ck_assert_int_eq(s.ops->init(s.ring, s.memory, bad[i]), STATUS_INVALID);
+    free(s.ring);
+    free(s.memory);
+}
+END_TEST
+
+START_TEST(every_slot_of_every_size_is_usable)
+{
+    for (size_t slots = 2; slots <= (size_t)1 << 20; slots *= slots < 64 ? 2 : 128) {
+        struct subject s = create(variants[_i], slots);
+        for (size_t sent = 0; sent < slots; sent++) {
+            const uint64_t payload[RING_PAYLOAD_MOST / 8] = {sent, ~sent};
+            if (s.ops->send(s.ring, payload, 16) != STATUS_OK)
+                ck_abort_msg("%s: full at %zu of %zu", NAME(s.ops), sent, slots);
+        }
+        ck_assert_int_eq(send_number(&s, 0), STATUS_FULL);
+        ck_assert(s.ops->check(s.ring));
+        for (size_t received = 0; received < slots; received++) {
+            uint64_t payload[RING_PAYLOAD_MOST / 8];
+            size_t length;
+            const enum status status = s.ops->receive(s.ring, payload, &length);
+            if (status != STATUS_OK || length != 16 || payload[0] != received ||
+                payload[1] != ~received)
+                ck_abort_msg("%s: wrong at %zu of %zu", NAME(s.ops), received, slots);
+        }
+        expect_empty(&s);
+        destroy(&s);
+    }
+}
+END_TEST
+
+// The address sanitizer watches the ends of both blocks.
+START_TEST(send_reads_the_length_only_and_receive_writes_56_bytes_at_most)
+{
+    if (!checks_arguments(variants[_i]))
+        return;
+    struct subject s = create(variants[_i], 8);
+    for (size_t length = 0; length <= RING_PAYLOAD_MOST; length++) {
+        unsigned char *from = malloc(length == 0 ? 1 : length), *to = malloc(RING_PAYLOAD_MOST);
+        size_t received = 99;
+        for (size_t i = 0; i < length; i++)
+            from[i] = (unsigned char)(200 - i);
+        ck_assert_int_eq(s.ops->send(s.ring, from, length), STATUS_OK);
+        ck_assert_int_eq(s.ops->receive(s.ring, to, &received), STATUS_OK);
+        ck_assert_uint_eq(received, length);
+        for (size_t i = 0; i < length; i++)
+            ck_assert_uint_eq(to[i], 200 - i);
+        free(from);
+        free(to);
+    }
+    destroy(&s);
+}
+END_TEST
+
+START_TEST(both_ways_to_copy_a_length_copy_it_exactly)
+{
+    for (size_t length = 0; length < RING_PAYLOAD_MOST; length++) {
+        unsigned char *from = malloc(length == 0 ? 1 : length);
+        uint64_t any[RING_PAYLOAD_MOST / 8 + 1], constant[RING_PAYLOAD_MOST / 8 + 1];
+        any[7] = constant[7] = 0x77; // behind the slot
+        for (size_t i = 0; i < length; i++)
+            from[i] = (unsigned char)(i + 1);
+        ring_copy_any(any, from, length);
+        ring_copy_constant(constant, from, length);
+        ck_assert_int_eq(memcmp(any, from, length), 0);
+        ck_assert_int_eq(memcmp(constant, from, length), 0);
+        ck_assert_uint_eq(any[7], 0x77);
+        ck_assert_uint_eq(constant[7], 0x77);
+        free(from);
+    }
+}
+END_TEST
+
+#define SEND_CONSTANT(length)                                                                      \
+    do {                                                                                           \
+        ck_assert_int_eq(ring_fusion_spsc_send(s.ring, text, length), STATUS_OK);                  \
+        ck_assert_int_eq(ring_fusion_spsc_receive(s.ring, payload, &received), STATUS_OK);         \
+        ck_assert_uint_eq(received, length);                                                       \
+        ck_assert_mem_eq(payload, text, length);                                                   \
+    } while (0)
+
+START_TEST(constant_lengths_arrive_like_any_other)
+{
+    struct subject s = create(&ring_fusion_spsc_ops, 4);
+    _Alignas(8) const char text[] = "a text of fifty-six bytes is as long as a payload can be!";
+    uint64_t payload[RING_PAYLOAD_MOST / 8];
+    size_t received;
+    SEND_CONSTANT(0u);
+    SEND_CONSTANT(1u);
+    SEND_CONSTANT(7u);
+    SEND_CONSTANT(8u);
+    SEND_CONSTANT(14u);
+    SEND_CONSTANT(24u);
+    SEND_CONSTANT(35u);
+    SEND_CONSTANT(48u);
+    SEND_CONSTANT(55u);
+    SEND_CONSTANT(56u);
+    ck_assert_int_eq(ring_fusion_spsc_send(s.ring, text, 57), STATUS_TOO_LARGE);
+    destroy(&s);
+}
+END_TEST
+
+#define BATCH_MOST 64
+
+static void make_messages(struct ring_message *messages, size_t count, uint64_t first)
+{
+    for (size_t i = 0; i < count; i++)
+        messages[i] = message_of(first + i);
+}
+
+static void expect_batch(const struct subject *s, size_t asked, size_t expected, uint64_t first)
+{
+    struct ring_message actual[BATCH_MOST];
+    size_t received = 99;
+    ck_assert_uint_le(asked, BATCH_MOST);
+    ck_assert_int_eq(s->ops->receive_batch(s->ring, actual, asked, &received),
+                     expected == 0 ? STATUS_EMPTY : STATUS_OK);
+    ck_assert_uint_eq(received, expected);
+    for (size_t i = 0; i < received; i++) {
+        const struct ring_message message = message_of(first + i);
+        if (!same_message(&actual[i], &message))
+            ck_abort_msg("%s: message %zu of the batch arrived changed", NAME(s->ops), i);
+    }
+}
+
+START_TEST(a_batch_arrives_whole_and_in_order)
+{
+    struct subject s = create(variants[_i], RING_SLOTS_DEFAULT);
+    struct ring_message messages[16];
+    size_t sent = 99;
+    make_messages(messages, 16, 0);
+    ck_assert_int_eq(s.ops->send_batch(s.ring, messages, 16, &sent), STATUS_OK);
+    ck_assert_uint_eq(sent, 16);
+    ck_assert_uint_eq(s.ops->free_slots(s.ring), 4080);
+    ck_assert(s.ops->check(s.ring));
+    expect_number(&s, 0); // one by one
+    expect_batch(&s, 10, 10, 1);
+    expect_batch(&s, 10, 5, 11); // fewer than asked for
+    expect_batch(&s, 10, 0, 0);
+    expect_batch(&s, 0, 0, 0);
+    expect_empty(&s);
+    destroy(&s);
+}
+END_TEST
+
+START_TEST(a_batch_that_does_not_fit_is_sent_in_part)
+{
+    struct subject s = create(variants[_i], 16);
+    struct ring_message messages[16];
+    size_t sent = 99;
+    for (uint64_t i = 0; i < 10; i++)
+        ck_assert_int_eq(send_number(&s, i), STATUS_OK);
+    make_messages(messages, 16, 10);
+    ck_assert_int_eq(s.ops->send_batch(s.ring, messages, 16, &sent), STATUS_OK);
+    ck_assert_uint_eq(sent, 6);
+    ck_assert_uint_eq(s.ops->free_slots(s.ring), 0);
+    ck_assert_uint_eq(statistics_of(&s).refused_full, 0);
+    expect_batch(&s, 64, 16, 0);
+    expect_empty(&s);
+    destroy(&s);
+}
+END_TEST
+
+START_TEST(a_batch_saturates_the_ring_and_the_next_one_is_refused)
+{
+    struct subject s = create(variants[_i], 32);
+    struct ring_message messages[32];
+    size_t sent = 99;
+    make_messages(messages, 32, 0);
+    ck_assert_int_eq(s.ops->send_batch(s.ring, messages, 32, &sent), STATUS_OK);
+    ck_assert_uint_eq(sent, 32);
+    ck_assert_int_eq(s.ops->send_batch(s.ring, messages, 1, &sent), STATUS_FULL);
+    ck_assert_uint_eq(sent, 0);
+    ck_assert_int_eq(send_number(&s, 32), STATUS_FULL);
+    ck_assert_uint_eq(statistics_of(&s).refused_full, 2);
+    expect_batch(&s, 32, 32, 0);
+    expect_empty(&s);
+    destroy(&s);
+}
+END_TEST
+
+START_TEST(an_empty_batch_is_invalid)
+{
+    if (!checks_arguments(variants[_i]))
+        return;
+    struct subject s = create(variants[_i], 16);
+    struct ring_message message = message_of(0);
+    size_t sent = 99;
+    ck_assert_int_eq(s.ops->send_batch(s.ring, &message, 0, &sent), STATUS_INVALID);
+    ck_assert_uint_eq(sent, 0);
+    expect_empty(&s);
+    destroy(&s);
+}
+END_TEST
+
+START_TEST(a_batch_larger_than_the_ring_is_invalid)
+{
+    if (!checks_arguments(variants[_i]))
+        return;
+    struct subject s = create(variants[_i], 16);
+    struct ring_message messages[17];
+    size_t sent = 99;
+    make_messages(messages, 17, 0);
+    ck_assert_int_eq(s.ops->send_batch(s.ring, messages, 17, &sent), STATUS_INVALID);
+    ck_assert_uint_eq(sent, 0);
+    ck_assert_int_eq(s.ops->send_batch(s.ring, messages, SIZE_MAX, &sent), STATUS_INVALID);
+    expect_empty(&s);
+    destroy(&s);
+}
+END_TEST
+
+// At every place of the batch, with room for all of it, for a part of it, and for none.
+START_TEST(a_batch_with_a_message_over_56_bytes_sends_nothing)
+{
+    if (!checks_arguments(variants[_i]))
+        return;
+    for (size_t queued = 0; queued <= 16; queued += 4) {
+        for (size_t at = 0; at < 16; at++) {
+            struct subject s = create(variants[_i], 16);
+            struct ring_message messages[16];
+            size_t sent = 99;
+            for (uint64_t i = 0; i < queued; i++)
+                ck_assert_int_eq(send_number(&s, i), STATUS_OK);
+            make_messages(messages, 16, 100);
+            messages[at].length = at % 2 != 0 ? 57 : UINT64_MAX;
+            ck_assert_int_eq(s.ops->send_batch(s.ring, messages, 16, &sent), STATUS_TOO_LARGE);
+            ck_assert_uint_eq(sent, 0);
+            ck_assert_uint_eq(s.ops->free_slots(s.ring), 16 - queued);
+            ck_assert(s.ops->check(s.ring));
+            // Nothing of the batch is behind the next message either.
+            if (queued < 16)
+                ck_assert_int_eq(send_number(&s, queued), STATUS_OK);
+            expect_batch(&s, 64, min_u64(queued + 1, 16), 0);
+            expect_empty(&s);
+            destroy(&s);
+        }
+    }
+}
+END_TEST
+
+START_TEST(a_batch_is_published_with_one_fence)
+{
+    if (variants[_i]->about.role != VARIANT_PRODUCT)
+        return;
+    struct subject s = create(variants[_i], 64);
+    struct ring_message messages[32];
+    size_t sent;
+    make_messages(messages, 32, 0);
+    for (size_t count = 1; count <= 32; count *= 2) {
+        struct subject fresh = create(variants[_i], 64);
+        ck_assert_int_eq(s.ops->send_batch(fresh.ring, messages, count, &sent), STATUS_OK);
+        ck_assert_uint_eq(statistics_of(&fresh).fences, 1);
+        destroy(&fresh);
+    }
+    destroy(&s);
+}
+END_TEST
+
+START_TEST(statistics_count_messages_and_refusals)
+{
+    struct subject s = create(variants[_i], 4);
+    struct ring_message messages[4];
+    size_t count;
+    make_messages(messages, 4, 0);
+    fill(&s, 0);
+    ck_assert_int_eq(send_number(&s, 4), STATUS_FULL);
+    ck_assert_int_eq(s.ops->send_batch(s.ring, messages, 3, &count), STATUS_FULL);
+    expect_number(&s, 0);
+    expect_number(&s, 1);
+    ck_assert_int_eq(s.ops->send_batch(s.ring, messages, 3, &count), STATUS_OK);
+    const struct ring_statistics statistics = statistics_of(&s);
+    ck_assert_uint_eq(statistics.sent, 6);
+    ck_assert_uint_eq(statistics.received, 2);
+    ck_assert_uint_eq(statistics.refused_full, 2);
+    ck_assert_uint_ge(statistics.fences, 1);
+    destroy(&s);
+}
+END_TEST
+
+static struct random seeded_for(const char *test, const struct ring_ops *ops)
+{
+    const char *text = getenv("SEED");
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    const uint64_t seed = text != NULL ? strtoull(text, NULL, 10) : (uint64_t)now.tv_nsec;
+    printf("%s, %s: SEED=%lu\n", test, NAME(ops), (unsigned long)seed);
+    fflush(stdout);
+    return random_seeded(seed);
+}
+
+// The obvious queue: what a ring of `slots` has to do.
+struct model {
+    struct ring_message queued[BATCH_MOST];
+    size_t count, slots;
+    struct ring_statistics statistics;
+};
+
+static size_t model_send(struct model *model, const struct ring_message *messages, size_t count)
+{
+    const size_t fitting = min_u64(count, model->slots - model->count);
+    memcpy(&model->queued[model->count], messages, fitting * sizeof(*messages));
+    model->count += fitting;
+    model->statistics.sent += fitting;
+    model->statistics.refused_full += fitting == 0;
+    return fitting;
+}
+
+static void model_receive(struct model *model, size_t count)
+{
+    model->count -= count;
+    memmove(model->queued, &model->queued[count], model->count * sizeof(model->queued[0]));
+    model->statistics.received += count;
+}
+
+static void require(bool condition, const struct subject *s, const char *what)
+{
+    if (!condition) // Check writes a mark for every assertion: too slow for each step here
+        ck_abort_msg("%s: %s", NAME(s->ops), what);
+}
+
+static void step_send(struct model *model, const struct subject *s, struct random *random)
+{
+    struct ring_message message = message_of(random_u64(random));
+    const bool too_large = checks_arguments(s->ops) && random_below(random, 16) == 0;
+    message.length = too_large ? 57 + (random_u64(random) >> 1) : message.length;
+    const enum status status = s->ops->send(s->ring, message.payload, message.length);
+    if (too_large)
+        require(status == STATUS_TOO_LARGE, s, "a send was not too large");
+    else
+        require(status == (model_send(model, &message, 1) == 1 ? STATUS_OK : STATUS_FULL), s,
+                "a send has another status");
+}
+
+static void step_send_batch(struct model *model, const struct subject *s, struct random *random)
+{
+    struct ring_message messages[BATCH_MOST + 2];
+    const bool bad = checks_arguments(s->ops);
+    const size_t count =
+        bad ? random_below(random, model->slots + 3) : 1 + random_below(random, model->slots);
+    for (size_t i = 0; i < count; i++)
+        messages[i] = message_of(random_u64(random));
+    const bool too_large = bad && count > 0 && random_below(random, 4) == 0;
+    if (too_large)
+        messages[random_below(random, count)].length = 57 + random_below(random, 1000);
+    size_t sent = 99, expected_sent = 0;
+    enum status expected = STATUS_OK;
+    if (count == 0 || count > model->slots)
+        expected = STATUS_INVALID;
+    else if (too_large)
+        expected = STATUS_TOO_LARGE;
+    else if ((expected_sent = model_send(model, messages, count)) == 0)
+        expected = STATUS_FULL;
+    require(s->ops->send_batch(s->ring, messages, count, &sent) == expected, s,
+            "a batch has another status");
+    require(sent == expected_sent, s, "another number of messages of a batch was sent");
+}
+
+static void step_receive(struct model *model, const struct subject *s)
+{
+    struct ring_message actual;
+    const enum status status = s->ops->receive(s->ring, actual.payload, &actual.length);
+    require(status == (model->count == 0 ? STATUS_EMPTY : STATUS_OK), s,
+            "a receive has another status");
+    if (status != STATUS_OK)
+        return;
+    require(same_message(&actual, &model->queued[0]), s, "another message was received");
+    model_receive(model, 1);
+}
+
+static void step_receive_batch(struct model *model, const struct subject *s, struct random *random)
+{
+    struct ring_message actual[BATCH_MOST];
+    const size_t count = random_below(random, BATCH_MOST + 1);
+    const size_t expected = min_u64(count, model->count);
+    size_t received = 99;
+    const enum status status = s->ops->receive_batch(s->ring, actual, count, &received);
+    require(status == (expected == 0 ? STATUS_EMPTY : STATUS_OK), s,
+            "a batch receive has another status");
+    require(received == expected, s, "another number of messages was received");
+    for (size_t i = 0; i < received; i++)
+        require(same_message(&actual[i], &model->queued[i]), s, "a received batch differs");
+    model_receive(model, received);
+}
+
+static void run_model(struct subject *s, struct random *random, unsigned steps)
+{
+    struct model model = {.slots = s->slots};
+    unsigned bias = 2; // phases that fill, that drain, and that do neither
+    for (unsigned step = 0; step < steps; step++) {
+        if (step % 64 == 0)
+            bias = 1 + (unsigned)random_below(random, 3);
+        const bool send = random_below(random, 4) < bias;
+        const bool batch = random_below(random, 3) == 0;
+        if (send && batch)
+            step_send_batch(&model, s, random);
+        else if (send)
+            step_send(&model, s, random);
+        else if (batch)
+            step_receive_batch(&model, s, random);
+        else
+            step_receive(&model, s);
+        require(s->ops->free_slots(s->ring) == s->slots - model.count, s, "free_slots differs");
+        require(step % 8 != 0 || s->ops->check(s->ring), s, "an invariant is broken");
+    }
+    const struct ring_statistics statistics = statistics_of(s);
+    require(statistics.sent == model.statistics.sent, s, "sent differs");
+    require(statistics.received == model.statistics.received, s, "received differs");
+    require(statistics.refused_full == model.statistics.refused_full, s, "refused_full differs");
+    require(statistics.refused_full > 0 || steps < 1000, s, "the ring was never full");
+}
+
+START_TEST(a_ring_behaves_like_an_array_that_is_a_queue)
+{
+    struct random random = seeded_for("model", variants[_i]);
+    for (size_t slots = 2; slots <= BATCH_MOST; slots *= 2) {
+        struct subject s = create(variants[_i], slots);
+        run_model(&s, &random, 20000);
+        destroy(&s);
+    }
+}
+END_TEST
+
+START_TEST(positions_wrap_at_32_and_64_bits)
+{
+    const struct own_variant *own = &own_variants[_i];
+    struct random random = seeded_for("wrap", own->ops);
+    const uint64_t wraps[] = {(uint64_t)1 << 32, 0, (uint64_t)1 << 63, (uint64_t)1 << 31};
+    for (size_t wrap = 0; wrap < ARRAY_COUNT(wraps); wrap++) {
+        for (size_t slots = 2; slots <= BATCH_MOST; slots *= 2) {
+            for (uint64_t before = 0; before <= 2 * slots; before += 1 + slots / 8) {
+                struct subject s = allocate(own->ops, slots);
+                const uint64_t position = wraps[wrap] - before;
+                ck_assert_int_eq(own->init_at(s.ring, s.memory, slots, position), STATUS_OK);
+                ck_assert(s.ops->check(s.ring));
+                run_model(&s, &random, 200);
+                destroy(&s);
+            }
+        }
+    }
+}
+END_TEST
+
+#define STREAM_MESSAGES 1000000u
+
+// A producer and a consumer thread and what they share.
+struct stream {
+    struct subject subject;
+    bool batches;
+    uint64_t seed;
+    uint64_t wrong; // number of the first wrong message plus one; the consumer's
+    bool done;
+};
+
+// Lets the other thread run when there are fewer CPUs than threads.
+static void pause_or_yield(unsigned *idle)
+{
+    if (++*idle % 64 == 0)
+        sched_yield();
+    else
+        cpu_pause();
+}
+
+static void *produce(void *argument)
+{
+    const struct stream *stream = argument;
+    const struct subject *s = &stream->subject;
+    struct random random = random_seeded(stream->seed);
+    struct ring_message messages[BATCH_MOST];
+    unsigned idle = 0;
+    for (uint64_t next = 0; next < STREAM_MESSAGES;) {
+        size_t sent = 0;
+        if (stream->batches && random_below(&random, 2) != 0) {
+            const size_t most = min_u64(min_u64(s->slots, BATCH_MOST), STREAM_MESSAGES - next);
+            const size_t count = 1 + random_below(&random, most);
+            make_messages(messages, count, next);
+            s->ops->send_batch(s->ring, messages, count, &sent);
+        } else {
+            sent = send_number(s, next) == STATUS_OK;
+        }
+        next += sent;
+        if (sent == 0)
+            pause_or_yield(&idle);
+    }
+    return NULL;
+}
+
+static void *consume(void *argument)
+{
+    struct stream *stream = argument;
+    const struct subject *s = &stream->subject;
+    struct random random = random_seeded(~stream->seed);
+    struct ring_message messages[BATCH_MOST];
+    unsigned idle = 0;
+    for (uint64_t next = 0; next < STREAM_MESSAGES && stream->wrong == 0;) {
+        size_t received = 0;
+        if (stream->batches && random_below(&random, 2) != 0) {
+            const size_t count = 1 + random_below(&random, BATCH_MOST);
+            s->ops->receive_batch(s->ring, messages, count, &received);
+        } else {
+            received =
+                s->ops->receive(s->ring, messages[0].payload, &messages[0].length) == STATUS_OK;
+        }
+        for (size_t i = 0; i < received; i++, next++) {
+            const struct ring_message expected = message_of(next);
+            if (stream->wrong == 0 && !same_message(&messages[i], &expected))
+                stream->wrong = next + 1;
+        }
+        if (received == 0)
+            pause_or_yield(&idle);
+    }
+    __atomic_store_n(&stream->done, true, __ATOMIC_RELEASE);
+    return NULL;
+}
+
+// Two threads move a million messages while this one looks at the ring all the time.
+static void run_stream(const struct ring_ops *ops, size_t slots, bool batches)
+{
+    struct random random = seeded_for("stream", ops);
+    struct stream stream = {create(ops, slots), batches, random_u64(&random), 0, false};
+    const struct subject *s = &stream.subject;
+    pthread_t producer, consumer;
+    ck_assert_int_eq(pthread_create(&consumer, NULL, consume, &stream), 0);
+    ck_assert_int_eq(pthread_create(&producer, NULL, produce, &stream), 0);
+    bool plausible = true;
+    while (!__atomic_load_n(&stream.done, __ATOMIC_ACQUIRE)) {
+        const struct ring_statistics seen = statistics_of(s);
+        plausible &= seen.received <= seen.sent && seen.sent <= STREAM_MESSAGES;
+        plausible &= ops->free_slots(s->ring) <= slots;
+        nanosleep(&(struct timespec){.tv_nsec = 50000}, NULL);
+    }
+    ck_assert_msg(stream.wrong == 0, "%s: message %lu is wrong", NAME(ops),
+                  (unsigned long)stream.wrong - 1);
+    ck_assert_int_eq(pthread_join(producer, NULL), 0);
+    ck_assert_int_eq(pthread_join(consumer, NULL), 0);
+    ck_assert_msg(plausible, "%s: an impossible state was seen", NAME(ops));
+    ck_assert_uint_eq(statistics_of(s).sent, STREAM_MESSAGES);
+    ck_assert_uint_eq(statistics_of(s).received, STREAM_MESSAGES);
+    expect_empty(s);
+    destroy(&stream.subject);
+}
+
+START_TEST(two_threads_lose_and_reorder_nothing)
+{
+    run_stream(variants[_i], RING_SLOTS_DEFAULT, false);
+}
+END_TEST
+
+START_TEST(two_threads_lose_and_reorder_nothing_in_batches_through_a_small_ring)
+{
+    run_stream(variants[_i], 16, true);
+}
+END_TEST
+
+// What check() must notice: each plants one error in a ring of 8 slots with 3 messages.
+static void plant_locked_length(void *ring)
+{
+    ((struct ring_locked_queue *)ring)->slots[2].length = 57;
+}
+
+static void plant_locked_held(void *ring)
+{
+    ((struct ring_locked_queue *)ring)->lock.held = 1;
+}
+
+static void plant_locked_front(void *ring)
+{
+    ((struct ring_locked_queue *)ring)->front += 4;
+}
+
+static void plant_fusion_sent_sequence(void *ring)
+{
+    ((struct ring_fusion_spsc *)ring)->slots[1].control ^= (uint64_t)1
+                                                           << RING_FUSION_SEQUENCE_SHIFT;
+}
+
+static void plant_fusion_free_sequence(void *ring)
+{
+    ((struct ring_fusion_spsc *)ring)->slots[4].control = ring_fusion_control(4, 8);
+}
+
+static void plant_fusion_length(void *ring)
+{
+    ((struct ring_fusion_spsc *)ring)->slots[0].control |= 57;
+}
+
+static void plant_fusion_type(void *ring)
+{
+    ((struct ring_fusion_spsc *)ring)->slots[0].control ^= 2u << RING_FUSION_TYPE_SHIFT;
+}
+
+static void plant_fusion_credit(void *ring)
+{
+    ((struct ring_fusion_spsc *)ring)->producer.limit++;
+}
+
+static void plant_fusion_position(void *ring)
+{
+    ((struct ring_fusion_spsc *)ring)->consumer.position += 4;
+}
+
+static void plant_floor_known(void *ring)
+{
+    ((struct ring_floor *)ring)->consumer.known += 4;
+}
+
+static void plant_floor_limit(void *ring)
+{
+    ((struct ring_floor *)ring)->producer.limit++;
+}
+
+static void plant_floor_index(void *ring)
+{
+    ((struct ring_floor *)ring)->consumer.index += 4;
+}
+
+static const struct planted {
+    const struct ring_ops *ops;
+    void (*plant)(void *ring);
+} planted[] = {
+    {&ring_locked_queue_ops, plant_locked_length},
+    {&ring_locked_queue_ops, plant_locked_held},
+    {&ring_locked_queue_ops, plant_locked_front},
+    {&ring_fusion_spsc_ops, plant_fusion_sent_sequence},
+    {&ring_fusion_spsc_ops, plant_fusion_free_sequence},
+    {&ring_fusion_spsc_ops, plant_fusion_length},
+    {&ring_fusion_spsc_ops, plant_fusion_type},
+    {&ring_fusion_spsc_ops, plant_fusion_credit},
+    {&ring_fusion_spsc_ops, plant_fusion_position},
+    {&ring_floor_ops, plant_floor_known},
+    {&ring_floor_ops, plant_floor_limit},
+    {&ring_floor_ops, plant_floor_index},
+};
+
+START_TEST(check_notices_a_planted_error)
+{
+    struct subject s = create(planted[_i].ops, 8);
+    for (uint64_t i = 0; i < 3; i++)
+        ck_assert_int_eq(send_number(&s, i), STATUS_OK);
+    ck_assert(s.ops->check(s.ring));
+    planted[_i].plant(s.ring);
+    ck_assert_msg(!s.ops->check(s.ring), "%s: not noticed", NAME(s.ops));
+    free(s.ring);
+    free(s.memory);
+}
+END_TEST
+
+START_TEST(init_on_slots_off_a_page_boundary_dies)
+{
+    const struct subject s = allocate(own_variants[_i].ops, 128);
+    s.ops->init(s.ring, (char *)s.memory + 64, 2);
+}
+END_TEST
+
+START_TEST(init_without_memory_dies)
+{
+    const struct subject s = allocate(own_variants[_i].ops, 2);
+    s.ops->init(s.ring, NULL, 2);
+}
+END_TEST
+
+START_TEST(init_of_a_ring_off_a_page_boundary_dies)
+{
+    const struct subject s = allocate(own_variants[_i].ops, 2);
+    void *pages = junk_pages(2 * PAGE_SIZE);
+    s.ops->init((char *)pages + 64, s.memory, 2);
+}
+END_TEST
+
+// Of these the floor is the last in own_variants, and left out.
+START_TEST(a_misaligned_payload_dies_in_send)
+{
+    const struct subject s = create(own_variants[_i].ops, 2);
+    uint64_t payload[RING_PAYLOAD_MOST / 8 + 1] = {0};
+    s.ops->send(s.ring, (char *)payload + 4, 8);
+}
+END_TEST
+
+START_TEST(a_misaligned_payload_dies_in_receive)
+{
+    const struct subject s = create(own_variants[_i].ops, 2);
+    uint64_t payload[RING_PAYLOAD_MOST / 8 + 1] = {0};
+    size_t length;
+    s.ops->receive(s.ring, (char *)payload + 4, &length);
+}
+END_TEST
+
+static void add_inline_tests(Suite *suite)
+{
+    TCase *inline_mode = tcase_create("inline");
+    tcase_set_timeout(inline_mode, 60);
+    tcase_add_loop_test(inline_mode, a_new_ring_has_4096_free_slots_and_nothing_in_it, 0, VARIANTS);
+    tcase_add_loop_test(inline_mode, a_message_of_5_bytes_arrives, 0, VARIANTS);
+    tcase_add_loop_test(inline_mode, a_hundred_messages_arrive_in_sequence, 0, VARIANTS);
+    tcase_add_loop_test(inline_mode, send_4097_fails_because_the_ring_is_full, 0, VARIANTS);
+    tcase_add_loop_test(inline_mode, a_message_of_57_bytes_is_too_large, 0, VARIANTS);
+    tcase_add_loop_test(inline_mode, only_powers_of_two_from_2_to_a_million_slots_are_valid, 0,
+                        VARIANTS);
+    tcase_add_loop_test(inline_mode, every_slot_of_every_size_is_usable, 0, VARIANTS);
+    tcase_add_loop_test(inline_mode, send_reads_the_length_only_and_receive_writes_56_bytes_at_most,
+                        0, VARIANTS);
+    tcase_add_test(inline_mode, both_ways_to_copy_a_length_copy_it_exactly);
+    tcase_add_test(inline_mode, constant_lengths_arrive_like_any_other);
+    suite_add_tcase(suite, inline_mode);
+}
+
+static void add_batch_tests(Suite *suite)
+{
+    TCase *batch = tcase_create("batch");
+    tcase_set_timeout(batch, 60);
+    tcase_add_loop_test(batch, a_batch_arrives_whole_and_in_order, 0, VARIANTS);
+    tcase_add_loop_test(batch, a_batch_that_does_not_fit_is_sent_in_part, 0, VARIANTS);
+    tcase_add_loop_test(batch, a_batch_saturates_the_ring_and_the_next_one_is_refused, 0, VARIANTS);
+    tcase_add_loop_test(batch, an_empty_batch_is_invalid, 0, VARIANTS);
+    tcase_add_loop_test(batch, a_batch_larger_than_the_ring_is_invalid, 0, VARIANTS);
+    tcase_add_loop_test(batch, a_batch_with_a_message_over_56_bytes_sends_nothing, 0, VARIANTS);
+    tcase_add_loop_test(batch, a_batch_is_published_with_one_fence, 0, VARIANTS);
+    suite_add_tcase(suite, batch);
+}
+
+static void add_whole_tests(Suite *suite)
+{
+    TCase *whole = tcase_create("whole");
+    tcase_set_timeout(whole, 240);
+    tcase_add_loop_test(whole, statistics_count_messages_and_refusals, 0, VARIANTS);
+    tcase_add_loop_test(whole, a_ring_behaves_like_an_array_that_is_a_queue, 0, VARIANTS);
+    tcase_add_loop_test(whole, positions_wrap_at_32_and_64_bits, 0, OWN_VARIANTS);
+    tcase_add_loop_test(whole, two_threads_lose_and_reorder_nothing, 0, VARIANTS);
+    tcase_add_loop_test(whole, two_threads_lose_and_reorder_nothing_in_batches_through_a_small_ring,
+                        0, VARIANTS);
+    tcase_add_loop_test(whole, check_notices_a_planted_error, 0, ARRAY_COUNT(planted));
+    suite_add_tcase(suite, whole);
+}
+
+static void add_death_tests(Suite *suite)
+{
+    TCase *death = tcase_create("death");
+    tcase_add_loop_test_raise_signal(death, init_on_slots_off_a_page_boundary_dies, SIGABRT, 0,
+                                     OWN_VARIANTS);
+    tcase_add_loop_test_raise_signal(death, init_without_memory_dies, SIGABRT, 0, OWN_VARIANTS);
+    tcase_add_loop_test_raise_signal(death, init_of_a_ring_off_a_page_boundary_dies, SIGABRT, 0,
+                                     OWN_VARIANTS);
+    tcase_add_loop_test_raise_signal(death, a_misaligned_payload_dies_in_send, SIGABRT, 0,
+                                     OWN_VARIANTS - 1);
+    tcase_add_loop_test_raise_signal(death, a_misaligned_payload_dies_in_receive, SIGABRT, 0,
+                                     OWN_VARIANTS - 1);
+    suite_add_tcase(suite, death);
+}
+
+int main(void)
+{
+    for (int i = 0; i < VARIANTS; i++)
+        printf("variant %d: %s\n", i, NAME(variants[i]));
+    fflush(stdout); // the tests fork
+    Suite *suite = suite_create("ring");
+    add_inline_tests(suite);
+    add_batch_tests(suite);
+    add_whole_tests(suite);
+    add_death_tests(suite);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    const int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

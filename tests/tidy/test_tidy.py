@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: MIT
+"""The house's style as a test: layers, licences, sizes, names."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "site_scons"))
+import layers  # noqa: E402
+
+TRACKED = subprocess.run(
+    ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+).stdout.split("\n")
+FILES = [ROOT / name for name in TRACKED if name and (ROOT / name).is_file()]
+C_FILES = [path for path in FILES if path.suffix in (".c", ".h")]
+PYTHON = [path for path in FILES if path.suffix == ".py" or path.name in ("SConstruct", "SConscript")]
+SOURCES = C_FILES + PYTHON + [path for path in FILES if path.suffix in (".S", ".ld", ".sql")]
+TEXTS = SOURCES + [path for path in FILES if path.suffix in (".md", ".toml", ".sh", ".html")]
+KERNEL_SIDE = ("kernel/", "trace/", "bench/")
+FILE_LINES, LINE_COLUMNS = 550, 100
+
+
+def relative(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def names(paths: list[Path]) -> list[str]:
+    return [relative(path) for path in paths]
+
+
+def test_there_is_something_to_check() -> None:
+    assert len(C_FILES) > 40 and len(PYTHON) > 10
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=names(SOURCES))
+def test_file_opens_with_its_licence(path: Path) -> None:
+    assert "SPDX-License-Identifier: MIT" in "".join(path.open().readlines()[:2])
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=names(SOURCES))
+def test_file_is_a_sitting_and_lines_fit(path: Path) -> None:
+    lines = path.read_text().split("\n")
+    assert len(lines) <= FILE_LINES
+    long = [n for n, line in enumerate(lines, 1) if len(line) > LINE_COLUMNS + 20 * (path.suffix == ".sql")]
+    assert long == []
+
+
+@pytest.mark.parametrize("path", C_FILES, ids=names(C_FILES))
+def test_includes_stay_inside_their_layer(path: Path) -> None:
+    """A forbidden include does not compile; this catches the ways around that."""
+    included = re.findall(r'^\s*#\s*include\s+"([^"]+)"', path.read_text(), re.M)
+    assert [name for name in included if ".." in name or name.startswith("/")] == []
+
+
+def quoted_includes(path: Path) -> list[str]:
+    return re.findall(r'^\s*#\s*include\s+"([^"]+)"', path.read_text(), re.M)
+
+
+@pytest.mark.parametrize("folder", layers.INCLUDES)
+def test_each_layer_includes_only_what_lies_below(folder: str) -> None:
+    visible = set()
+    for other in layers.include_path(folder):
+        visible |= {p.relative_to(ROOT / other).as_posix() for p in (ROOT / other).rglob("*.h")}
+    generated = {"heap_variants_outside.h", "ring_variants_outside.h", "schema_sql.h", "digest_sql.h"}
+    for path in C_FILES:
+        if relative(path.parent) == folder:
+            assert set(quoted_includes(path)) <= visible | generated, relative(path)
+
+
+def test_portable_layers_do_not_see_targets_or_machine() -> None:
+    for folder in layers.PORTABLE:
+        path = layers.include_path(folder)
+        assert "kernel/machine" not in path
+        assert [other for other in path if other.startswith("targets/")] == []
+
+
+@pytest.mark.parametrize("path", C_FILES, ids=names(C_FILES))
+def test_no_preprocessor_conditionals_outside_guards(path: Path) -> None:
+    name = relative(path)
+    if not name.startswith(KERNEL_SIDE) or name.endswith("arch/cpu.h"):
+        return
+    text = path.read_text()
+    conditionals = re.findall(r"^\s*#\s*(?:if|ifdef|elif|else)\b.*$", text, re.M)
+    guards = re.findall(r"^#ifndef \w+_H$", text, re.M)
+    assert conditionals == []
+    assert len(guards) == (1 if path.suffix == ".h" else 0)
+
+
+PORTABLE_C = [p for p in C_FILES if relative(p.parent) in layers.PORTABLE]
+
+
+@pytest.mark.parametrize("path", PORTABLE_C, ids=names(PORTABLE_C))
+def test_kernel_code_has_no_floating_point(path: Path) -> None:
+    code = re.sub(r"//.*|\"(?:\\.|[^\"])*\"", "", path.read_text())
+    assert re.findall(r"\b(?:float|double)\b", code) == []
+
+
+def test_every_folder_has_its_line_in_the_readme() -> None:
+    readme = (ROOT / "README.md").read_text()
+    folders = {relative(path).split("/")[0] for path in FILES if "/" in relative(path)}
+    folders -= {".ci", ".github"}
+    folders |= {"kernel/" + f for f in ("lib", "arch", "memory", "ipc", "machine")}
+    folders |= {"bench/" + f for f in ("framework", "suites", "recorder")}
+    assert [f for f in sorted(folders) if f"`{f}/`" not in readme] == []
+
+
+def test_no_file_names_this_machine() -> None:
+    hostile = re.compile(r"/work/|/root/|/home/\w+/|\.example\b")
+    found = [relative(path) for path in TEXTS
+             if path.resolve() != Path(__file__).resolve() and hostile.search(path.read_text())]
+    assert found == []
+
+
+def test_c_is_formatted() -> None:
+    words = ["clang-format", "--dry-run", "-Werror", *map(str, C_FILES)]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[:2000]
+
+
+def test_python_is_formatted_and_clean() -> None:
+    for words in (
+        ["black", "-q", "--check", "-l", "100", *map(str, PYTHON)],
+        ["flake8", "--max-line-length", "100", "--extend-ignore", "E203,W503",
+         *[str(p) for p in PYTHON if p.suffix == ".py"]],
+    ):
+        done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 0, " ".join(words[:1]) + "\n" + done.stdout + done.stderr
+
+
+def test_python_types_check() -> None:
+    words = ["mypy", "--ignore-missing-imports", "--no-error-summary", "--cache-dir=build/mypy",
+             "-p", "reports"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
