@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from reports.claims import variant_of
 from reports.figure import PEER_COLOURS, Palette, log_ticks, new_figure
-from reports.measure import ordered_samples, status_of
+from reports.measure import nearest_rank, ordered_samples, status_of
 from reports.store import Row
 from reports.text import number
 
@@ -29,10 +29,7 @@ class Curve:
     cost: numpy.ndarray
     share: numpy.ndarray
     colour: str
-
-    @property
-    def middle(self) -> float:
-        return self.at(0.5)
+    middle: float
 
     def at(self, share: float) -> float:
         return float(self.cost[min(int(numpy.searchsorted(self.share, share)), len(self.cost) - 1)])
@@ -44,14 +41,15 @@ def curves_of(rows: list[Row]) -> list[Curve]:
     peers = iter(PEER_COLOURS * len(rows))
     for row in rows:
         ordered = ordered_samples(row) if status_of(row) == "ok" else numpy.empty(0)
-        if not len(ordered) or ordered[len(ordered) // 2] <= 0:
+        middle = nearest_rank(ordered, 0.5) if len(ordered) else 0.0
+        if middle <= 0:
             continue
         fixed = {"baseline": "vermillion", "floor": "muted"}
         colour = fixed.get(row.role) or next(peers)
         if row.role == "product" and all(curve.colour != "blue" for curve in curves):
             colour = "blue"
         cost, share = thin(ordered)
-        curves.append(Curve(variant_of(row.id), row.role, cost, share, colour))
+        curves.append(Curve(variant_of(row.id), row.role, cost, share, colour, middle))
     return sorted(curves, key=lambda curve: (curve.middle, curve.name))
 
 

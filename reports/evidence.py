@@ -211,10 +211,11 @@ def _middle(row: Row) -> float:
 
 def as_claimed(comparison: str, log_gain: float) -> float:
     """The logarithm of a gain as the number that is claimed."""
-    if comparison == "gain":
-        return exp(log_gain)
-    if comparison == "over":
-        return exp(-log_gain)
-    if comparison == "cut":
-        return 100 * (1 - exp(-log_gain))
-    return 100 * (exp(log_gain) - 1)
+    value = {
+        "gain": exp(log_gain),
+        "over": exp(-log_gain),
+        "cut": 100 * (1 - exp(-log_gain)),
+        "gained": 100 * (exp(log_gain) - 1),
+    }[comparison]
+    # There and back through the logarithm must not turn a ratio of 12 into 11.999999999999995.
+    return float(f"{value:.12g}")

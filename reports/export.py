@@ -152,13 +152,13 @@ def to_markdown(report: Report) -> str:
     """The report for a pull request or a mail: verdict first."""
     lines = [escape(report.headline), ""]
     lines += [f"> {escape(trouble)}  " for trouble in report.troubles] + [""]
-    lines += [f"Run `{code(report.run.id)}`.", ""]
+    lines += [f"Run {escape(report.run.id)}.", ""]
     for machine in report.run.machines:
         dirty = " with local changes" if machine.dirty else ""
         lines.append(
             f"- **{escape(machine.name)}**: clock {escape(machine.clock)}, {machine.boots} boots,"
             f" {escape(machine.outcome)}, {escape(utc(machine.utc))},"
-            f" commit `{code(machine.commit[:12])}`{dirty}"
+            f" commit {escape(machine.commit[:12])}{dirty}"
         )
     lines += ["", "![Gain against claim](gain.png)", "", "## Verdicts", ""]
     lines += _table(verdict_table(report.claims, report.verdicts))
@@ -181,11 +181,6 @@ def escape(text: str) -> str:
     """Text that Markdown, and HTML within it, take literally."""
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*_\[\]|~$#])", r"\\\1", text)
-
-
-def code(text: str) -> str:
-    """Text within back quotes."""
-    return text.replace("`", "'")
 
 
 def _table(table: Table) -> list[str]:

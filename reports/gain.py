@@ -155,20 +155,24 @@ def draw_limits(
     """The plot of bounds on given axes."""
     values = [v for line in lines for j in line.measured for v in line.ends(j)]
     low, high = min([0.4, *values]), max([1.6, *values])
-    log_ticks(axes, low / 1.2, high * (high / low) ** (0.75 if narrow else 0.42), "×", 6)
+    # Texts stand beside the line, across from their points: there must be room on both sides.
+    low, high = min(low, 1 / high**0.5), max(high, 1 / low)
+    log_ticks(axes, low / 1.2, high * 1.2, "×", 6)
     axes.axvline(1, color=palette["ink"], linewidth=1.2, zorder=1)
     axes.set_xlabel("part of the bound that is used up; left of 1 holds", fontsize=8.5)
     _names(axes, lines, palette, narrow)
     for i, line in enumerate(lines):
         _points(axes, line, i, markers, palette)
-        right = max(v for j in line.measured for v in line.ends(j))
+        ends = [v for j in line.measured for v in line.ends(j)]
         text = " and ".join(dict.fromkeys(quantity(j.value, j.unit) for j in line.measured))
-        text += f" of {claimed(line.claim)}: {best(line.judgements)}"
+        text += ", " if narrow else f" of {claimed(line.claim)}: "
+        beyond = min(ends) > 1
         axes.annotate(
-            text,
-            (max(right, 1.0), i),
-            xytext=(9, 0),
+            text + best(line.judgements),
+            (1.0 if beyond else max(*ends, 1.0), i),
+            xytext=(-9 if beyond else 9, 0),
             textcoords="offset points",
+            ha="right" if beyond else "left",
             va="center",
             color=palette["ink"],
             fontsize=8.5,

@@ -184,9 +184,9 @@ def _levels(summary: Summary) -> str:
 def noise_text(aa: tuple[float, float]) -> str:
     """The noise floor as percent of the baseline: how far the baseline is from itself."""
     low, high = (100 * (end - 1) for end in aa)
-    return (
-        "none, exact" if low == high == 0 else f"{low:+.2f} to {high:+.2f}\u00a0%".replace("-", "−")
-    )
+    if low == high == 0:
+        return "none, exact"
+    return f"{low:+.2f} to {high:+.2f}\u00a0%".replace("-", "−")
 
 
 def _resolved(value: float | None) -> Cell:

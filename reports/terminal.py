@@ -38,17 +38,17 @@ def console_for(stream: TextIO) -> Console:
     return Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
 
 
-def print_headline(report: Report, stream: TextIO = sys.stdout) -> None:
+def print_headline(report: Report, stream: TextIO | None = None) -> None:
     """The verdict, and under it what is wrong with the run."""
-    console = console_for(stream)
+    console = console_for(stream or sys.stdout)
     console.print(Text(report.headline, style="bold"), soft_wrap=True)
     for trouble in report.troubles:
         console.print(Text(f"! {trouble}", style="red"), soft_wrap=True)
 
 
-def print_report(report: Report, pattern: str = "*", stream: TextIO = sys.stdout) -> None:
+def print_report(report: Report, pattern: str = "*", stream: TextIO | None = None) -> None:
     """Everything: the headline, the rows that match the pattern, the claims."""
-    console = console_for(stream)
+    console = console_for(stream or sys.stdout)
     print_headline(report, stream)
     for machine in report.intact:
         _print_machine(console, report, machine, pattern)
@@ -118,6 +118,7 @@ def _print_table(console: Console, table: Table) -> None:
             Text(table.columns[i]),
             justify="right" if numeric else "left",
             no_wrap=i == 0 or (numeric and not words),
+            overflow="fold",
         )
     for row in table.rows:
         drawn.add_row(*(_text(row[i]) for i in shown))

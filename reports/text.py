@@ -42,8 +42,15 @@ def quantity(value: float | None, unit: str) -> str:
     if unit == "ratio":
         return number(value) + "×"
     if unit == "percent":
-        return number(value) + "\u00a0%"
+        return _percent(value) + "\u00a0%"
     return f"{number(value)}\u00a0{unit_name(unit, value)}" if unit != "count" else number(value)
+
+
+def _percent(value: float) -> str:
+    # One miss in ten thousand is not 100 %.
+    if 99.5 <= value < 100:
+        return f"{min(math.floor(value * 100) / 100, 99.99):g}"
+    return number(value)
 
 
 def unit_name(unit: str, value: float) -> str:

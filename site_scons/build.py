@@ -31,23 +31,44 @@ FREESTANDING = [
     "-falign-functions=64", "-fno-stack-protector", "-fasynchronous-unwind-tables",
     "-frecord-gcc-switches", "-ffile-prefix-map=" + os.getcwd() + "=.",
 ]  # fmt: skip
-HOSTED = ["-std=gnu11", "-O2", "-g", "-fno-pie", "-D_GNU_SOURCE", "-frecord-gcc-switches",
-          "-ffile-prefix-map=" + os.getcwd() + "=."]
-SANITISED = ["-std=gnu11", "-O1", "-g", "-D_GNU_SOURCE", "-fno-omit-frame-pointer",
-             "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-mpopcnt", "-mbmi"]
+HOSTED = [
+    "-std=gnu11",
+    "-O2",
+    "-g",
+    "-fno-pie",
+    "-D_GNU_SOURCE",
+    "-frecord-gcc-switches",
+    "-ffile-prefix-map=" + os.getcwd() + "=.",
+]
+SANITISED = [
+    "-std=gnu11",
+    "-O1",
+    "-g",
+    "-D_GNU_SOURCE",
+    "-fno-omit-frame-pointer",
+    "-fsanitize=address,undefined",
+    "-fno-sanitize-recover=all",
+    "-mpopcnt",
+    "-mbmi",
+]
 
 # GCC would turn the loops of memcpy into calls of memcpy.
 FILE_FLAGS = {"kernel/lib/string.c": ["-fno-tree-loop-distribute-patterns"]}
 
 # What a row's number depends on besides its own suite: how it is measured, and whose interface.
-DEFINED_BY = ["bench/framework/measure.c", "bench/framework/clock.c", "bench/suites/body.h",
-              "kernel/arch/x86_64/cpu_x86_64.h"]
+DEFINED_BY = [
+    "bench/framework/measure.c",
+    "bench/framework/clock.c",
+    "bench/suites/body.h",
+    "kernel/arch/x86_64/cpu_x86_64.h",
+]
 INTERFACES = {"heap": ["kernel/memory/heap.h"], "ipc": ["kernel/ipc/ring.h"]}
 
 
 def gcc_include() -> str:
-    return subprocess.run(["gcc", "-print-file-name=include"], capture_output=True, text=True,
-                          check=True).stdout.strip()
+    return subprocess.run(
+        ["gcc", "-print-file-name=include"], capture_output=True, text=True, check=True
+    ).stdout.strip()
 
 
 def source_hash(path: str) -> str:
@@ -64,8 +85,9 @@ def sources(folder: str, pattern: str = "*.c") -> list[str]:
     return sorted(glob.glob(os.path.join(folder, pattern)))
 
 
-def compile_one(env: Env, out: str, path: str, layer: str, flags: list[str],
-                defines: dict[str, Any]) -> Node:
+def compile_one(
+    env: Env, out: str, path: str, layer: str, flags: list[str], defines: dict[str, Any]
+) -> Node:
     """One object of one source, seeing only its layer's includes."""
     defines = dict(defines)
     if layer == "bench/suites":
@@ -76,45 +98,68 @@ def compile_one(env: Env, out: str, path: str, layer: str, flags: list[str],
     stem, kind = os.path.splitext(path.lstrip("/"))
     target = f"#build/{out}/{stem}{'_s' if kind == '.S' else ''}.o"
     source = path if os.path.isabs(path) else "#" + path
-    return env.Object(target, source, CPPPATH=paths, CPPDEFINES=defines, ASPPFLAGS=flags,
-                      CCFLAGS=flags + WARNINGS + FILE_FLAGS.get(path, []))
+    return env.Object(
+        target,
+        source,
+        CPPPATH=paths,
+        CPPDEFINES=defines,
+        ASPPFLAGS=flags,
+        CCFLAGS=flags + WARNINGS + FILE_FLAGS.get(path, []),
+    )
 
 
-def portable_sources(env: Env, suites: str | None = None) -> list[tuple[str, str]]:
-    """(source, layer) of the portable layers; `suites` replaces the list and the suites in it."""
-    found = [(path, layer) for layer in PORTABLE for path in sources(layer)
-             if not (suites and layer == "bench/suites")]
-    if suites:
-        found += [(path, "bench/suites") for path in sources(suites)]
+def portable_sources(env: Env, suites: str = "bench/suites") -> list[tuple[str, str]]:
+    """(source, layer) of the portable layers; `suites` is the folder the suites come from."""
+    found = [
+        (path, layer)
+        for layer in PORTABLE
+        for path in sources(suites if layer == "bench/suites" else layer)
+    ]
     for folder in env.get("VARIANT_FOLDERS", []):
         found += [(path, "kernel/memory") for path in sources(folder, "heap_*.c")]
         found += [(path, "kernel/ipc") for path in sources(folder, "ring_*.c")]
     return found
 
 
-def portable_object(env: Env, flavour: str, suites: str | None = None, name: str = "") -> Node:
-    """build/[NAME/]portable_FLAVOUR.o: only platform_* is undefined, only the entry is global."""
+def portable_object(env: Env, flavour: str, chosen: list[tuple[str, str]], name: str = "") -> Node:
+    """build/[NAME/]portable_FLAVOUR.o of the (source, layer) pairs: only platform_* is undefined,
+    only the entry is global."""
     out = os.path.join(name, flavour)
     defines = {"CONFIG_TRACE": FLAVOURS[flavour], "CONFIG_ASSERT_SLOW": 0}
     flags = FREESTANDING + ["-isystem", gcc_include()]
-    objects = [compile_one(env, out, path, layer, flags, defines)
-               for path, layer in portable_sources(env, suites)]
+    objects = [compile_one(env, out, path, layer, flags, defines) for path, layer in chosen]
     joined = env.Command(
-        f"#build/{out}/joined.o", [objects, "#targets/portable.ld"],
-        Action("ld -r --build-id=none -T targets/portable.ld -o $TARGET ${SOURCES[:-1]}",
-               env["JOINSTR"]))
+        f"#build/{out}/joined.o",
+        [objects, "#targets/portable.ld"],
+        Action(
+            "ld -r --build-id=none -T targets/portable.ld -o $TARGET ${SOURCES[:-1]}",
+            env["JOINSTR"],
+        ),
+    )
     # objcopy applies renaming after it has made symbols local, so the two are two calls.
     return env.Command(
-        f"#build/{os.path.join(name, 'portable_' + flavour)}.o", joined,
-        Action([f"objcopy --redefine-sym bench_main=bench_main_{flavour} "
-                    f"--rename-section .text.portable=.text.portable_{flavour} $SOURCE $TARGET",
-                    f"objcopy --keep-global-symbol=bench_main_{flavour} $TARGET"],
-               env["JOINSTR"]))
+        f"#build/{os.path.join(name, 'portable_' + flavour)}.o",
+        joined,
+        Action(
+            [
+                f"objcopy --redefine-sym bench_main=bench_main_{flavour} "
+                f"--rename-section .text.portable=.text.portable_{flavour} $SOURCE $TARGET",
+                f"objcopy --keep-global-symbol=bench_main_{flavour} $TARGET",
+            ],
+            env["JOINSTR"],
+        ),
+    )
 
 
-def program_objects(env: Env, out: str, folders: list[str], flags: list[str],
-                    extra: list[str] = [], defines: dict[str, Any] = {},
-                    assembly: bool = False) -> list[Node]:
+def program_objects(
+    env: Env,
+    out: str,
+    folders: list[str],
+    flags: list[str],
+    extra: list[str] = [],
+    defines: dict[str, Any] = {},
+    assembly: bool = False,
+) -> list[Node]:
     """Objects of whole folders, plus single files of layers below."""
     values = {"CONFIG_TRACE": 0, "CONFIG_ASSERT_SLOW": 0, **defines}
     paths = [path for folder in folders for path in sources(folder)] + extra
@@ -126,14 +171,18 @@ def program_objects(env: Env, out: str, folders: list[str], flags: list[str],
 def outside_headers(env: Env) -> None:
     """heap_variants_outside.h and ring_variants_outside.h from the folder of variants=."""
     for prefix in ("heap", "ring"):
-        names = [os.path.splitext(os.path.basename(path))[0][len(prefix) + 1:]
-                 for folder in env.get("VARIANT_FOLDERS", [])
-                 for path in sources(folder, f"{prefix}_*.c")
-                 if os.path.exists(os.path.splitext(path)[0] + ".h")]
+        names = [
+            os.path.splitext(os.path.basename(path))[0][len(prefix) + 1 :]
+            for folder in env.get("VARIANT_FOLDERS", [])
+            for path in sources(folder, f"{prefix}_*.c")
+            if os.path.exists(os.path.splitext(path)[0] + ".h")
+        ]
         lines = ["// Generated from variants=FOLDER."]
         lines += [f'#include "{prefix}_{name}.h"' for name in names]
-        lines += [f"#define {prefix.upper()}_VARIANTS_OUTSIDE(X) "
-                  + " ".join(f"X({name})" for name in names)]
+        lines += [
+            f"#define {prefix.upper()}_VARIANTS_OUTSIDE(X) "
+            + " ".join(f"X({name})" for name in names)
+        ]
         env.Textfile(f"#build/generated/{prefix}_variants_outside.h", lines)
 
 
@@ -141,10 +190,16 @@ def recorder(env: Env) -> Node:
     """build/recorder: starts targets, records them, writes the store."""
     for name in ("schema", "digest"):
         env.Command(f"#build/generated/{name}_sql.h", f"#bench/recorder/{name}.sql", embed_text)
-    objects = program_objects(env, "recorder_objects", ["bench/recorder"], HOSTED,
-                              ["trace/wire.c", "bench/framework/record.c"])
-    return env.Program("#build/recorder", objects, LIBS=["sqlite3", "dw", "elf", "crypto"],
-                       LINKFLAGS=["-no-pie"])
+    objects = program_objects(
+        env,
+        "recorder_objects",
+        ["bench/recorder"],
+        HOSTED,
+        ["trace/wire.c", "bench/framework/record.c"],
+    )
+    return env.Program(
+        "#build/recorder", objects, LIBS=["sqlite3", "dw", "elf", "crypto"], LINKFLAGS=["-no-pie"]
+    )
 
 
 def embed_text(target: list[Node], source: list[Node], env: Env) -> None:
@@ -173,13 +228,18 @@ def declare(env: Env, options: Any) -> Env:
 
     env["VARIANT_FOLDERS"] = [options.values["variants"]] if "variants" in options.values else []
     outside_headers(env)
-    portable = {flavour: portable_object(env, flavour) for flavour in FLAVOURS}
+    portable = {
+        flavour: portable_object(env, flavour, portable_sources(env)) for flavour in FLAVOURS
+    }
     env["PROGRAMS"] = {"recorder": recorder(env)}
     for target in ("host", "qemu"):
-        env["PROGRAMS"][target] = env.SConscript(f"targets/{target}/SConscript",
-                                                 exports={"env": env, "portable": portable,
-                                                          "name": target})
+        env["PROGRAMS"][target] = env.SConscript(
+            f"targets/{target}/SConscript",
+            exports={"env": env, "portable": portable, "name": target},
+        )
+    env["COMPILATIONDB_COMSTR"] = "  write   $TARGET"
     database = env.CompilationDatabase("#compile_commands.json")
-    env.Default([env["PROGRAMS"]["recorder"], env["PROGRAMS"]["host"], env["PROGRAMS"]["qemu"],
-                 database])
+    env.Default(
+        [env["PROGRAMS"]["recorder"], env["PROGRAMS"]["host"], env["PROGRAMS"]["qemu"], database]
+    )
     return env

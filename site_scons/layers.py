@@ -11,7 +11,7 @@ INCLUDES: dict[str, list[str]] = {
     "trace": BOTTOM,
     "kernel/memory": BOTTOM + ["trace"],
     "kernel/ipc": BOTTOM + ["trace", "kernel/memory"],
-    "kernel/machine": BOTTOM + ["trace", "kernel/memory", "kernel/ipc", "bench/framework"],
+    "kernel/machine": BOTTOM + ["trace", "kernel/memory", "kernel/ipc"],
     "bench/framework": BOTTOM + ["trace"],
     "bench/suites": BOTTOM + ["trace", "kernel/memory", "kernel/ipc", "bench/framework"],
     "bench/recorder": ["targets", "kernel/lib", "trace", "bench/framework"],

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The words of the command line: which there are, what they may say, and one line when they do not."""
+"""The words of the command line: which there are, what they may say, and what is said if not."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ import os
 from dataclasses import dataclass, field
 from typing import Callable, Mapping
 
-TARGETS = {"qemu": "a freestanding kernel in QEMU", "host": "the same object code in a Linux process"}
+TARGETS = {
+    "qemu": "a freestanding kernel in QEMU",
+    "host": "the same object code in a Linux process",
+}
 TARGETS_LATER = {"baremetal": "arrives with the bootable image"}
 MACHINES = {"exact": "one CPU, counts instructions", "kvm": "one CPU, real ticks, where KVM works"}
 MACHINES_LATER = {"smp": "arrives with the multi-CPU kernel"}
@@ -125,12 +128,9 @@ class Options:
 
 def check_aliases(names: list[str]) -> list[str]:
     for name in names:
-        if os.path.exists(name) or name.startswith("build/") or name == "compile_commands.json":
-            if name not in ALIASES:
-                continue
         if name in ALIASES_LATER:
             raise UsageError(f"{name}: {ALIASES_LATER[name]}; there are: {', '.join(ALIASES)}")
-        if name not in ALIASES:
+        if name not in ALIASES and name != "compile_commands.json" and name[:6] != "build/":
             raise UsageError(f"nothing is called {name}; there are: {', '.join(ALIASES)}")
     return [name for name in names if name in ALIASES]
 
@@ -143,23 +143,33 @@ def read(arguments: Mapping[str, str], names: list[str]) -> Options:
             raise UsageError(f"{name}=: no such option; there are: {', '.join(OPTIONS)}")
         check, applies, _ = OPTIONS[name]
         if applies and options.aliases and not applies & set(options.aliases):
-            raise UsageError(f"{name}= does not apply to {' '.join(options.aliases)}; it is for "
-                             f"{', '.join(sorted(applies))}")
+            raise UsageError(
+                f"{name}= does not apply to {' '.join(options.aliases)}; it is for "
+                f"{', '.join(sorted(applies))}"
+            )
         options.values[name] = check(name, value)
     if "target" in options.values:
-        options.targets = [choice("target", word, TARGETS, TARGETS_LATER)
-                           for word in options.values["target"].split(",")]
+        options.targets = [
+            choice("target", word, TARGETS, TARGETS_LATER)
+            for word in options.values["target"].split(",")
+        ]
     if "machine" in options.values:
         if "qemu" not in options.targets:
             raise UsageError("machine= chooses a machine of target=qemu; target=host has only one")
-        options.machines = [choice("machine", word, MACHINES, MACHINES_LATER)
-                            for word in options.values["machine"].split(",")]
+        options.machines = [
+            choice("machine", word, MACHINES, MACHINES_LATER)
+            for word in options.values["machine"].split(",")
+        ]
     if "memory" in options.values and "qemu" not in options.targets:
-        raise UsageError("memory= sizes the machine of target=qemu; target=host takes what it needs")
+        raise UsageError(
+            "memory= sizes the machine of target=qemu; target=host takes what it needs"
+        )
     for alias in ("debug", "disasm"):
         if alias in options.aliases and "filter" not in options.values:
-            raise UsageError(f"{alias}: say which row: filter=heap/pair_64/hybrid; "
-                             "`scons list` shows them all")
+            raise UsageError(
+                f"{alias}: say which row: filter=heap/pair_64/hybrid; "
+                "`scons list` shows them all"
+            )
     if "debug" in options.aliases and options.targets != ["qemu"]:
         raise UsageError("debug: only target=qemu; for the host run gdb on build/host/tickmark")
     return options
@@ -170,8 +180,12 @@ def help_text() -> str:
     lines += [f"  scons {name:<10} {text}" for name, text in ALIASES.items()]
     lines += ["", "Options, as name=value:"]
     lines += [f"  {name + '=':<10} {text}" for name, (_, _, text) in OPTIONS.items()]
-    lines += ["", "Targets:  " + "; ".join(f"{n}: {t}" for n, t in TARGETS.items()),
-              "Machines: " + "; ".join(f"{n}: {t}" for n, t in MACHINES.items()),
-              "Suites:   " + ", ".join(suite_names()), "",
-              "Example:  scons target=qemu,host bench suites=heap"]
+    lines += [
+        "",
+        "Targets:  " + "; ".join(f"{n}: {t}" for n, t in TARGETS.items()),
+        "Machines: " + "; ".join(f"{n}: {t}" for n, t in MACHINES.items()),
+        "Suites:   " + ", ".join(suite_names()),
+        "",
+        "Example:  scons target=qemu,host bench suites=heap",
+    ]
     return "\n".join(lines) + "\n"

@@ -54,7 +54,7 @@ def git(*words: str, folder: str = ".") -> str:
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
-# ---- bench -----------------------------------------------------------------------------------------
+# ---- bench --------------------------------------------------------------------------------------
 
 
 def plan_targets(options: Any) -> list[tuple[str, str]]:
@@ -96,17 +96,30 @@ def record(run: str, target: str, machine: str, options: Any) -> int:
     facts = []
     if "variants" in options.values:
         folder = options.values["variants"]
-        facts = [f"fact:variants.folder={os.path.basename(folder)}",
-                 f"fact:variants.commit={git('rev-parse', 'HEAD', folder=folder) or 'unknown'}"]
+        facts = [
+            f"fact:variants.folder={os.path.basename(folder)}",
+            f"fact:variants.commit={git('rev-parse', 'HEAD', folder=folder) or 'unknown'}",
+        ]
     arguments = options.words()
     if target == "qemu":
         arguments = " ".join([*machines.MACHINES[machine].arguments(), arguments]).strip()
-    command = ["build/recorder", "bench", f"run={run}", f"target={target}", f"machine={machine}",
-               *(f"{name}={value}" for name, value in about.items()),
-               f"results={RESULTS}", f"boots={default_boots(target, machine, options)}",
-               f"commit={commit}", f"dirty={dirty}",
-               f"size={options.values.get('size', 'quick')}", *facts,
-               f"arguments={arguments}", "--", *words]
+    command = [
+        "build/recorder",
+        "bench",
+        f"run={run}",
+        f"target={target}",
+        f"machine={machine}",
+        *(f"{name}={value}" for name, value in about.items()),
+        f"results={RESULTS}",
+        f"boots={default_boots(target, machine, options)}",
+        f"commit={commit}",
+        f"dirty={dirty}",
+        f"size={options.values.get('size', 'quick')}",
+        *facts,
+        f"arguments={arguments}",
+        "--",
+        *words,
+    ]
     return subprocess.call(command)
 
 
@@ -146,7 +159,7 @@ def bench(options: Any) -> int:
     return finish(worst)
 
 
-# ---- looking at the code ---------------------------------------------------------------------------
+# ---- looking at the code ------------------------------------------------------------------------
 
 
 def body_symbols(program: str, row: str) -> list[str]:
@@ -173,8 +186,16 @@ def disasm(options: Any) -> int:
     if not symbols:
         return no_such_row(row)
     for symbol in symbols:
-        status = subprocess.call(["objdump", "-dr", "--no-show-raw-insn", "--source",
-                                  f"--disassemble={symbol}", "build/portable_plain.o"])
+        status = subprocess.call(
+            [
+                "objdump",
+                "-dr",
+                "--no-show-raw-insn",
+                "--source",
+                f"--disassemble={symbol}",
+                "build/portable_plain.o",
+            ]
+        )
         if status != 0:
             return finish(HARNESS)
     return 0
@@ -190,10 +211,11 @@ def debug(options: Any) -> int:
         say("tickmark: debug needs a terminal; commands on its input are read by GDB")
     machine = options.machines[0]
     words, _ = target_command("qemu", machine, options.values.get("memory", "512"))
-    arguments = " ".join([*machines.MACHINES[machine].arguments(), "output=text",
-                          f"filter={row}"])
-    words = [word.replace("{arguments}", arguments)
-             for word in machines.serial_to(words, "file:build/debug-serial.txt")]
+    arguments = " ".join([*machines.MACHINES[machine].arguments(), "output=text", f"filter={row}"])
+    words = [
+        word.replace("{arguments}", arguments)
+        for word in machines.serial_to(words, "file:build/debug-serial.txt")
+    ]
     qemu = shlex.join([*words, "-gdb", "stdio", "-S"])
     # Both flavours have the body under this name: the plain one is linked first.
     stops = [f"break {symbol}" for symbol in symbols]
@@ -205,7 +227,7 @@ def debug(options: Any) -> int:
     return finish(subprocess.call(gdb))
 
 
-# ---- the rest --------------------------------------------------------------------------------------
+# ---- the rest -----------------------------------------------------------------------------------
 
 
 def list_rows(options: Any) -> int:
@@ -240,8 +262,12 @@ def run_tests(programs: list[str], soak: bool) -> int:
         if subprocess.call([program], env={**os.environ, "CK_VERBOSITY": "normal"}) != 0:
             return finish(1)
     words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"]
-    environment = {**os.environ, "TICKMARK_SOAK": "1" if soak else "0",
-                   "TICKMARK_RECORDER": os.path.abspath("build/recorder")}
+    environment = {
+        **os.environ,
+        "TICKMARK_SOAK": "1" if soak else "0",
+        "TICKMARK_PROBE": os.path.abspath("build/probe/tickmark.elf"),
+        "TICKMARK_RECORDER": os.path.abspath("build/recorder"),
+    }
     return finish(1 if subprocess.call(words, env=environment) != 0 else 0)
 
 
@@ -259,6 +285,7 @@ def commands(env: Env, options: Any) -> None:
         "debug": (["build/portable_plain.o", made["qemu"]], debug),
     }
     for name, (needs, action) in table.items():
+
         def act(target: Any, source: Any, env: Any, run: Any = action) -> int:
             return run(options)
 
@@ -272,6 +299,10 @@ def commands(env: Env, options: Any) -> None:
             def test(target: Any, source: Any, env: Any, soak: bool = name == "soak") -> int:
                 return run_tests(programs, soak)
 
-            env.AlwaysBuild(env.Alias(name, [*needs, made["recorder"], made["host"],
-                                             made["qemu"], database],
-                                      env.Action(test, lambda *_: "")))
+            env.AlwaysBuild(
+                env.Alias(
+                    name,
+                    [*needs, made["recorder"], made["host"], made["qemu"], database],
+                    env.Action(test, lambda *_: ""),
+                )
+            )

@@ -7,20 +7,22 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from build import FREESTANDING, FLAVOURS, HOSTED, SANITISED, WARNINGS
-from build import compile_one, gcc_include, portable_object, portable_sources, program_objects
-from build import sources
-from layers import BOTTOM, PORTABLE, include_path
+from build import FLAVOURS, SANITISED, WARNINGS
+from build import compile_one, portable_object, portable_sources, sources
+from layers import BOTTOM, PORTABLE
 
 Env = Any
 Node = Any
 
 PLANTED = "tests/planted"
+PROBE = [
+    ("tests/boot/probe.c", "bench/framework"),
+    ("kernel/lib/string.c", "kernel/lib"),
+    ("kernel/lib/format.c", "kernel/lib"),
+]
 # The functions of string.c stand beside libc's under names of their own.
 LIB_RENAMES = {f"mem{name}": f"lib_mem{name}" for name in ("cpy", "move", "set", "cmp")}
 RENAMED = {"kernel/lib/string.c", "tests/test_lib.c"}
-# Which layers a test program of a mechanism is linked with.
-RECORDER_TESTS = "tests/test_recorder"
 
 
 def sanitised(env: Env, out: str, path: str, layer: str) -> Node:
@@ -38,23 +40,40 @@ def test_object(env: Env, path: str) -> Node:
     if path in RENAMED:
         defines.update(LIB_RENAMES)
     name = os.path.splitext(path)[0]
-    return env.Object(f"#build/test/{name}.o", "#" + path, CPPPATH=paths, CPPDEFINES=defines,
-                      CCFLAGS=SANITISED + [w for w in WARNINGS if w != "-Wshadow"])
+    return env.Object(
+        f"#build/test/{name}.o",
+        "#" + path,
+        CPPPATH=paths,
+        CPPDEFINES=defines,
+        CCFLAGS=SANITISED + [w for w in WARNINGS if w != "-Wshadow"],
+    )
 
 
 def check_programs(env: Env) -> list[Node]:
     """One program for each tests/test_*.c."""
-    portable = [sanitised(env, "test", path, layer)
-                for path, layer in portable_sources(env) if layer != "bench/suites"]
-    machine = [sanitised(env, "test", path, "kernel/machine")
-               for path in ("kernel/machine/boot_info.c",)]
+    portable = [
+        sanitised(env, "test", path, layer)
+        for path, layer in portable_sources(env)
+        if layer != "bench/suites"
+    ]
+    machine = [
+        sanitised(env, "test", path, "kernel/machine") for path in ("kernel/machine/boot_info.c",)
+    ]
     suites = [sanitised(env, "test", path, "bench/suites") for path in sources("bench/suites")]
-    recorder = [compile_one(env, "test", path, "bench/recorder", SANITISED,
-                            {"CONFIG_TRACE": 0, "CONFIG_ASSERT_SLOW": 1})
-                for path in sources("bench/recorder") if not path.endswith("/main.c")]
+    recorder = [
+        compile_one(
+            env,
+            "test",
+            path,
+            "bench/recorder",
+            SANITISED,
+            {"CONFIG_TRACE": 0, "CONFIG_ASSERT_SLOW": 1},
+        )
+        for path in sources("bench/recorder")
+        if not path.endswith("/main.c")
+    ]
     # An archive hands each program only what it refers to.
-    library = env.StaticLibrary("#build/test/tickmark",
-                                portable + machine + suites + recorder)
+    library = env.StaticLibrary("#build/test/tickmark", portable + machine + suites + recorder)
     platform = test_object(env, "tests/test_platform.c")
     programs = []
     for path in sources("tests", "test_*.c"):
@@ -62,39 +81,63 @@ def check_programs(env: Env) -> list[Node]:
             continue
         name = os.path.splitext(os.path.basename(path))[0]
         programs += env.Program(
-            f"#build/test/{name}", [test_object(env, path), platform, library],
+            f"#build/test/{name}",
+            [test_object(env, path), platform, library],
             LINKFLAGS=["-fsanitize=address,undefined"],
-            LIBS=["check", "subunit", "sqlite3", "dw", "elf", "crypto", "m", "rt", "pthread"])
+            LIBS=["check", "subunit", "sqlite3", "dw", "elf", "crypto", "m", "rt", "pthread"],
+        )
     return programs
 
 
 def sanitised_host(env: Env) -> list[Node]:
     """build/test/tickmark_sanitised: every benchmark's body with invariants on."""
-    objects = [compile_one(env, "test/host", path, layer, SANITISED,
-                           {"CONFIG_TRACE": 0, "CONFIG_ASSERT_SLOW": 1, "bench_main":
-                            "bench_main_plain"})
-               for path, layer in portable_sources(env) if path != "kernel/lib/string.c"]
+    objects = [
+        compile_one(
+            env,
+            "test/host",
+            path,
+            layer,
+            SANITISED,
+            {"CONFIG_TRACE": 0, "CONFIG_ASSERT_SLOW": 1, "bench_main": "bench_main_plain"},
+        )
+        for path, layer in portable_sources(env)
+        if path != "kernel/lib/string.c"
+    ]
     objects += [sanitised(env, "test/host_string", "kernel/lib/string.c", "kernel/lib")]
-    objects += [compile_one(env, "test/host", path, "targets/host", SANITISED,
-                            {"CONFIG_TRACE": 0, "CONFIG_ASSERT_SLOW": 1})
-                for path in sources("targets/host")]
+    objects += [
+        compile_one(
+            env,
+            "test/host",
+            path,
+            "targets/host",
+            SANITISED,
+            {"CONFIG_TRACE": 0, "CONFIG_ASSERT_SLOW": 1},
+        )
+        for path in sources("targets/host")
+    ]
     objects += [compile_one(env, "test/host", "tests/no_traced_pass.c", "tests", SANITISED, {})]
-    return env.Program("#build/test/tickmark_sanitised", objects,
-                       LINKFLAGS=["-fsanitize=address,undefined"])
+    return env.Program(
+        "#build/test/tickmark_sanitised", objects, LINKFLAGS=["-fsanitize=address,undefined"]
+    )
 
 
-def planted_programs(env: Env) -> list[Node]:
-    """Both targets with tests/planted instead of the suites."""
-    planted = {flavour: portable_object(env, flavour, PLANTED, "planted") for flavour in FLAVOURS}
+def other_programs(
+    env: Env, name: str, chosen: list[tuple[str, str]], targets: list[str]
+) -> list[Node]:
+    """build/NAME/...: targets with another portable object."""
+    portable = {flavour: portable_object(env, flavour, chosen, name) for flavour in FLAVOURS}
     made = []
-    for target in ("host", "qemu"):
-        script = f"targets/{target}/SConscript"
-        made += env.SConscript(script, exports={"env": env, "portable": planted,
-                                                "name": "planted"})
+    for target in targets:
+        exports = {"env": env, "portable": portable, "name": name}
+        made += env.SConscript(f"targets/{target}/SConscript", exports=exports)
     return made
 
 
 def declare_tests(env: Env) -> tuple[list[str], list[Node]]:
     programs = check_programs(env)
-    needs = [*programs, sanitised_host(env), planted_programs(env)]
+    # Bodies whose answer is known, in place of the suites.
+    planted = other_programs(env, "planted", portable_sources(env, PLANTED), ["host", "qemu"])
+    # No benchmarks at all: asks the kernel questions.
+    probe = other_programs(env, "probe", PROBE, ["qemu"])
+    needs = [*programs, sanitised_host(env), planted, probe]
     return [program.path for program in programs], needs

@@ -39,8 +39,8 @@ enum platform_clock platform_clock_class(void);
 uint64_t platform_clock_hz(void);
 
 // Writes all bytes to the line before it returns. Bounded: a line that takes no byte for a second
-// is given up and the rest is counted as dropped. May be called from a panic on any CPU.
-void platform_line_write(const void *bytes, size_t length);
+// is given up; returns how many bytes were dropped. May be called from a panic on any CPU.
+size_t platform_line_write(const void *bytes, size_t length);
 
 // Reads what has arrived on the line, at most `capacity` bytes; returns 0 at once if nothing has.
 size_t platform_line_read(void *bytes, size_t capacity);

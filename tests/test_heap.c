@@ -80,7 +80,7 @@ static void expect_inside(const struct fixture *f, const unsigned char *pointer,
     const uintptr_t offset = (uintptr_t)pointer - (uintptr_t)f->memory;
     if (offset >= f->length || size > f->length - offset)
         ck_abort_msg("an object of %zu bytes leaves the memory", size);
-    if ((uintptr_t)pointer % (size > 8 ? 16 : 8) != 0)
+    if ((uintptr_t)pointer % (size % 16 == 0 && size != 0 ? 16 : 8) != 0)
         ck_abort_msg("an object of %zu bytes at %p is not aligned", size, (const void *)pointer);
 }
 

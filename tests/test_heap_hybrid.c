@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The hybrid heap's own: its classes and bins, the way between its levels, its statistics, the
-// early-boot heap, and the assertions of its slow paths.
+// The hybrid heap's own: its classes and bins, the way between its levels, its statistics, and the
+// assertions of its slow paths.
 #include <check.h>
 #include <signal.h>
 #include <stdio.h>
@@ -119,7 +119,7 @@ END_TEST
 START_TEST(only_starts_of_objects_that_were_cut_off_belong_to_a_slab)
 {
     for (unsigned class = 0; class < HEAP_CLASSES; class ++) {
-        const unsigned slot = heap_slot_bytes[class];
+        const unsigned slot = heap_class_bytes[class];
         char *object = allocate(heap_class_bytes[class]);
         const struct heap_hybrid_slab *slab = heap_hybrid_slab_of(&heap.pages, object);
         const char *start = (char *)heap.pages.base + (slab - heap.pages.slabs) * PAGE_SIZE;
@@ -388,81 +388,6 @@ START_TEST(mixed_100000_cycles_balance_and_hit)
 }
 END_TEST
 
-// ---- the early-boot heap -----------------------------------------------------------------------
-
-static _Alignas(16) char boot_region[1024];
-
-START_TEST(the_boot_heap_serves_until_it_is_full_and_starts_over_when_all_is_freed)
-{
-    struct heap_boot boot;
-    ck_assert_int_eq(heap_boot_init(&boot, boot_region, sizeof boot_region), STATUS_OK);
-    void *objects[64];
-    unsigned count = 0;
-    for (void *object; (object = heap_boot_allocate(&boot, 40)) != NULL;) {
-        ck_assert_uint_eq((uintptr_t)object % 16, 0);
-        memset(object, (int)count, 40);
-        objects[count++] = object;
-    }
-    ck_assert_uint_eq(count, 1024 / (48 + HEAP_BOOT_HEADER));
-    ck_assert_uint_eq(boot.failures, 1);
-    for (unsigned i = 0; i < count; i++)
-        for (unsigned k = 0; k < 40; k++)
-            if (((unsigned char *)objects[i])[k] != i)
-                ck_abort_msg("object %u was overwritten", i);
-    ck_assert_int_eq(heap_boot_release(&boot, objects[count - 1]), STATUS_OK);
-    ck_assert_ptr_eq(heap_boot_allocate(&boot, 40), objects[count - 1]);
-    for (unsigned i = 0; i < count; i++)
-        ck_assert_int_eq(heap_boot_release(&boot, objects[i]), STATUS_OK);
-    ck_assert_ptr_nonnull(heap_boot_allocate(&boot, 1000));
-    ck_assert_ptr_null(heap_boot_allocate(&boot, 1));
-    ck_assert_ptr_null(heap_boot_allocate(&boot, SIZE_MAX));
-}
-END_TEST
-
-START_TEST(the_boot_heap_tells_wrong_frees)
-{
-    struct heap_boot boot;
-    ck_assert_int_eq(heap_boot_init(&boot, boot_region + 8, 1000), STATUS_INVALID);
-    ck_assert_int_eq(heap_boot_init(&boot, boot_region, 32), STATUS_INVALID);
-    ck_assert_int_eq(heap_boot_init(&boot, NULL, 1024), STATUS_INVALID);
-    memset(boot_region, 0, sizeof boot_region);
-    ck_assert_int_eq(heap_boot_init(&boot, boot_region, sizeof boot_region), STATUS_OK);
-    char *a = heap_boot_allocate(&boot, 100), *b = heap_boot_allocate(&boot, 100);
-    memset(a, 0, 100);
-    ck_assert_int_eq(heap_boot_release(&boot, a + 16), STATUS_FOREIGN);
-    ck_assert_int_eq(heap_boot_release(&boot, a + 1), STATUS_FOREIGN);
-    ck_assert_int_eq(heap_boot_release(&boot, boot_region), STATUS_FOREIGN);
-    ck_assert_int_eq(heap_boot_release(&boot, boot_region + 1024), STATUS_FOREIGN);
-    ck_assert_int_eq(heap_boot_release(&boot, boot_region + 512), STATUS_FOREIGN);
-    ck_assert_int_eq(heap_boot_release(&boot, NULL), STATUS_FOREIGN);
-    ck_assert_int_eq(heap_boot_release(&boot, a), STATUS_OK);
-    ck_assert_int_eq(heap_boot_release(&boot, a), STATUS_DOUBLE);
-    ck_assert_int_eq(heap_boot_release(&boot, b), STATUS_OK);
-    ck_assert_int_eq(heap_boot_release(&boot, b), STATUS_DOUBLE);
-    ck_assert_uint_eq(boot.frees, 2);
-}
-END_TEST
-
-START_TEST(early_pointers_are_freed_through_the_heap)
-{
-    struct heap_boot boot;
-    ck_assert_int_eq(heap_boot_init(&boot, boot_region, sizeof boot_region), STATUS_OK);
-    void *early[3];
-    for (unsigned i = 0; i < 3; i++)
-        early[i] = heap_boot_allocate(&boot, 100);
-    heap_hybrid_adopt(&heap.pages, &boot);
-    void *late = allocate(100);
-    for (unsigned i = 0; i < 3; i++)
-        release(early[i]);
-    ck_assert_uint_eq(boot.frees, 3);
-    ck_assert_uint_eq(boot.next, boot.start);
-    ck_assert_uint_eq(statistics().frees, 0); // those are the boot heap's
-    release(late);
-    ck_assert_uint_eq(statistics().frees, 1);
-    expect_sound();
-}
-END_TEST
-
 // ---- more than one cache -----------------------------------------------------------------------
 
 START_TEST(a_second_cache_takes_what_the_first_handed_out)
@@ -540,25 +465,6 @@ START_TEST(a_hand_over_by_another_than_the_owner_panics)
 }
 END_TEST
 
-START_TEST(an_early_pointer_freed_twice_panics)
-{
-    struct heap_boot boot;
-    heap_boot_init(&boot, boot_region, sizeof boot_region);
-    void *a = heap_boot_allocate(&boot, 100);
-    heap_hybrid_adopt(&heap.pages, &boot);
-    release(a);
-    release(a);
-}
-END_TEST
-
-START_TEST(a_boot_region_inside_the_heap_panics)
-{
-    struct heap_boot boot;
-    heap_boot_init(&boot, (char *)memory + (1u << 20), 4096);
-    heap_hybrid_adopt(&heap.pages, &boot);
-}
-END_TEST
-
 START_TEST(metadata_freed_panics)
 {
     release(memory);
@@ -608,9 +514,6 @@ int main(void)
     tcase_add_test(tests, the_last_object_freed_is_the_first_allocated);
     tcase_add_test(tests, mixed_20_cycles_balance);
     tcase_add_test(tests, mixed_100000_cycles_balance_and_hit);
-    tcase_add_test(tests, the_boot_heap_serves_until_it_is_full_and_starts_over_when_all_is_freed);
-    tcase_add_test(tests, the_boot_heap_tells_wrong_frees);
-    tcase_add_test(tests, early_pointers_are_freed_through_the_heap);
     tcase_add_test(tests, a_second_cache_takes_what_the_first_handed_out);
     tcase_add_test(tests, a_cache_changes_hands);
     tcase_add_test(tests, the_check_finds_planted_faults);
@@ -620,8 +523,6 @@ int main(void)
 #define PANICS(test) tcase_add_test_raise_signal(panics, test, SIGABRT)
     PANICS(an_interrupt_handler_inside_a_slow_path_panics);
     PANICS(a_hand_over_by_another_than_the_owner_panics);
-    PANICS(an_early_pointer_freed_twice_panics);
-    PANICS(a_boot_region_inside_the_heap_panics);
     PANICS(metadata_freed_panics);
     PANICS(an_object_freed_twice_is_found_when_the_cache_sends_it_back);
     PANICS(a_pointer_into_the_middle_is_found_when_the_cache_sends_it_back);

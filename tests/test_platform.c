@@ -25,10 +25,11 @@ uint64_t platform_clock_hz(void)
     return 0;
 }
 
-void platform_line_write(const void *bytes, size_t length)
+size_t platform_line_write(const void *bytes, size_t length)
 {
     fwrite(bytes, 1, length, stdout);
     fflush(stdout);
+    return 0;
 }
 
 size_t platform_line_read(void *bytes, size_t capacity)

@@ -46,11 +46,12 @@ static struct wire_decoder listening(struct heard *heard)
 static uint8_t stream[1 << 20];
 static size_t stream_length;
 
-static void to_stream(const void *bytes, size_t length)
+static size_t to_stream(const void *bytes, size_t length)
 {
     ck_assert_uint_le(stream_length + length, sizeof(stream));
     memcpy(stream + stream_length, bytes, length);
     stream_length += length;
+    return 0;
 }
 
 // Payloads that are hard for COBS: many zeros, none, runs of just 253 to 256.

@@ -140,12 +140,12 @@ size_t wire_encode(const struct wire_header *header, const void *payload,
 }
 
 void wire_sender_init(struct wire_sender *sender, uint32_t session,
-                      void (*write)(const void *bytes, size_t length))
+                      size_t (*write)(const void *bytes, size_t length))
 {
     sender->write = write;
     sender->session = session;
     for (unsigned i = 0; i < WIRE_CHANNELS; i++)
-        sender->sequence[i] = sender->offset[i] = 0;
+        sender->sequence[i] = sender->offset[i] = sender->dropped[i] = 0;
 }
 
 void wire_send(struct wire_sender *sender, enum wire_channel channel, enum wire_type type,
@@ -161,7 +161,8 @@ void wire_send(struct wire_sender *sender, enum wire_channel channel, enum wire_
                                            .sequence = sender->sequence[channel]++,
                                            .offset = sender->offset[channel],
                                            .length = (uint16_t)piece};
-        sender->write(sender->frame, wire_encode(&header, at, sender->frame));
+        const size_t length_coded = wire_encode(&header, at, sender->frame);
+        sender->dropped[channel] += sender->write(sender->frame, length_coded) > 0;
         sender->offset[channel] += (uint32_t)piece;
         at += piece;
         length -= piece;

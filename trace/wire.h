@@ -68,15 +68,17 @@ size_t wire_encode(const struct wire_header *header, const void *payload,
 // ---- sending -----------------------------------------------------------------------------------
 
 struct wire_sender {
-    void (*write)(const void *bytes, size_t length); // returns when all bytes are out or given up
+    // Returns when all bytes are out or given up, and how many were given up.
+    size_t (*write)(const void *bytes, size_t length);
     uint32_t session;
     uint32_t sequence[WIRE_CHANNELS];
-    uint32_t offset[WIRE_CHANNELS]; // payload bytes sent so far
+    uint32_t offset[WIRE_CHANNELS];  // payload bytes sent so far
+    uint32_t dropped[WIRE_CHANNELS]; // frames that did not leave whole
     uint8_t frame[WIRE_FRAME_MOST];
 };
 
 void wire_sender_init(struct wire_sender *sender, uint32_t session,
-                      void (*write)(const void *bytes, size_t length));
+                      size_t (*write)(const void *bytes, size_t length));
 
 // Sends `length` bytes as as many frames as needed (one at least). The channel's offset advances.
 void wire_send(struct wire_sender *sender, enum wire_channel channel, enum wire_type type,

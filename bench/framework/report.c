@@ -304,7 +304,7 @@ void report_end(struct report *report, bool success)
     for (unsigned i = 0; i < WIRE_CHANNELS; i++) {
         record_put_u64(&end, report->sender.sequence[i]);
         record_put_u64(&end, report->sender.offset[i]);
-        record_put_u64(&end, 0);
+        record_put_u64(&end, report->sender.dropped[i]);
     }
     if (framed(report))
         wire_send(&report->sender, WIRE_CONTROL, WIRE_END, payload, end.length);

@@ -158,8 +158,9 @@ static void name_rows(struct bench *bench, const struct run *run)
             continue;
         }
         named++;
-        buffer_print(&text, "%s: %s%s%s\n", row->id, row_status_names[row->status],
-                     row->detail[0] != '\0' ? ": " : "", row->detail);
+        buffer_print(&text, "%s%s: %s%s%s\n", row->id, row->aa != 0 ? "#aa" : "",
+                     row_status_names[row->status], row->detail[0] != '\0' ? ": " : "",
+                     row->detail);
     }
     if (others > 0)
         buffer_print(&text, "and %zu more rows\n", others);

@@ -127,7 +127,7 @@ static void read_line(struct boot *boot, unsigned pieces)
             return;
         }
         boot->line_bytes += (uint64_t)got;
-        boot->overlong = boot->line_bytes > BOOT_LINE_MOST;
+        boot->overlong = boot->line_bytes > (uint64_t)boot->request->line_mib << 20;
         boot->failed = !capture_add(boot->capture, CAPTURE_LINE, bytes, (size_t)got);
         session_feed(boot->session, bytes, (size_t)got);
         follow_cases(boot);
@@ -235,6 +235,13 @@ static void hang(struct boot *boot, const char *why)
     report(boot, &text);
 }
 
+// How long what is missing after END may take.
+static int64_t end_limit(const struct boot *boot)
+{
+    const int64_t idle = (int64_t)boot->request->idle_seconds * 1000;
+    return idle < END_MS ? idle : END_MS;
+}
+
 // The deadline that is over, as a line; false if none is.
 static bool is_late(struct boot *boot, enum session_state state, char *why, size_t capacity)
 {
@@ -244,7 +251,7 @@ static bool is_late(struct boot *boot, enum session_state state, char *why, size
     why[0] = '\0';
     if (now - boot->started > (int64_t)request->boot_seconds * 1000)
         text_format(why, capacity, "the boot took longer than %u s", request->boot_seconds);
-    else if (state == SESSION_ENDED && now - boot->concluded > END_MS)
+    else if (state == SESSION_ENDED && now - boot->concluded > end_limit(boot))
         text_format(why, capacity, "the target sent END and did not end");
     else if (state == SESSION_RUNNING && results->case_rows > 0 &&
              now - boot->case_began > (int64_t)results->case_seconds * 1000)
@@ -271,7 +278,7 @@ static bool start_is_late(struct boot *boot)
 static bool gap_is_late(struct boot *boot, enum session_state state, const char *why)
 {
     uint32_t offset, length;
-    const bool after_end = state == SESSION_GAP && now_ms() - boot->concluded > END_MS;
+    const bool after_end = state == SESSION_GAP && now_ms() - boot->concluded > end_limit(boot);
     // A case may have begun, or ended, in what is missing: it is the gap that is to blame.
     const bool during_run = why[0] != '\0' && boot->session->pending_count > 0;
     if (!after_end && !during_run)
@@ -324,7 +331,7 @@ static bool is_decided(struct boot *boot)
         return false;
     if (boot->overlong) {
         verdict_set(boot->result, OUTCOME_DAMAGED, "more than %u MiB over the line",
-                    BOOT_LINE_MOST >> 20);
+                    boot->request->line_mib);
         return true;
     }
     if (boot->qmp.shut_down && state != SESSION_ENDED) {

@@ -8,8 +8,6 @@
 #include "progress.h"
 #include "request.h"
 
-#define BOOT_LINE_MOST (256u << 20) // bytes a boot may send
-
 struct boot_result {
     enum outcome outcome;
     char detail[DETAIL_MOST];

@@ -13,7 +13,7 @@ static const char usage[] =
     "    run=ID target=host|qemu|baremetal machine=NAME image=ELF results=DIR boots=N\n"
     "    commit=HEX|unknown dirty=0|1 size=quick|full success-exit=N\n"
     "    [clock=insn|tsc|emulated] [session=random|N] [arguments=\"...\"] [fact:KEY=VALUE ...]\n"
-    "    [start-seconds=30] [idle-seconds=30] [boot-seconds=7200]\n"
+    "    [start-seconds=30] [idle-seconds=30] [boot-seconds=7200] [line-mib=256]\n"
     "recorder rebuild results=DIR    makes the store again from the captures\n"
     "recorder show FILE              prints a capture (stream.bin) as text\n"
     "exit codes: 0 complete, 2 usage, 30 the target could not start, 40 any other failure,\n"

@@ -36,6 +36,7 @@ enum option_index {
     OPT_START_SECONDS,
     OPT_IDLE_SECONDS,
     OPT_BOOT_SECONDS,
+    OPT_LINE_MIB,
     OPTIONS,
 };
 
@@ -56,6 +57,7 @@ static const struct option options[OPTIONS] = {
     [OPT_START_SECONDS] = {"start-seconds", OPTION_NUMBER, false, NULL, 1, 3600},
     [OPT_IDLE_SECONDS] = {"idle-seconds", OPTION_NUMBER, false, NULL, 1, 3600},
     [OPT_BOOT_SECONDS] = {"boot-seconds", OPTION_NUMBER, false, NULL, 1, 86400},
+    [OPT_LINE_MIB] = {"line-mib", OPTION_NUMBER, false, NULL, 1, 256},
 };
 
 static bool is_printable(const char *text)
@@ -184,8 +186,10 @@ static bool check_command(const struct request *request)
 bool request_read(struct request *request, int count, char **words)
 {
     const char *values[OPTIONS] = {[OPT_CLOCK] = "", [OPT_ARGUMENTS] = ""};
-    uint64_t numbers[OPTIONS] = {
-        [OPT_START_SECONDS] = 30, [OPT_IDLE_SECONDS] = 30, [OPT_BOOT_SECONDS] = 7200};
+    uint64_t numbers[OPTIONS] = {[OPT_START_SECONDS] = 30,
+                                 [OPT_IDLE_SECONDS] = 30,
+                                 [OPT_BOOT_SECONDS] = 7200,
+                                 [OPT_LINE_MIB] = 256};
     *request = (struct request){0};
     if (!read_words(request, count, words, values, numbers))
         return false;
@@ -214,6 +218,7 @@ bool request_read(struct request *request, int count, char **words)
     request->start_seconds = (uint32_t)numbers[OPT_START_SECONDS];
     request->idle_seconds = (uint32_t)numbers[OPT_IDLE_SECONDS];
     request->boot_seconds = (uint32_t)numbers[OPT_BOOT_SECONDS];
+    request->line_mib = (uint32_t)numbers[OPT_LINE_MIB];
     return choose_session(request, values[OPT_SESSION]) && check_command(request);
 }
 

@@ -17,6 +17,7 @@ struct request {
     uint32_t start_seconds; // until HELLO
     uint32_t idle_seconds;  // without a case running and without progress; then for the exit
     uint32_t boot_seconds;  // for a whole boot
+    uint32_t line_mib;      // a boot may send
     struct facts facts;     // from fact:KEY=VALUE
     char *const *command;   // NULL-terminated
 };

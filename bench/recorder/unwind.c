@@ -19,6 +19,8 @@ struct walk {
     Dwfl *dwfl;
     struct buffer *text;
     unsigned frames;
+    uint64_t last_pc;
+    unsigned again; // frames with that address that were not printed
     char *place;
     size_t capacity;
 };
@@ -42,9 +44,24 @@ static void name_place(Dwfl *dwfl, uint64_t pc, bool caller, char *out, size_t c
         text_format(out, capacity, "%s %s:%d", function, file, number);
 }
 
+static void print_again(struct walk *walk)
+{
+    if (walk->again > 0)
+        buffer_print(walk->text, "    the same %u times more\n", walk->again);
+    walk->again = 0;
+}
+
 static void print_frame(struct walk *walk, uint64_t pc, bool caller)
 {
     char name[400];
+    // A recursion that ran out of stack would fill the screen.
+    if (walk->frames > 1 && pc == walk->last_pc) {
+        walk->again++;
+        walk->frames++;
+        return;
+    }
+    print_again(walk);
+    walk->last_pc = pc;
     name_place(walk->dwfl, pc, caller, name, sizeof(name));
     const bool named = strncmp(name, "0x", 2) != 0;
     if (walk->frames == 0) {
@@ -182,6 +199,7 @@ void unwind(const char *image, const struct machine_state *state, struct buffer 
     }
     if (walk.frames == 0)
         print_frame(&walk, state->rip, false);
+    print_again(&walk);
     if (walk.dwfl != NULL)
         dwfl_end(walk.dwfl);
 }

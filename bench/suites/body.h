@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // How a suite turns cases and variants into bodies: each body is written once, inlined over a
-// variant's constant table, and gets a symbol SUITE_CASE__VARIANT that debuggers and disassemblers find.
+// variant's constant table, and gets a symbol SUITE_CASE__VARIANT that a debugger finds.
 //
 // A suite defines SUITE_CASES(X, v) with a line X(v, case, ...) for each case, an ALWAYS_INLINE
 // function for each case, and BODY / BODY_ENTRY from the macros below.

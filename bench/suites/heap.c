@@ -2,24 +2,26 @@
 // Heaps: what one allocation and one free cost, in the situations that tell heaps apart.
 #include "body.h"
 #include "compiler.h"
+#include "heap_variants.h"
 #include "random.h"
 #include "string.h"
-#include "heap_variants.h"
 
-#define SIZE_SMALL    64u
-#define DEPTH         64u   // of the LIFO case: what a thread cache may hold
-#define HITS          48u   // allocations in a row that a filled cache serves
-#define TABLE         5000u // steps of the mixed cases; 100 000 = 20 turns
-#define LIVE_MOST     1000u
-#define POLLUTION     500u
-#define POLLUTED      1000u // pairs after the pollution
-#define OBJECTS_MOST  1024u
+#define SIZE_SMALL   64u
+#define DEPTH        64u   // of the LIFO case: what a thread cache may hold
+#define HITS         48u   // allocations in a row that a filled cache serves
+#define TABLE        5000u // steps of the mixed cases; 100 000 = 20 turns
+#define LIVE_MOST    1000u
+#define POLLUTION    500u
+#define POLLUTED     1000u // pairs after the pollution
+#define OBJECTS_MOST 1024u
 
-// X(v, case, operations, fixed, least instructions, counted operations, exact samples, seconds, what)
+// X(v, case, operations, fixed, least instructions, counted operations, exact samples, seconds,
+//   what)
 #define HEAP_CASES(X, v)                                                                           \
     X(v, pair_64, 5000, false, 4, 10000, 4, 30, "64 B allocated and freed at once, hot")           \
     X(v, lifo_64, 4096, false, 4, 8192, 4, 30, "64 B, 64 deep, freed last in first out")           \
-    X(v, alloc_64, HITS, true, 2, HITS, 8, 30, "64 B allocated 48 times in a row, frees not timed") \
+    X(v, alloc_64, HITS, true, 2, HITS, 8, 30,                                                     \
+      "64 B allocated 48 times in a row, frees not timed")                                         \
     X(v, random_1000, TABLE, false, 6, 100000, 2, 60,                                              \
       "one of 1000 live objects freed and replaced, 8 to 2048 B uniform")                          \
     X(v, mixed_100k, TABLE, false, 6, 100000, 2, 60,                                               \
@@ -28,7 +30,8 @@
       "one of 100 live objects freed and replaced, 8 B to 64 KB log-uniform")                      \
     X(v, pollution, POLLUTED, true, 4, POLLUTED, 4, 30,                                            \
       "1000 pairs after 500 mixed objects were allocated and all freed")                           \
-    X(v, refill, 1, true, 16, 1, 8, 30, "one batch of 64 B moved from the slab to the cache and back")
+    X(v, refill, 1, true, 16, 1, 8, 30,                                                            \
+      "one batch of 64 B moved from the slab to the cache and back")
 
 enum heap_case {
 #define CASE_NAME(v, name, ...) CASE_##name,
@@ -44,18 +47,19 @@ struct step {
 // A participant's own: everything a body needs, in front of the heap's memory.
 struct heap_context {
     void *heap;
-    void **objects;     // live ones, by slot
-    uint32_t *sizes;    // what was asked for, by slot
-    struct step *steps; // TABLE of them
-    uint64_t turn_sum;  // checksum of one turn through the steps
-    size_t live;        // slots of the mixed cases
-    size_t held;        // objects the last window left allocated
+    void **objects;                // live ones, by slot
+    uint32_t *sizes;               // what was asked for, by slot
+    struct step *steps;            // TABLE of them
+    uint64_t turn_sum;             // checksum of one turn through the steps
+    size_t live;                   // slots of the mixed cases
+    size_t held;                   // objects the last window left allocated
     struct heap_statistics before; // at the last `before`
 };
 
-// ---- bodies --------------------------------------------------------------------------------------
-// Each writes to the object and reads it back through a pointer the compiler knows nothing about,
-// so that neither the allocation nor the accesses can go away.
+// ---- bodies
+// -------------------------------------------------------------------------------------- Each
+// writes to the object and reads it back through a pointer the compiler knows nothing about, so
+// that neither the allocation nor the accesses can go away.
 
 ALWAYS_INLINE uint64_t pair_64(const struct heap_ops *ops, struct heap_context *context,
                                uint64_t operations)
@@ -168,7 +172,8 @@ ALWAYS_INLINE uint64_t refill(const struct heap_ops *ops, struct heap_context *c
     return complete;
 }
 
-// ---- the table of bodies -------------------------------------------------------------------------
+// ---- the table of bodies
+// -------------------------------------------------------------------------
 
 #define BODY(v, name, ...)                                                                         \
     static uint64_t heap_##name##__##v(void *context, uint64_t operations)                         \
@@ -193,7 +198,8 @@ static bench_body *const bodies[] = {HEAP_VARIANTS(BODY_ENTRIES)};
      .seconds = seconds_},
 static const struct bench_case cases[] = {HEAP_CASES(CASE_ENTRY, 0)};
 
-// ---- preparation ---------------------------------------------------------------------------------
+// ---- preparation
+// ---------------------------------------------------------------------------------
 
 static bool is_mixed(size_t which)
 {

@@ -7,8 +7,8 @@
 
 #define BATCH 16u
 
-// X(v, case, operations, fixed, least instructions, counted operations, exact samples, seconds, slots,
-//   what). An operation is one message sent and received.
+// X(v, case, operations, fixed, least instructions, counted operations, exact samples, seconds,
+//   slots, what). An operation is one message sent and received.
 #define IPC_CASES(X, v)                                                                            \
     X(v, pair_56, 4096, false, 8, 8192, 4, 30, RING_SLOTS_DEFAULT,                                 \
       "56 B sent and received on one thread, 4096 slots")                                          \
@@ -30,9 +30,10 @@ struct ipc_context {
     struct ring_message *incoming;
 };
 
-// ---- bodies --------------------------------------------------------------------------------------
-// The payload is written by words just before it is sent and read back after it was received; the
-// sum holds one word of each message, so a lost, doubled or stale one shows.
+// ---- bodies
+// -------------------------------------------------------------------------------------- The
+// payload is written by words just before it is sent and read back after it was received; the sum
+// holds one word of each message, so a lost, doubled or stale one shows.
 
 ALWAYS_INLINE uint64_t pair(const struct ring_ops *ops, struct ipc_context *context,
                             uint64_t operations, size_t length)
@@ -88,7 +89,8 @@ ALWAYS_INLINE uint64_t batch_16(const struct ring_ops *ops, struct ipc_context *
     return sum;
 }
 
-// ---- the table of bodies -------------------------------------------------------------------------
+// ---- the table of bodies
+// -------------------------------------------------------------------------
 
 #define BODY(v, name, ...)                                                                         \
     static uint64_t ipc_##name##__##v(void *context, uint64_t operations)                          \
@@ -119,7 +121,8 @@ static const struct bench_case cases[] = {IPC_CASES(CASE_ENTRY, 0)};
     slots_,
 static const size_t case_slots[] = {IPC_CASES(CASE_SLOTS, 0)};
 
-// ---- preparation ---------------------------------------------------------------------------------
+// ---- preparation
+// ---------------------------------------------------------------------------------
 
 static void *prepare(size_t which, const void *ops_, void *memory, size_t length, uint64_t seed)
 {

@@ -7,8 +7,8 @@
 //   messages   0 to 56 bytes of payload inline; a message is delivered once, whole, in order
 //   failure    a status; no call waits
 //
-// A variant NAME is two files, ring_NAME.h and ring_NAME.c, and two lines in ring_variants.h. It defines
-// `static const struct ring_ops ring_NAME_ops` in its header, with the fast paths inline.
+// A variant NAME is two files, ring_NAME.h and ring_NAME.c, and two lines in ring_variants.h. It
+// defines `static const struct ring_ops ring_NAME_ops` in its header, with the fast paths inline.
 #ifndef RING_H
 #define RING_H
 

@@ -4,8 +4,8 @@
 // Rules for callers
 //   threads    a heap handle belongs to one thread; heaps are never called from interrupt handlers
 //   memory     all of it is handed over at init and never returned; nothing else is allocated
-//   pointers   aligned to 8 bytes up to 8 B requests, to 16 otherwise; a request of 0 bytes is
-//              served as the smallest size
+//   pointers   aligned to 8 bytes, and to 16 when the request is a multiple of 16; a request of 0
+//              bytes is served as the smallest size
 //   failure    NULL when the request cannot be served now or ever; freeing a foreign pointer or a
 //              free one is a programmer's error
 //

@@ -3,7 +3,7 @@
 
 static size_t slot_bytes(unsigned class)
 {
-    return class < HEAP_CLASSES ? heap_slot_bytes[class]
+    return class < HEAP_CLASSES ? heap_class_bytes[class]
                                 : (size_t)HEAP_CLASS_LARGEST << (class - HEAP_CLASSES + 1);
 }
 
@@ -17,11 +17,12 @@ enum status heap_floor_init(void *heap, void *memory, size_t length)
     return STATUS_OK;
 }
 
-// Objects of 8 bytes are cut in pairs, so that what follows stays aligned to 16.
+// Objects of 8 bytes are cut in pairs and those of 24 with a tail, so that what follows stays
+// aligned to 16.
 NOINLINE void *heap_floor_cut(struct heap_floor *heap, size_t size)
 {
     const unsigned class = heap_floor_class(size);
-    const size_t length = max_u64(slot_bytes(class), 16);
+    const size_t length = align_up(slot_bytes(class), 16);
     if (length > heap->end - heap->next)
         return NULL;
     struct heap_object *object = (struct heap_object *)heap->next;

@@ -253,7 +253,7 @@ ALWAYS_INLINE void heap_hybrid_release(void *heap, void *pointer, size_t size)
 
 static const struct heap_ops heap_hybrid_ops = {
     .about = {.name = "hybrid",
-              .what = "thread cache, CPU slab, buddy; classes from a page map, no headers",
+              .what = "thread cache with a hot slot, CPU slab, buddy; page map, no headers",
               .role = VARIANT_PRODUCT},
     .state_bytes = sizeof(struct heap_hybrid),
     .largest = HEAP_HYBRID_LARGEST,

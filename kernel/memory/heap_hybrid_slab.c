@@ -16,7 +16,7 @@ static const uint8_t slab_order[HEAP_CLASSES] = {
 // exactly, as the tests show for all of them.
 #define RECIPROCAL(slot) (uint32_t)(((1ull << 32) + (slot)-1) / (slot))
 static const uint32_t reciprocal[HEAP_CLASSES] = {
-    RECIPROCAL(8),   RECIPROCAL(16),   RECIPROCAL(32),   RECIPROCAL(32),
+    RECIPROCAL(8),   RECIPROCAL(16),   RECIPROCAL(24),   RECIPROCAL(32),
     RECIPROCAL(48),  RECIPROCAL(64),   RECIPROCAL(96),   RECIPROCAL(128),
     RECIPROCAL(192), RECIPROCAL(256),  RECIPROCAL(384),  RECIPROCAL(512),
     RECIPROCAL(768), RECIPROCAL(1024), RECIPROCAL(1536), RECIPROCAL(2048),
@@ -24,7 +24,7 @@ static const uint32_t reciprocal[HEAP_CLASSES] = {
 
 static inline unsigned capacity(unsigned class)
 {
-    return (PAGE_SIZE << slab_order[class]) / heap_slot_bytes[class];
+    return (PAGE_SIZE << slab_order[class]) / heap_class_bytes[class];
 }
 
 unsigned heap_hybrid_slab_capacity(const struct heap_hybrid_slab *slab)
@@ -58,7 +58,7 @@ bool heap_hybrid_slab_has(const struct heap_hybrid_pages *pages,
 {
     const uint64_t offset = (uintptr_t)object - slab_start(pages, slab);
     const uint64_t number = offset * reciprocal[slab->class] >> 32;
-    return number < slab->carved && number * heap_slot_bytes[slab->class] == offset;
+    return number < slab->carved && number * heap_class_bytes[slab->class] == offset;
 }
 
 static struct heap_hybrid_slab *slab_create(struct heap_hybrid_cpu *cpu, unsigned class)
@@ -130,7 +130,7 @@ static struct heap_object *take_new(const struct heap_hybrid_pages *pages,
                                     struct heap_object *chain, size_t *moved)
 {
     const size_t count = min_u64(wanted, capacity(slab->class) - slab->carved);
-    const size_t slot = heap_slot_bytes[slab->class];
+    const size_t slot = heap_class_bytes[slab->class];
     uintptr_t at = slab_start(pages, slab) + (slab->carved + count) * slot;
     for (size_t i = 0; i < count; i++) {
         at -= slot;

@@ -20,12 +20,6 @@ static const uint16_t heap_class_bytes[HEAP_CLASSES] = {
     8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048,
 };
 
-// heap.h promises 16-byte alignment above 8 bytes, which a row of 24-byte objects cannot keep:
-// that class lies in slots of 32.
-static const uint16_t heap_slot_bytes[HEAP_CLASSES] = {
-    8, 16, 32, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048,
-};
-
 // Indexed by the size in 8-byte words, rounded up: one load for a size known at run time, a
 // constant for one known to the compiler.
 static const uint8_t heap_class_of_words[HEAP_CLASS_LARGEST / 8 + 1] = {

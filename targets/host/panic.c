@@ -118,7 +118,7 @@ void host_signals_init(void)
 
 _Noreturn void platform_panic(const char *text, const char *file, unsigned line)
 {
-    ucontext_t context;
+    ucontext_t context = {0};
     if (reporting++)
         _exit(1);
     getcontext(&context);

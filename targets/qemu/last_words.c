@@ -45,26 +45,23 @@ void last_words_refused(const char *why)
 
 static void send_panic(const struct trap_frame *frame, const char *reason)
 {
-    const uint64_t registers[RECORD_REGISTERS] = {frame->rax, frame->rbx, frame->rcx, frame->rdx,
-                                                  frame->rsi, frame->rdi, frame->rbp, frame->rsp,
-                                                  frame->r8,  frame->r9,  frame->r10, frame->r11,
-                                                  frame->r12, frame->r13, frame->r14, frame->r15};
+    const struct record_panic panic = {
+        .reason = reason,
+        .vector = frame->vector,
+        .error = frame->error,
+        .rip = frame->rip,
+        .rsp = frame->rsp,
+        .rflags = frame->rflags,
+        .cr2 = x86_read_cr2(),
+        .cr3 = x86_read_cr3(),
+        // Not through the CPU base: what it points at may be what is broken.
+        .cpu = kernel.boot_cpu.index,
+        .registers = {frame->rax, frame->rbx, frame->rcx, frame->rdx, frame->rsi, frame->rdi,
+                      frame->rbp, frame->rsp, frame->r8, frame->r9, frame->r10, frame->r11,
+                      frame->r12, frame->r13, frame->r14, frame->r15}};
     struct record_writer writer;
     record_writer_init(&writer, payload, sizeof(payload));
-    record_put_text(&writer, reason);
-    record_put_u64(&writer, frame->vector);
-    record_put_u64(&writer, frame->error);
-    record_put_u64(&writer, frame->rip);
-    record_put_u64(&writer, frame->rsp);
-    record_put_u64(&writer, frame->rflags);
-    record_put_u64(&writer, x86_read_cr2());
-    record_put_u64(&writer, x86_read_cr3());
-    // Not through the CPU base: what it points at may be what is broken.
-    record_put_u64(&writer, kernel.boot_cpu.index);
-    record_put_text(&writer, ""); // the running case: the recorder knows it from BEGIN
-    record_put_u64(&writer, RECORD_REGISTERS);
-    for (unsigned i = 0; i < RECORD_REGISTERS; i++)
-        record_put_u64(&writer, registers[i]);
+    record_put_panic(&writer, &panic);
     wire_send(&sender, WIRE_CONTROL, WIRE_PANIC, payload, writer.length);
 }
 

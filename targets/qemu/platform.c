@@ -55,9 +55,11 @@ uint64_t platform_clock_hz(void)
     return hz != 0 ? hz : cpuid_hz();
 }
 
-void platform_line_write(const void *bytes, size_t length)
+size_t platform_line_write(const void *bytes, size_t length)
 {
+    const uint64_t dropped = kernel.line.dropped;
     uart_write(&kernel.line, bytes, length);
+    return kernel.line.dropped - dropped;
 }
 
 size_t platform_line_read(void *bytes, size_t capacity)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import select
 import socket
+import struct
 import subprocess
 import time
 from dataclasses import dataclass, field
@@ -64,8 +65,9 @@ def frames(line: bytes) -> list[Frame]:
             continue
         if crc32c(plain[:-4]) != int.from_bytes(plain[-4:], "little"):
             continue
-        word = [int.from_bytes(plain[i : i + 4], "little") for i in range(4, 16, 4)]
-        found.append(Frame(plain[1], plain[2], *word, plain[HEADER_BYTES:-4]))
+        session, sequence, offset = struct.unpack_from("<3I", plain, 4)
+        payload = plain[HEADER_BYTES:-4]
+        found.append(Frame(plain[1], plain[2], session, sequence, offset, payload))
     return found
 
 
@@ -110,9 +112,10 @@ def read_panic(line: bytes) -> Panic | None:
                 return data[at - length : at].decode("ascii")
 
             reason = text()
-            fixed = [number() for _ in range(7)]
+            vector, error, rip, rsp, rflags, cr2, cr3 = (number() for _ in range(7))
             assert number() == 0 and text() == "" and number() == len(REGISTERS)
-            panic = Panic(reason, *fixed, {name: number() for name in REGISTERS})
+            registers = {name: number() for name in REGISTERS}
+            panic = Panic(reason, vector, error, rip, rsp, rflags, cr2, cr3, registers)
             assert at == len(data)
         elif frame.type == STACK and panic is not None:
             address = panic.rsp + frame.offset
@@ -201,7 +204,8 @@ def run(
                     said += data
             if not ready and b"probe ready=1\n" in guest.line:
                 ready = True
-                line.sendall(send)
+                if send:
+                    line.sendall(send)
                 guest.stalled_seconds = wait_for_end(process, stall)
             if b'"SHUTDOWN"' in said and not asked:
                 asked = True

@@ -80,7 +80,7 @@ def check_facts(facts: dict[str, str], protocol: str) -> None:
 def test_pvh_boots_and_every_instruction_is_one_tick() -> None:
     done = boot("note=a/b:c.d")
     assert done.exit_code == machines.SUCCESS_EXIT
-    assert done.first_byte_seconds < 2  # 0.07 s on a quiet machine; the goal is 0.4 s
+    assert done.first_byte_seconds < 5  # 0.07 s on a quiet machine; the goal is 0.4 s
     check_facts(done.facts, "pvh")
     assert done.facts["arguments"] == "clock=insn note=a/b:c.d"
     assert done.facts["hypervisor"] == "TCGTCGTCGTCG"
@@ -267,9 +267,9 @@ def test_line_loses_nothing_to_a_slow_reader() -> None:
 def test_line_is_given_up_when_nobody_reads(clock: str) -> None:
     icount = ("-icount", "shift=0,sleep=off") if clock == "emulated" else ()
     command = [word for word in EXACT.command(str(kernel())) if word not in icount]
-    done = guest.run(command, f"clock={clock} do=flood", stall=30)
+    done = guest.run(command, f"clock={clock} do=flood", stall=60)
     assert done.exit_code == machines.SUCCESS_EXIT
-    assert 0.9 < done.stalled_seconds < 15
+    assert 0.9 < done.stalled_seconds < 50
     assert 0 < len(done.line) < 256 * 1024  # what fits into the socket
 
 

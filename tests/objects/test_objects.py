@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""One object code: the bytes that are measured are the same in the kernel and in the host program."""
+"""One object code: what is measured is the same, byte for byte, in the kernel and on the host."""
 
 from __future__ import annotations
 
@@ -92,8 +92,9 @@ def test_measured_bytes_are_equal_in_both_programs(flavour: str) -> None:
 @pytest.mark.parametrize("flavour", FLAVOURS)
 def test_text_starts_on_a_page_in_every_program(flavour: str) -> None:
     entry = functions(flavour)[f"bench_main_{flavour}"]
-    places = {name: (address_of_entry(path, flavour) - entry) % 4096
-              for name, path in PROGRAMS.items()}
+    places = {
+        name: (address_of_entry(path, flavour) - entry) % 4096 for name, path in PROGRAMS.items()
+    }
     assert set(places.values()) == {0}, places
 
 

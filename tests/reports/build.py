@@ -32,6 +32,7 @@ class Store:
         self.results = results
         self.path = results / "history.db"
         self.connection = sqlite3.connect(self.path)
+        self.connection.execute("PRAGMA synchronous = OFF")
         self.connection.executescript((RECORDER / "schema.sql").read_text(encoding="utf-8"))
 
     def machine(self, name: str = "host-native", run: str = "r1", **given: object) -> MachineMaker:

@@ -34,14 +34,32 @@ class Bench:
             machine = machines.MACHINES["exact"]
             image = str(ROOT / f"build/{program}/tickmark.elf")
             start = machine.command(image)
-            arguments = " ".join([*machine.arguments(), arguments])
-            about = {"machine": "exact", "clock": machine.clock,
-                     "success-exit": str(machines.SUCCESS_EXIT)}
-        given = {"run": "test", "target": target, "image": image, "results": str(self.results),
-                 "boots": "1", "commit": "unknown", "dirty": "0", "size": "quick",
-                 "arguments": arguments, **about, **words}
-        return [str(ROOT / "build/recorder"), "bench",
-                *(f"{name}={value}" for name, value in given.items()), "--", *start]
+            arguments = " ".join([*machine.arguments(), arguments]).strip()
+            about = {
+                "machine": "exact",
+                "clock": machine.clock,
+                "success-exit": str(machines.SUCCESS_EXIT),
+            }
+        given = {
+            "run": "test",
+            "target": target,
+            "image": image,
+            "results": str(self.results),
+            "boots": "1",
+            "commit": "unknown",
+            "dirty": "0",
+            "size": "quick",
+            "arguments": arguments,
+            **about,
+            **words,
+        }
+        return [
+            str(ROOT / "build/recorder"),
+            "bench",
+            *(f"{name}={value}" for name, value in given.items()),
+            "--",
+            *start,
+        ]
 
     def run(self, target: str, arguments: str = "", program: str = "", **words: str) -> int:
         command = self.command(target, program or target, arguments, **words)
@@ -60,16 +78,27 @@ def bench(tmp_path: Path) -> Bench:
 
 
 def scons(*words: str, folder: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["scons", *words], cwd=folder, capture_output=True, text=True,
-                          timeout=300, env={**os.environ, **environment})
+    return subprocess.run(
+        ["scons", *words],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, **environment},
+    )
 
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
     """A copy of the working tree without what was built or measured."""
     copy = tmp_path / "clone"
-    tracked = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT,
-                             capture_output=True, text=True, check=True).stdout.splitlines()
+    tracked = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
     for name in tracked:
         if (ROOT / name).is_file():
             (copy / name).parent.mkdir(parents=True, exist_ok=True)

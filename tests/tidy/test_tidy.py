@@ -19,7 +19,9 @@ TRACKED = subprocess.run(
 ).stdout.split("\n")
 FILES = [ROOT / name for name in TRACKED if name and (ROOT / name).is_file()]
 C_FILES = [path for path in FILES if path.suffix in (".c", ".h")]
-PYTHON = [path for path in FILES if path.suffix == ".py" or path.name in ("SConstruct", "SConscript")]
+PYTHON = [
+    path for path in FILES if path.suffix == ".py" or path.name in ("SConstruct", "SConscript")
+]
 SOURCES = C_FILES + PYTHON + [path for path in FILES if path.suffix in (".S", ".ld", ".sql")]
 TEXTS = SOURCES + [path for path in FILES if path.suffix in (".md", ".toml", ".sh", ".html")]
 KERNEL_SIDE = ("kernel/", "trace/", "bench/")
@@ -47,7 +49,11 @@ def test_file_opens_with_its_licence(path: Path) -> None:
 def test_file_is_a_sitting_and_lines_fit(path: Path) -> None:
     lines = path.read_text().split("\n")
     assert len(lines) <= FILE_LINES
-    long = [n for n, line in enumerate(lines, 1) if len(line) > LINE_COLUMNS + 20 * (path.suffix == ".sql")]
+    long = [
+        n
+        for n, line in enumerate(lines, 1)
+        if len(line) > LINE_COLUMNS + 20 * (path.suffix == ".sql")
+    ]
     assert long == []
 
 
@@ -67,7 +73,12 @@ def test_each_layer_includes_only_what_lies_below(folder: str) -> None:
     visible = set()
     for other in layers.include_path(folder):
         visible |= {p.relative_to(ROOT / other).as_posix() for p in (ROOT / other).rglob("*.h")}
-    generated = {"heap_variants_outside.h", "ring_variants_outside.h", "schema_sql.h", "digest_sql.h"}
+    generated = {
+        "heap_variants_outside.h",
+        "ring_variants_outside.h",
+        "schema_sql.h",
+        "digest_sql.h",
+    }
     for path in C_FILES:
         if relative(path.parent) == folder:
             assert set(quoted_includes(path)) <= visible | generated, relative(path)
@@ -112,8 +123,11 @@ def test_every_folder_has_its_line_in_the_readme() -> None:
 
 def test_no_file_names_this_machine() -> None:
     hostile = re.compile(r"/work/|/root/|/home/\w+/|\.example\b")
-    found = [relative(path) for path in TEXTS
-             if path.resolve() != Path(__file__).resolve() and hostile.search(path.read_text())]
+    found = [
+        relative(path)
+        for path in TEXTS
+        if path.resolve() != Path(__file__).resolve() and hostile.search(path.read_text())
+    ]
     assert found == []
 
 
@@ -126,15 +140,27 @@ def test_c_is_formatted() -> None:
 def test_python_is_formatted_and_clean() -> None:
     for words in (
         ["black", "-q", "--check", "-l", "100", *map(str, PYTHON)],
-        ["flake8", "--max-line-length", "100", "--extend-ignore", "E203,W503",
-         *[str(p) for p in PYTHON if p.suffix == ".py"]],
+        [
+            "flake8",
+            "--max-line-length",
+            "100",
+            "--extend-ignore",
+            "E203,W503",
+            *[str(p) for p in PYTHON if p.suffix == ".py"],
+        ],
     ):
         done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
         assert done.returncode == 0, " ".join(words[:1]) + "\n" + done.stdout + done.stderr
 
 
 def test_python_types_check() -> None:
-    words = ["mypy", "--ignore-missing-imports", "--no-error-summary", "--cache-dir=build/mypy",
-             "-p", "reports"]
+    words = [
+        "mypy",
+        "--ignore-missing-imports",
+        "--no-error-summary",
+        "--cache-dir=build/mypy",
+        "-p",
+        "reports",
+    ]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
