@@ -6,26 +6,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "compiler.h"
 #include "format.h"
 #include "random.h"
+#include "seed.h"
 #include "sort.h"
 #include "string.h"
-
-// The seed of SEED=number in the environment, or a new one; printed so that a failure can be
-// repeated.
-static struct random seeded_for(const char *test)
-{
-    const char *text = getenv("SEED");
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    const uint64_t seed = text != NULL ? strtoull(text, NULL, 10) : (uint64_t)now.tv_nsec;
-    printf("%s: SEED=%lu\n", test, (unsigned long)seed);
-    fflush(stdout);
-    return random_seeded(seed);
-}
 
 #define AREA 256
 

@@ -14,6 +14,7 @@
 
 #include "random.h"
 #include "ring_variants.h"
+#include "seed.h"
 
 #define NAME(ops) (ops)->about.name
 
@@ -496,17 +497,6 @@ START_TEST(statistics_count_messages_and_refusals)
 }
 END_TEST
 
-static struct random seeded_for(const char *test, const struct ring_ops *ops)
-{
-    const char *text = getenv("SEED");
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    const uint64_t seed = text != NULL ? strtoull(text, NULL, 10) : (uint64_t)now.tv_nsec;
-    printf("%s, %s: SEED=%lu\n", test, NAME(ops), (unsigned long)seed);
-    fflush(stdout);
-    return random_seeded(seed);
-}
-
 // The obvious queue: what a ring of `slots` has to do.
 struct model {
     struct ring_message queued[BATCH_MOST];
@@ -630,7 +620,7 @@ static void run_model(struct subject *s, struct random *random, unsigned steps)
 
 START_TEST(a_ring_behaves_like_an_array_that_is_a_queue)
 {
-    struct random random = seeded_for("model", variants[_i]);
+    struct random random = seeded_for(NAME(variants[_i]));
     for (size_t slots = 2; slots <= BATCH_MOST; slots *= 2) {
         struct subject s = create(variants[_i], slots);
         run_model(&s, &random, 20000);
@@ -642,7 +632,7 @@ END_TEST
 START_TEST(positions_wrap_at_32_and_64_bits)
 {
     const struct own_variant *own = &own_variants[_i];
-    struct random random = seeded_for("wrap", own->ops);
+    struct random random = seeded_for(NAME(own->ops));
     const uint64_t wraps[] = {(uint64_t)1 << 32, 0, (uint64_t)1 << 63, (uint64_t)1 << 31};
     for (size_t wrap = 0; wrap < ARRAY_COUNT(wraps); wrap++) {
         for (size_t slots = 2; slots <= BATCH_MOST; slots *= 2) {
@@ -734,7 +724,7 @@ static void *consume(void *argument)
 // Two threads move a million messages while this one looks at the ring all the time.
 static void run_stream(const struct ring_ops *ops, size_t slots, bool batches)
 {
-    struct random random = seeded_for("stream", ops);
+    struct random random = seeded_for(NAME(ops));
     struct stream stream = {create(ops, slots), batches, random_u64(&random), 0, false};
     const struct subject *s = &stream.subject;
     pthread_t producer, consumer;

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "wire.h"
 
-// ---- CRC-32C
-// -------------------------------------------------------------------------------------
+// ---- CRC-32C ------------------------------------------------------------------------------------
 
 // One table entry: the remainder of `index` followed by eight zero bits. A macro chain keeps the
 // table a constant, so that the panic path needs no initialisation.
@@ -27,8 +26,7 @@ uint32_t wire_crc32c(uint32_t crc, const void *bytes, size_t length)
     return ~crc;
 }
 
-// ---- bytes of the header
-// ---------------------------------------------------------------------------
+// ---- bytes of the header ------------------------------------------------------------------------
 
 static void put_u16(uint8_t *at, uint16_t value)
 {
@@ -78,8 +76,7 @@ static struct wire_header get_header(const uint8_t *at)
                                 .reserved = get_u16(at + 18)};
 }
 
-// ---- COBS
-// ------------------------------------------------------------------------------------------
+// ---- COBS ---------------------------------------------------------------------------------------
 // Consistent Overhead Byte Stuffing (Cheshire and Baker, IEEE/ACM Transactions on Networking 7(2),
 // 1999): each code byte says how far the next zero is; 0xff: 254 bytes without one.
 
@@ -119,8 +116,7 @@ static size_t unstuff(uint8_t *bytes, size_t length)
     return out;
 }
 
-// ---- encoding
-// --------------------------------------------------------------------------------------
+// ---- encoding -----------------------------------------------------------------------------------
 
 size_t wire_encode(const struct wire_header *header, const void *payload,
                    uint8_t frame[WIRE_FRAME_MOST])
@@ -169,8 +165,7 @@ void wire_send(struct wire_sender *sender, enum wire_channel channel, enum wire_
     } while (length > 0);
 }
 
-// ---- decoding
-// --------------------------------------------------------------------------------------
+// ---- decoding -----------------------------------------------------------------------------------
 
 void wire_decoder_init(struct wire_decoder *decoder, struct wire_sink sink)
 {

@@ -11,8 +11,7 @@
 #define PROOF_MEASURE_NS 50000000u
 #define STRAIGHT_RUN     100u
 
-// ---- windows
-// -------------------------------------------------------------------------------------
+// ---- windows ------------------------------------------------------------------------------------
 
 // Two copies rather than a branch inside the window. Aligned and out of line, so that every body is
 // called from the same place.
@@ -62,8 +61,7 @@ uint64_t clock_overhead(const struct clock *clock, unsigned tries)
     return least;
 }
 
-// ---- proof
-// ---------------------------------------------------------------------------------------
+// ---- proof --------------------------------------------------------------------------------------
 
 static void measure_pairs(struct clock *clock)
 {

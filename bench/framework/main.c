@@ -26,8 +26,7 @@ void *run_take(struct bench_run *run, size_t length)
     return memory;
 }
 
-// ---- selection
-// -----------------------------------------------------------------------------------
+// ---- selection ----------------------------------------------------------------------------------
 
 // The selected participants of a case; on sampled clocks the baseline takes part twice.
 static size_t select_rows(const struct bench_run *run, const struct bench_suite *suite,
@@ -77,8 +76,7 @@ struct bench_plan run_for_each_case(struct bench_run *run,
     return plan;
 }
 
-// ---- steps
-// ---------------------------------------------------------------------------------------
+// ---- steps --------------------------------------------------------------------------------------
 
 static void plan_case(struct bench_run *run, struct row *rows, size_t count, uint32_t number)
 {

@@ -48,8 +48,7 @@ struct field {
     int64_t *tags; // of one round
 };
 
-// ---- parameters
-// ----------------------------------------------------------------------------------
+// ---- parameters ---------------------------------------------------------------------------------
 
 uint64_t measure_rounds(const struct options *options, const struct clock *clock)
 {
@@ -82,8 +81,7 @@ uint64_t measure_definition(const struct bench_suite *suite, const struct bench_
     return record_hash(hash, bench_case->name, string_length(bench_case->name, RECORD_NAME_MOST));
 }
 
-// ---- windows
-// -------------------------------------------------------------------------------------
+// ---- windows ------------------------------------------------------------------------------------
 
 static COLD void fail(struct row *row, enum record_row_status status, const char *detail)
 {
@@ -164,8 +162,7 @@ static int64_t tag(const struct platform_events *before, const struct platform_e
     return tags;
 }
 
-// ---- rounds
-// --------------------------------------------------------------------------------------
+// ---- rounds -------------------------------------------------------------------------------------
 
 static void run_round(const struct field *field, struct participant *one, uint32_t number)
 {
@@ -247,8 +244,7 @@ static void calibrate(struct field *field)
     }
 }
 
-// ---- counters
-// ------------------------------------------------------------------------------------
+// ---- counters -----------------------------------------------------------------------------------
 
 struct counter_target {
     struct report *report;
@@ -279,8 +275,7 @@ static void run_counted(struct field *field, struct participant *one)
     field->suite->counters(one->which, one->row->variant->ops, one->context, &counters);
 }
 
-// ---- one case
-// ------------------------------------------------------------------------------------
+// ---- one case -----------------------------------------------------------------------------------
 
 // Cuts the memory: samples and tags first, then a slice for each participant.
 static void share_memory(struct field *field, struct row *rows)

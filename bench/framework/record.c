@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "record.h"
 
-// ---- writing
-// -------------------------------------------------------------------------------------
+// ---- writing ------------------------------------------------------------------------------------
 
 void record_writer_init(struct record_writer *writer, void *bytes, size_t capacity)
 {
@@ -115,8 +114,7 @@ void record_put_panic(struct record_writer *writer, const struct record_panic *p
         record_put_u64(writer, panic->registers[i]);
 }
 
-// ---- reading
-// -------------------------------------------------------------------------------------
+// ---- reading ------------------------------------------------------------------------------------
 
 void record_reader_init(struct record_reader *reader, const void *bytes, size_t length)
 {

@@ -60,8 +60,8 @@ enum record_row_status {
 #define RECORD_TAG_PREEMPTION 8u
 #define RECORD_TAGS           16u // all are below
 
-// ---- control frames: payloads, same field notation
-// ------------------------------------------------ HELLO   n protocol version (1), b build id, n
+// ---- control frames: payloads, same field notation ----------------------------------------------
+// HELLO   n protocol version (1), b build id, n
 // clock class (enum platform_clock), n ticks a second,
 //         n boot index, s target
 // END     n success (0/1), n length of the results stream, n CRC-32C of it, n FNV-1a 64 of it,
@@ -75,8 +75,7 @@ enum record_row_status {
 #define RECORD_NO_VECTOR  256u
 #define RECORD_REGISTERS  16u
 
-// ---- writing
-// -------------------------------------------------------------------------------------
+// ---- writing ------------------------------------------------------------------------------------
 
 // Appends into memory of the caller. When something does not fit, `failed` stays set and nothing
 // more is written.
@@ -107,8 +106,7 @@ struct record_panic {
 
 void record_put_panic(struct record_writer *writer, const struct record_panic *panic);
 
-// ---- reading
-// -------------------------------------------------------------------------------------
+// ---- reading ------------------------------------------------------------------------------------
 
 // Reads from memory of the caller. Anything wrong sets `failed`; from then on all reads give 0.
 struct record_reader {

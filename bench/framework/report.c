@@ -19,8 +19,7 @@ static bool framed(const struct report *report)
     return report->options->output == OUTPUT_FRAMED;
 }
 
-// ---- text
-// ----------------------------------------------------------------------------------------
+// ---- text ---------------------------------------------------------------------------------------
 
 static void text_line(struct report *report, enum wire_type type, const char *text)
 {
@@ -59,8 +58,7 @@ static void close_record(struct report *report)
         platform_panic("the results do not fit into their memory", __FILE__, __LINE__);
 }
 
-// ---- opening
-// -------------------------------------------------------------------------------------
+// ---- opening ------------------------------------------------------------------------------------
 
 static void send_hello(struct report *report)
 {
@@ -143,8 +141,7 @@ void report_facts(struct report *report)
     platform_describe(describe, report);
 }
 
-// ---- plan, rounds, rows
-// --------------------------------------------------------------------------
+// ---- plan, rounds, rows -------------------------------------------------------------------------
 
 void report_plan(struct report *report, uint32_t rows, uint32_t cases, uint64_t bytes_most)
 {

@@ -15,6 +15,7 @@
 #define RESEND_MS   500
 #define PANIC_MS    3000 // for the stack to come and the target to end by itself
 #define END_MS      5000 // for what is missing to come and the target to end by itself
+#define FLUSH_BYTES 32768u
 #define OUTPUT_MOST (16u << 20)
 
 struct boot {
@@ -28,6 +29,8 @@ struct boot {
     struct session *session;
     struct qmp qmp;
     bool line_open;
+    struct buffer gathered; // of the line, not yet in the capture
+    int64_t flushed;        // ms
     uint64_t line_bytes, output_bytes;
     char output_line[256], last_output[256]; // gathered, and the last one that is not empty
     size_t output_length;
@@ -42,9 +45,20 @@ struct boot {
 
 // ---- what comes --------------------------------------------------------------------------------
 
+// A serial line hands over a few bytes at a time; a chunk for each would be mostly headers.
+static void flush_line(struct boot *boot)
+{
+    if (boot->gathered.length > 0 && !boot->failed)
+        boot->failed =
+            !capture_add(boot->capture, CAPTURE_LINE, boot->gathered.bytes, boot->gathered.length);
+    boot->gathered.length = 0;
+    boot->flushed = now_ms();
+}
+
 static void note(struct boot *boot, const void *text, size_t length)
 {
     const uint8_t *at = text;
+    flush_line(boot);
     while (length > 0 && !boot->failed) {
         const size_t piece = length < CAPTURE_PAYLOAD_MOST ? length : CAPTURE_PAYLOAD_MOST;
         boot->failed = !capture_add(boot->capture, CAPTURE_NOTE, at, piece);
@@ -128,7 +142,9 @@ static void read_line(struct boot *boot, unsigned pieces)
         }
         boot->line_bytes += (uint64_t)got;
         boot->overlong = boot->line_bytes > (uint64_t)boot->request->line_mib << 20;
-        boot->failed = !capture_add(boot->capture, CAPTURE_LINE, bytes, (size_t)got);
+        buffer_add(&boot->gathered, bytes, (size_t)got);
+        if (boot->gathered.length >= FLUSH_BYTES)
+            flush_line(boot);
         session_feed(boot->session, bytes, (size_t)got);
         follow_cases(boot);
     }
@@ -159,6 +175,8 @@ static void wait_for_news(struct boot *boot)
     if (boot->process.output >= 0)
         read_output(boot);
     qmp_poll(&boot->qmp);
+    if (now_ms() - boot->flushed >= TICK_MS)
+        flush_line(boot);
     progress_tick(boot->progress);
     boot->failed = boot->failed || boot->progress->failed;
 }
@@ -384,6 +402,7 @@ static void watch(struct boot *boot)
     do {
         wait_for_news(boot);
     } while (!boot->failed && boot->result->signal == 0 && !is_decided(boot));
+    flush_line(boot);
 }
 
 bool boot_run(const struct request *request, const struct session_expect *expect,
@@ -422,6 +441,7 @@ bool boot_run(const struct request *request, const struct session_expect *expect
     }
     progress_end(progress);
     boot.failed = boot.failed || (result->signal == 0 && !write_ended(&boot));
+    buffer_free(&boot.gathered);
     session_free(boot.session);
     free(boot.session);
     return !boot.failed;

@@ -62,9 +62,9 @@ static const struct option options[OPTIONS] = {
 
 static bool is_printable(const char *text)
 {
-    char clean[8192];
-    text_clean(clean, sizeof(clean), text, strlen(text));
-    return strcmp(clean, text) == 0;
+    while (*text >= 0x20 && *text <= 0x7e)
+        text++;
+    return *text == '\0';
 }
 
 static bool refuse_word(const char *word)

@@ -56,10 +56,9 @@ struct heap_context {
     struct heap_statistics before; // at the last `before`
 };
 
-// ---- bodies
-// -------------------------------------------------------------------------------------- Each
-// writes to the object and reads it back through a pointer the compiler knows nothing about, so
-// that neither the allocation nor the accesses can go away.
+// ---- bodies -------------------------------------------------------------------------------------
+// Each writes to the object and reads it back through a pointer the compiler knows nothing about,
+// so that neither the allocation nor the accesses can go away.
 
 ALWAYS_INLINE uint64_t pair_64(const struct heap_ops *ops, struct heap_context *context,
                                uint64_t operations)
@@ -172,8 +171,7 @@ ALWAYS_INLINE uint64_t refill(const struct heap_ops *ops, struct heap_context *c
     return complete;
 }
 
-// ---- the table of bodies
-// -------------------------------------------------------------------------
+// ---- the table of bodies ------------------------------------------------------------------------
 
 #define BODY(v, name, ...)                                                                         \
     static uint64_t heap_##name##__##v(void *context, uint64_t operations)                         \
@@ -198,8 +196,7 @@ static bench_body *const bodies[] = {HEAP_VARIANTS(BODY_ENTRIES)};
      .seconds = seconds_},
 static const struct bench_case cases[] = {HEAP_CASES(CASE_ENTRY, 0)};
 
-// ---- preparation
-// ---------------------------------------------------------------------------------
+// ---- preparation --------------------------------------------------------------------------------
 
 static bool is_mixed(size_t which)
 {

@@ -76,7 +76,7 @@ ALWAYS_INLINE uint64_t ring_word_at_most(const ring_word *from, size_t index, si
 
 // Any length below 56, without a branch on it: lengths that vary cannot be predicted, and one wrong
 // guess costs more than all the moves. Words past the last whole one repeat it, then the tail
-// overwrites the first of them. 51 instructions.
+// overwrites the first of them. About 65 instructions.
 ALWAYS_INLINE void ring_copy_any(void *slot, const void *payload, size_t length)
 {
     static const uint64_t nothing = 0;

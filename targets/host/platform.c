@@ -76,8 +76,7 @@ const char *platform_arguments(void)
     return host.arguments;
 }
 
-// ---- build id: the GNU note of the running program
-// ------------------------------------------------
+// ---- build id: the GNU note of the running program ----------------------------------------------
 
 struct build_id {
     uint8_t *bytes;
@@ -114,8 +113,7 @@ size_t platform_build_id(uint8_t *bytes, size_t capacity)
     return id.length;
 }
 
-// ---- the machine
-// ----------------------------------------------------------------------------------
+// ---- the machine --------------------------------------------------------------------------------
 
 void platform_describe(void (*emit)(void *context, const char *key, const char *value),
                        void *context)
@@ -143,8 +141,7 @@ void platform_events(struct platform_events *events)
     };
 }
 
-// ---- the end
-// --------------------------------------------------------------------------------------
+// ---- the end ------------------------------------------------------------------------------------
 
 // Deep frames, each used after the call, so that the compiler cannot make a loop of it.
 static int overflow(volatile char *below, unsigned deep)

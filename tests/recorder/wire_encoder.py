@@ -8,7 +8,7 @@ trace/wire.h and bench/framework/record.h.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 CONTROL, RESULTS, TRACE, LOG = range(4)
@@ -302,12 +302,3 @@ class Target:
         for at in range(0, len(stack), PAYLOAD_MOST):
             out += self.send(CONTROL, STACK, stack[at : at + PAYLOAD_MOST], at)
         return out
-
-
-def rows_of(count: int, **about: object) -> tuple[Row, ...]:
-    """Many rows, a case each."""
-    return tuple(Row(f"suite/case_{i}/variant", **about) for i in range(count))  # type: ignore[arg-type]
-
-
-def concatenate(pieces: Iterable[bytes]) -> bytes:
-    return b"".join(pieces)
