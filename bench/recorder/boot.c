@@ -9,6 +9,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "qmp.h"
 #include "verdict.h"
 
 #define TICK_MS     250
@@ -224,7 +225,6 @@ static struct verdict_evidence evidence(const struct boot *boot)
 {
     return (struct verdict_evidence){.session = boot->session,
                                      .process = &boot->process,
-                                     .qmp = &boot->qmp,
                                      .last_output = boot->last_output,
                                      .success_exit = boot->request->success_exit};
 }

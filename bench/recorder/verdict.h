@@ -6,14 +6,12 @@
 
 #include "boot.h"
 #include "process.h"
-#include "qmp.h"
 #include "session.h"
 
 // What is known when it is judged.
 struct verdict_evidence {
     const struct session *session;
     const struct process *process;
-    const struct qmp *qmp;
     const char *last_output; // last line the process printed, cleaned; may be empty
     uint32_t success_exit;
 };
