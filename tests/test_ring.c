@@ -1,130 +1,12 @@
 // SPDX-License-Identifier: MIT
-// One body for every message queue: the tests loop over RING_VARIANTS.
+// One body for every message queue: the named cases, bad input, planted errors, deaths.
 //
 // The floor checks nothing but full and empty and reads 56 bytes whatever the length: it is left
 // out where a test hands in bad arguments or short buffers, and all buffers elsewhere have 56.
 #include <check.h>
-#include <pthread.h>
-#include <sched.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
 
-#include "random.h"
-#include "ring_variants.h"
-#include "seed.h"
-
-#define NAME(ops) (ops)->about.name
-
-#define VARIANT_ENTRY(name) &ring_##name##_ops,
-static const struct ring_ops *const variants[] = {RING_VARIANTS(VARIANT_ENTRY)};
-#define VARIANTS ((int)ARRAY_COUNT(variants))
-
-// The variants of this repository can begin at any position, and their state is known here.
-static const struct own_variant {
-    const struct ring_ops *ops;
-    enum status (*init_at)(void *ring, void *memory, size_t slots, uint64_t position);
-} own_variants[] = {
-    {&ring_locked_queue_ops, ring_locked_queue_init_at},
-    {&ring_fusion_spsc_ops, ring_fusion_spsc_init_at},
-    {&ring_floor_ops, ring_floor_init_at},
-};
-#define OWN_VARIANTS ((int)ARRAY_COUNT(own_variants))
-
-static bool checks_arguments(const struct ring_ops *ops)
-{
-    return ops->about.role != VARIANT_FLOOR;
-}
-
-// A ring and its memory, both full of junk before init: no variant may rely on zeros.
-struct subject {
-    const struct ring_ops *ops;
-    void *ring;
-    void *memory;
-    size_t slots;
-};
-
-static void *junk_pages(size_t bytes)
-{
-    const size_t rounded = align_up(bytes, PAGE_SIZE);
-    void *pages = aligned_alloc(PAGE_SIZE, rounded);
-    ck_assert_ptr_nonnull(pages);
-    memset(pages, 0xa5, rounded);
-    return pages;
-}
-
-static struct subject allocate(const struct ring_ops *ops, size_t slots)
-{
-    return (struct subject){
-        .ops = ops,
-        .ring = junk_pages(ops->state_bytes),
-        .memory = junk_pages(slots * ops->slot_bytes),
-        .slots = slots,
-    };
-}
-
-static struct subject create(const struct ring_ops *ops, size_t slots)
-{
-    const struct subject s = allocate(ops, slots);
-    ck_assert_int_eq(ops->init(s.ring, s.memory, slots), STATUS_OK);
-    return s;
-}
-
-static void destroy(struct subject *s)
-{
-    ck_assert_msg(s->ops->check(s->ring), "%s: an invariant is broken", NAME(s->ops));
-    free(s->ring);
-    free(s->memory);
-}
-
-static struct ring_statistics statistics_of(const struct subject *s)
-{
-    struct ring_statistics statistics;
-    s->ops->statistics(s->ring, &statistics);
-    return statistics;
-}
-
-// The message of a number: its length and bytes follow from the number alone.
-static struct ring_message message_of(uint64_t number)
-{
-    struct random random = random_seeded(number);
-    struct ring_message message;
-    message.length = random_below(&random, RING_PAYLOAD_MOST + 1);
-    for (size_t i = 0; i < ARRAY_COUNT(message.payload); i++)
-        message.payload[i] = random_u64(&random);
-    return message;
-}
-
-static bool same_message(const struct ring_message *a, const struct ring_message *b)
-{
-    return a->length == b->length && memcmp(a->payload, b->payload, a->length) == 0;
-}
-
-static enum status send_number(const struct subject *s, uint64_t number)
-{
-    const struct ring_message message = message_of(number);
-    return s->ops->send(s->ring, message.payload, message.length);
-}
-
-static void expect_number(const struct subject *s, uint64_t number)
-{
-    const struct ring_message expected = message_of(number);
-    struct ring_message actual;
-    ck_assert_int_eq(s->ops->receive(s->ring, actual.payload, &actual.length), STATUS_OK);
-    if (!same_message(&actual, &expected))
-        ck_abort_msg("%s: message %lu arrived changed", NAME(s->ops), (unsigned long)number);
-}
-
-static void expect_empty(const struct subject *s)
-{
-    uint64_t payload[RING_PAYLOAD_MOST / 8];
-    size_t length = 99;
-    ck_assert_int_eq(s->ops->receive(s->ring, payload, &length), STATUS_EMPTY);
-    ck_assert_uint_eq(length, 99);
-    ck_assert_uint_eq(s->ops->free_slots(s->ring), s->slots);
-}
+#include "ring_subject.h"
 
 static void fill(const struct subject *s, uint64_t first)
 {
@@ -321,14 +203,6 @@ START_TEST(constant_lengths_arrive_like_any_other)
 }
 END_TEST
 
-#define BATCH_MOST 64
-
-static void make_messages(struct ring_message *messages, size_t count, uint64_t first)
-{
-    for (size_t i = 0; i < count; i++)
-        messages[i] = message_of(first + i);
-}
-
 static void expect_batch(const struct subject *s, size_t asked, size_t expected, uint64_t first)
 {
     struct ring_message actual[BATCH_MOST];
@@ -471,6 +345,14 @@ START_TEST(a_batch_is_published_with_one_fence)
         ck_assert_int_eq(s.ops->send_batch(s.ring, messages, count, &sent), STATUS_OK);
         ck_assert_uint_eq(sent, count);
         ck_assert_uint_eq(statistics_of(&s).fences, 1);
+        ck_assert_uint_eq(statistics_of(&s).acquires, 0);
+        // Around the ring: room must be looked for, once.
+        for (size_t i = 0, got; i < 64; i += count) {
+            ck_assert_int_eq(s.ops->receive_batch(s.ring, messages, count, &got), STATUS_OK);
+            ck_assert_int_eq(s.ops->send_batch(s.ring, messages, count, &sent), STATUS_OK);
+        }
+        ck_assert_uint_eq(statistics_of(&s).fences, 1);
+        ck_assert_uint_eq(statistics_of(&s).acquires, 1);
         destroy(&s);
     }
 }
@@ -494,269 +376,6 @@ START_TEST(statistics_count_messages_and_refusals)
     ck_assert_uint_eq(statistics.refused_full, 2);
     ck_assert_uint_ge(statistics.fences, 1);
     destroy(&s);
-}
-END_TEST
-
-// The obvious queue: what a ring of `slots` has to do.
-struct model {
-    struct ring_message queued[BATCH_MOST];
-    size_t count, slots;
-    struct ring_statistics statistics;
-};
-
-static size_t model_send(struct model *model, const struct ring_message *messages, size_t count)
-{
-    const size_t fitting = min_u64(count, model->slots - model->count);
-    memcpy(&model->queued[model->count], messages, fitting * sizeof(*messages));
-    model->count += fitting;
-    model->statistics.sent += fitting;
-    model->statistics.refused_full += fitting == 0;
-    return fitting;
-}
-
-static void model_receive(struct model *model, size_t count)
-{
-    model->count -= count;
-    memmove(model->queued, &model->queued[count], model->count * sizeof(model->queued[0]));
-    model->statistics.received += count;
-}
-
-static void require(bool condition, const struct subject *s, const char *what)
-{
-    if (!condition) // Check writes a mark for every assertion: too slow for each step here
-        ck_abort_msg("%s: %s", NAME(s->ops), what);
-}
-
-static void step_send(struct model *model, const struct subject *s, struct random *random)
-{
-    struct ring_message message = message_of(random_u64(random));
-    const bool too_large = checks_arguments(s->ops) && random_below(random, 16) == 0;
-    message.length = too_large ? 57 + (random_u64(random) >> 1) : message.length;
-    const enum status status = s->ops->send(s->ring, message.payload, message.length);
-    if (too_large)
-        require(status == STATUS_TOO_LARGE, s, "a send was not too large");
-    else
-        require(status == (model_send(model, &message, 1) == 1 ? STATUS_OK : STATUS_FULL), s,
-                "a send has another status");
-}
-
-static void step_send_batch(struct model *model, const struct subject *s, struct random *random)
-{
-    struct ring_message messages[BATCH_MOST + 2];
-    const bool bad = checks_arguments(s->ops);
-    const size_t count =
-        bad ? random_below(random, model->slots + 3) : 1 + random_below(random, model->slots);
-    for (size_t i = 0; i < count; i++)
-        messages[i] = message_of(random_u64(random));
-    const bool too_large = bad && count > 0 && random_below(random, 4) == 0;
-    if (too_large)
-        messages[random_below(random, count)].length = 57 + random_below(random, 1000);
-    size_t sent = 99, expected_sent = 0;
-    enum status expected = STATUS_OK;
-    if (count == 0 || count > model->slots)
-        expected = STATUS_INVALID;
-    else if (too_large)
-        expected = STATUS_TOO_LARGE;
-    else if ((expected_sent = model_send(model, messages, count)) == 0)
-        expected = STATUS_FULL;
-    require(s->ops->send_batch(s->ring, messages, count, &sent) == expected, s,
-            "a batch has another status");
-    require(sent == expected_sent, s, "another number of messages of a batch was sent");
-}
-
-static void step_receive(struct model *model, const struct subject *s)
-{
-    struct ring_message actual;
-    const enum status status = s->ops->receive(s->ring, actual.payload, &actual.length);
-    require(status == (model->count == 0 ? STATUS_EMPTY : STATUS_OK), s,
-            "a receive has another status");
-    if (status != STATUS_OK)
-        return;
-    require(same_message(&actual, &model->queued[0]), s, "another message was received");
-    model_receive(model, 1);
-}
-
-static void step_receive_batch(struct model *model, const struct subject *s, struct random *random)
-{
-    struct ring_message actual[BATCH_MOST];
-    const size_t count = random_below(random, BATCH_MOST + 1);
-    const size_t expected = min_u64(count, model->count);
-    size_t received = 99;
-    const enum status status = s->ops->receive_batch(s->ring, actual, count, &received);
-    require(status == (expected == 0 ? STATUS_EMPTY : STATUS_OK), s,
-            "a batch receive has another status");
-    require(received == expected, s, "another number of messages was received");
-    for (size_t i = 0; i < received; i++)
-        require(same_message(&actual[i], &model->queued[i]), s, "a received batch differs");
-    model_receive(model, received);
-}
-
-static void run_model(struct subject *s, struct random *random, unsigned steps)
-{
-    struct model model = {.slots = s->slots};
-    unsigned bias = 2; // phases that fill, that drain, and that do neither
-    for (unsigned step = 0; step < steps; step++) {
-        if (step % 64 == 0)
-            bias = 1 + (unsigned)random_below(random, 3);
-        const bool send = random_below(random, 4) < bias;
-        const bool batch = random_below(random, 3) == 0;
-        if (send && batch)
-            step_send_batch(&model, s, random);
-        else if (send)
-            step_send(&model, s, random);
-        else if (batch)
-            step_receive_batch(&model, s, random);
-        else
-            step_receive(&model, s);
-        require(s->ops->free_slots(s->ring) == s->slots - model.count, s, "free_slots differs");
-        require(step % 8 != 0 || s->ops->check(s->ring), s, "an invariant is broken");
-    }
-    const struct ring_statistics statistics = statistics_of(s);
-    require(statistics.sent == model.statistics.sent, s, "sent differs");
-    require(statistics.received == model.statistics.received, s, "received differs");
-    require(statistics.refused_full == model.statistics.refused_full, s, "refused_full differs");
-    require(statistics.refused_full > 0 || steps < 1000, s, "the ring was never full");
-}
-
-START_TEST(a_ring_behaves_like_an_array_that_is_a_queue)
-{
-    struct random random = seeded_for(NAME(variants[_i]));
-    for (size_t slots = 2; slots <= BATCH_MOST; slots *= 2) {
-        struct subject s = create(variants[_i], slots);
-        run_model(&s, &random, 20000);
-        destroy(&s);
-    }
-}
-END_TEST
-
-START_TEST(positions_wrap_at_32_and_64_bits)
-{
-    const struct own_variant *own = &own_variants[_i];
-    struct random random = seeded_for(NAME(own->ops));
-    const uint64_t wraps[] = {(uint64_t)1 << 32, 0, (uint64_t)1 << 63, (uint64_t)1 << 31};
-    for (size_t wrap = 0; wrap < ARRAY_COUNT(wraps); wrap++) {
-        for (size_t slots = 2; slots <= BATCH_MOST; slots *= 2) {
-            for (uint64_t before = 0; before <= 2 * slots; before += 1 + slots / 8) {
-                struct subject s = allocate(own->ops, slots);
-                const uint64_t position = wraps[wrap] - before;
-                ck_assert_int_eq(own->init_at(s.ring, s.memory, slots, position), STATUS_OK);
-                ck_assert(s.ops->check(s.ring));
-                run_model(&s, &random, 200);
-                destroy(&s);
-            }
-        }
-    }
-}
-END_TEST
-
-#define STREAM_MESSAGES 1000000u
-
-// A producer and a consumer thread and what they share.
-struct stream {
-    struct subject subject;
-    bool batches;
-    uint64_t seed;
-    uint64_t wrong; // number of the first wrong message plus one; the consumer's
-    bool done;
-};
-
-// Lets the other thread run when there are fewer CPUs than threads.
-static void pause_or_yield(unsigned *idle)
-{
-    if (++*idle % 64 == 0)
-        sched_yield();
-    else
-        cpu_pause();
-}
-
-static void *produce(void *argument)
-{
-    const struct stream *stream = argument;
-    const struct subject *s = &stream->subject;
-    struct random random = random_seeded(stream->seed);
-    struct ring_message messages[BATCH_MOST];
-    unsigned idle = 0;
-    for (uint64_t next = 0; next < STREAM_MESSAGES;) {
-        size_t sent = 0;
-        if (stream->batches && random_below(&random, 2) != 0) {
-            const size_t most = min_u64(min_u64(s->slots, BATCH_MOST), STREAM_MESSAGES - next);
-            const size_t count = 1 + random_below(&random, most);
-            make_messages(messages, count, next);
-            s->ops->send_batch(s->ring, messages, count, &sent);
-        } else {
-            sent = send_number(s, next) == STATUS_OK;
-        }
-        next += sent;
-        if (sent == 0)
-            pause_or_yield(&idle);
-    }
-    return NULL;
-}
-
-static void *consume(void *argument)
-{
-    struct stream *stream = argument;
-    const struct subject *s = &stream->subject;
-    struct random random = random_seeded(~stream->seed);
-    struct ring_message messages[BATCH_MOST];
-    unsigned idle = 0;
-    for (uint64_t next = 0; next < STREAM_MESSAGES && stream->wrong == 0;) {
-        size_t received = 0;
-        if (stream->batches && random_below(&random, 2) != 0) {
-            const size_t count = 1 + random_below(&random, BATCH_MOST);
-            s->ops->receive_batch(s->ring, messages, count, &received);
-        } else {
-            received =
-                s->ops->receive(s->ring, messages[0].payload, &messages[0].length) == STATUS_OK;
-        }
-        for (size_t i = 0; i < received; i++, next++) {
-            const struct ring_message expected = message_of(next);
-            if (stream->wrong == 0 && !same_message(&messages[i], &expected))
-                stream->wrong = next + 1;
-        }
-        if (received == 0)
-            pause_or_yield(&idle);
-    }
-    __atomic_store_n(&stream->done, true, __ATOMIC_RELEASE);
-    return NULL;
-}
-
-// Two threads move a million messages while this one looks at the ring all the time.
-static void run_stream(const struct ring_ops *ops, size_t slots, bool batches)
-{
-    struct random random = seeded_for(NAME(ops));
-    struct stream stream = {create(ops, slots), batches, random_u64(&random), 0, false};
-    const struct subject *s = &stream.subject;
-    pthread_t producer, consumer;
-    ck_assert_int_eq(pthread_create(&consumer, NULL, consume, &stream), 0);
-    ck_assert_int_eq(pthread_create(&producer, NULL, produce, &stream), 0);
-    bool plausible = true;
-    while (!__atomic_load_n(&stream.done, __ATOMIC_ACQUIRE)) {
-        const struct ring_statistics seen = statistics_of(s);
-        plausible &= seen.received <= seen.sent && seen.sent <= STREAM_MESSAGES;
-        plausible &= ops->free_slots(s->ring) <= slots;
-        nanosleep(&(struct timespec){.tv_nsec = 50000}, NULL);
-    }
-    ck_assert_msg(stream.wrong == 0, "%s: message %lu is wrong", NAME(ops),
-                  (unsigned long)stream.wrong - 1);
-    ck_assert_int_eq(pthread_join(producer, NULL), 0);
-    ck_assert_int_eq(pthread_join(consumer, NULL), 0);
-    ck_assert_msg(plausible, "%s: an impossible state was seen", NAME(ops));
-    ck_assert_uint_eq(statistics_of(s).sent, STREAM_MESSAGES);
-    ck_assert_uint_eq(statistics_of(s).received, STREAM_MESSAGES);
-    expect_empty(s);
-    destroy(&stream.subject);
-}
-
-START_TEST(two_threads_lose_and_reorder_nothing)
-{
-    run_stream(variants[_i], RING_SLOTS_DEFAULT, false);
-}
-END_TEST
-
-START_TEST(two_threads_lose_and_reorder_nothing_in_batches_through_a_small_ring)
-{
-    run_stream(variants[_i], 16, true);
 }
 END_TEST
 
@@ -890,13 +509,7 @@ static void add_batch_tests(Suite *suite)
 static void add_whole_tests(Suite *suite)
 {
     TCase *whole = tcase_create("whole");
-    tcase_set_timeout(whole, 240);
     tcase_add_loop_test(whole, statistics_count_messages_and_refusals, 0, VARIANTS);
-    tcase_add_loop_test(whole, a_ring_behaves_like_an_array_that_is_a_queue, 0, VARIANTS);
-    tcase_add_loop_test(whole, positions_wrap_at_32_and_64_bits, 0, OWN_VARIANTS);
-    tcase_add_loop_test(whole, two_threads_lose_and_reorder_nothing, 0, VARIANTS);
-    tcase_add_loop_test(whole, two_threads_lose_and_reorder_nothing_in_batches_through_a_small_ring,
-                        0, VARIANTS);
     tcase_add_loop_test(whole, check_notices_a_planted_error, 0, ARRAY_COUNT(planted));
     suite_add_tcase(suite, whole);
 }

@@ -164,8 +164,10 @@ static void counters(size_t which, const void *ops_, const void *context_,
     struct ring_statistics statistics;
     ops->statistics(context->ring, &statistics);
     out->emit(out->context, "messages", statistics.received, 1, "count");
-    if (which == CASE_batch_16 && ops->about.role != VARIANT_FLOOR)
+    if (which == CASE_batch_16 && ops->about.role != VARIANT_FLOOR) {
         out->emit(out->context, "fences", statistics.fences, 1, "count");
+        out->emit(out->context, "acquires_most", statistics.acquires, 1, "count");
+    }
 }
 
 static bool check(size_t which, const void *ops, const void *context)

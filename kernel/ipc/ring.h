@@ -34,7 +34,8 @@ struct ring_statistics {
     uint64_t sent;
     uint64_t received;
     uint64_t refused_full;
-    uint64_t fences; // ordering operations of the last batch send (a release store counts as one)
+    uint64_t fences;   // release operations of the last batch send: what publishes it
+    uint64_t acquires; // acquire operations of the batch send with the most: what looks for room
 };
 
 struct ring_ops {

@@ -29,12 +29,11 @@ enum status ring_floor_send_batch(void *object, const struct ring_message *messa
     struct ring_floor *ring = object;
     const uint64_t index = ring->producer.index;
     const uint64_t mask = ring->mask;
-    uint64_t fences = 1; // the release below
     if (ring->producer.limit - index < count) {
         // Acquire: as in send.
         const uint64_t taken = __atomic_load_n(&ring->consumer.index, __ATOMIC_ACQUIRE);
         ring->producer.limit = taken + mask + 1;
-        fences++;
+        __atomic_store_n(&ring->producer.acquires, 1, __ATOMIC_RELAXED);
     }
     const size_t fitting = min_u64(count, ring->producer.limit - index);
     *sent = fitting;
@@ -49,7 +48,7 @@ enum status ring_floor_send_batch(void *object, const struct ring_message *messa
         ring_copy_whole(slot->payload, messages[i].payload);
         slot->length = messages[i].length;
     }
-    __atomic_store_n(&ring->producer.fences, fences, __ATOMIC_RELAXED);
+    __atomic_store_n(&ring->producer.fences, 1, __ATOMIC_RELAXED);
     // Release: all slots of the batch are written before the consumer sees any of them as sent.
     __atomic_store_n(&ring->producer.index, index + fitting, __ATOMIC_RELEASE);
     return STATUS_OK;
@@ -105,6 +104,7 @@ void ring_floor_statistics(const void *object, struct ring_statistics *statistic
         .received = received - ring->start,
         .refused_full = __atomic_load_n(&ring->producer.refused_full, __ATOMIC_RELAXED),
         .fences = __atomic_load_n(&ring->producer.fences, __ATOMIC_RELAXED),
+        .acquires = __atomic_load_n(&ring->producer.acquires, __ATOMIC_RELAXED),
     };
 }
 

@@ -22,7 +22,7 @@ struct ring_floor {
         uint64_t index; // next to send; read by the consumer
         uint64_t limit; // the consumer's index as last read, plus slots: full when reached
         uint64_t refused_full;
-        uint64_t fences;
+        uint64_t fences, acquires;
     } CACHE_ALIGNED producer;
 
     // Written by the consumer only.

@@ -81,8 +81,7 @@ static COLD enum status withdraw(struct ring_fusion_spsc *ring, uint64_t written
 }
 
 // Writes `count` > 0 messages for which there is room and makes them visible with one release
-// store; `fences` is how many ordering operations the call has made before. Nothing becomes
-// visible if one of them is too large.
+// store. Nothing becomes visible if one of them is too large.
 //
 // All slots but the first are written completely, their control words with relaxed stores; the
 // first one's control word is stored last, with release. Why one release store is enough:
@@ -99,8 +98,7 @@ static COLD enum status withdraw(struct ring_fusion_spsc *ring, uint64_t written
 //      position, which it releases after its reads.
 // If the role of the consumer passes to another thread, the hand-over carries 2 on.
 ALWAYS_INLINE enum status publish(struct ring_fusion_spsc *ring,
-                                  const struct ring_message *messages, size_t count,
-                                  uint64_t fences, size_t *sent)
+                                  const struct ring_message *messages, size_t count, size_t *sent)
 {
     const uint64_t first = ring->producer.position;
     const uint64_t mask = ring->mask;
@@ -118,7 +116,7 @@ ALWAYS_INLINE enum status publish(struct ring_fusion_spsc *ring,
     struct ring_fusion_slot *slot = &slots[first & mask];
     ring_copy_whole(slot->payload, messages[0].payload);
     __atomic_store_n(&ring->producer.position, first + count, __ATOMIC_RELAXED);
-    __atomic_store_n(&ring->producer.fences, fences + 1, __ATOMIC_RELAXED);
+    __atomic_store_n(&ring->producer.fences, 1, __ATOMIC_RELAXED);
     __atomic_store_n(&slot->control, ring_fusion_control(first, messages[0].length),
                      __ATOMIC_RELEASE);
     *sent = count;
@@ -130,7 +128,8 @@ static COLD enum status send_what_fits(struct ring_fusion_spsc *ring,
                                        const struct ring_message *messages, size_t count,
                                        size_t *sent)
 {
-    renew_credit(ring); // one ordering operation
+    renew_credit(ring);
+    __atomic_store_n(&ring->producer.acquires, 1, __ATOMIC_RELAXED);
     const uint64_t room = ring->producer.limit - ring->producer.position;
     const size_t fitting = min_u64(count, room);
     *sent = 0;
@@ -140,7 +139,7 @@ static COLD enum status send_what_fits(struct ring_fusion_spsc *ring,
         count_refusal(ring);
         return STATUS_FULL;
     }
-    return publish(ring, messages, fitting, 1, sent);
+    return publish(ring, messages, fitting, sent);
 }
 
 // FAST: expected 32 instructions a message.
@@ -154,7 +153,7 @@ enum status ring_fusion_spsc_send_batch(void *object, const struct ring_message 
     }
     if (UNLIKELY(ring->producer.limit - ring->producer.position < count))
         return send_what_fits(ring, messages, count, sent);
-    return publish(ring, messages, count, 0, sent);
+    return publish(ring, messages, count, sent);
 }
 
 // FAST: expected 31 instructions a message.
@@ -212,6 +211,7 @@ void ring_fusion_spsc_statistics(const void *object, struct ring_statistics *sta
         .received = received - ring->start,
         .refused_full = __atomic_load_n(&ring->producer.refused_full, __ATOMIC_RELAXED),
         .fences = __atomic_load_n(&ring->producer.fences, __ATOMIC_RELAXED),
+        .acquires = __atomic_load_n(&ring->producer.acquires, __ATOMIC_RELAXED),
     };
 }
 

@@ -54,7 +54,8 @@ struct ring_fusion_spsc {
         uint64_t position; // of the next message to send
         uint64_t limit;    // the consumer's position as last read, plus slots: full when reached
         uint64_t refused_full;
-        uint64_t fences; // of the last batch
+        uint64_t fences;   // releases of the last batch
+        uint64_t acquires; // of the batch with the most
     } RING_FUSION_APART producer;
 
     // Written by the consumer only.

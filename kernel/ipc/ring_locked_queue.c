@@ -55,7 +55,7 @@ enum status ring_locked_queue_send_batch(void *object, const struct ring_message
         copy_message(&queue->slots[(back + i) & queue->mask], &messages[i]);
     queue->back = back + fitting;
     queue->refused_full += fitting == 0;
-    queue->fences = 2; // the acquiring exchange above and the releasing store below
+    queue->fences = queue->acquires = 1; // the lock's exchange above and its releasing store below
     spinlock_release(&queue->lock);
     *sent = fitting;
     return fitting == 0 ? STATUS_FULL : STATUS_OK;
@@ -101,6 +101,7 @@ void ring_locked_queue_statistics(const void *object, struct ring_statistics *st
         .received = queue->front - queue->start,
         .refused_full = queue->refused_full,
         .fences = queue->fences,
+        .acquires = queue->acquires,
     };
     spinlock_release(&queue->lock);
 }

@@ -23,7 +23,7 @@ struct ring_locked_queue {
     uint64_t front;
     uint64_t back;
     uint64_t refused_full;
-    uint64_t fences;
+    uint32_t fences, acquires;
 } CACHE_ALIGNED;
 
 _Static_assert(sizeof(struct ring_locked_queue) == CACHE_LINE, "lock and state on one line");
