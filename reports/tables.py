@@ -143,8 +143,13 @@ def rows_table(machine: Machine, case: str, aa: tuple[float, float] | None) -> T
     units = sorted({row.unit for row in rows})
     title = f"{case}, {' and '.join(units)} for one operation"
     numeric = frozenset(range(1, len(_ROW_COLUMNS)))
-    noise = "unknown: no A/A pair" if aa is None else noise_text(aa)
-    note = f"Noise floor, the baseline against itself: {noise}. {', '.join(levels)}".rstrip(" ")
+    if machine.clock == "insn":
+        noise = "Exact: every round of every boot gave the same counts"
+    elif aa is None:
+        noise = "Noise floor unknown: the baseline did not run against itself"
+    else:
+        noise = f"Noise floor, the baseline against itself: {noise_text(aa)}"
+    note = f"{noise}. {', '.join(levels)}".rstrip(" ")
     return Table(title, _ROW_COLUMNS, lines, numeric, frozenset([3, 5, 7, 8]), note)
 
 

@@ -189,7 +189,11 @@ def outside_headers(env: Env) -> None:
 def recorder(env: Env) -> Node:
     """build/recorder: starts targets, records them, writes the store."""
     for name in ("schema", "digest"):
-        env.Command(f"#build/generated/{name}_sql.h", f"#bench/recorder/{name}.sql", embed_text)
+        env.Command(
+            f"#build/generated/{name}_sql.h",
+            f"#bench/recorder/{name}.sql",
+            Action(embed_text, env["WRITESTR"]),
+        )
     objects = program_objects(
         env,
         "recorder_objects",
@@ -222,9 +226,11 @@ def declare(env: Env, options: Any) -> Env:
     env["INCPREFIX"] = "-iquote"
     env["ENV"]["PATH"] = os.environ["PATH"]
     env["JOINSTR"] = "  join    $TARGET"
+    env["WRITESTR"] = env["COMPILATIONDB_COMSTR"] = "  write   $TARGET"
     if "verbose" not in options.values:
         env["CCCOMSTR"] = env["ASPPCOMSTR"] = "  compile $TARGET"
-        env["LINKCOMSTR"] = "  link    $TARGET"
+        env["LINKCOMSTR"] = env["ARCOMSTR"] = "  link    $TARGET"
+        env["RANLIBCOMSTR"] = "  index   $TARGET"
 
     env["VARIANT_FOLDERS"] = [options.values["variants"]] if "variants" in options.values else []
     outside_headers(env)
@@ -237,7 +243,6 @@ def declare(env: Env, options: Any) -> Env:
             f"targets/{target}/SConscript",
             exports={"env": env, "portable": portable, "name": target},
         )
-    env["COMPILATIONDB_COMSTR"] = "  write   $TARGET"
     database = env.CompilationDatabase("#compile_commands.json")
     env.Default(
         [env["PROGRAMS"]["recorder"], env["PROGRAMS"]["host"], env["PROGRAMS"]["qemu"], database]
