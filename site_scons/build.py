@@ -52,6 +52,8 @@ SANITISED = [
     "-mbmi",
 ]
 
+RACES = [flag for flag in SANITISED if not flag.startswith("-fsanitize")] + ["-fsanitize=thread"]
+
 # GCC would turn the loops of memcpy into calls of memcpy.
 FILE_FLAGS = {"kernel/lib/string.c": ["-fno-tree-loop-distribute-patterns"]}
 

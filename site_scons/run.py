@@ -135,7 +135,7 @@ def bench_text(options: Any) -> int:
         arguments = f"output=text {options.words()}".strip()
         if target == "qemu":
             arguments = " ".join([*machines.MACHINES[machine].arguments(), arguments])
-            words = [*machines.serial_to(words, "stdio")]
+            words = machines.without_recorder(words, "stdio")
         else:
             words = [word for word in words if word != "line={line}"]
         done = subprocess.call([word.replace("{arguments}", arguments) for word in words])
@@ -214,7 +214,7 @@ def debug(options: Any) -> int:
     arguments = " ".join([*machines.MACHINES[machine].arguments(), "output=text", f"filter={row}"])
     words = [
         word.replace("{arguments}", arguments)
-        for word in machines.serial_to(words, "file:build/debug-serial.txt")
+        for word in machines.without_recorder(words, "file:build/debug-serial.txt")
     ]
     qemu = shlex.join([*words, "-gdb", "stdio", "-S"])
     # Both flavours have the body under this name: the plain one is linked first.
@@ -255,19 +255,26 @@ def format_sources(options: Any) -> int:
     return finish(max(worst, subprocess.call(["black", "-q", "-l", "100", *PYTHON])))
 
 
+SOAK_REPEATS = 25  # each with new seeds, printed by the programs
+
+
 def run_tests(programs: list[str], soak: bool) -> int:
     """Check programs one by one, then pytest, whose closing lines end the output."""
-    for program in programs:
-        say(f"tickmark: {program}")
-        if subprocess.call([program], env={**os.environ, "CK_VERBOSITY": "normal"}) != 0:
-            return finish(1)
-    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"]
     environment = {
         **os.environ,
+        "CK_VERBOSITY": "normal",
+        "CK_TIMEOUT_MULTIPLIER": "4",  # the machine may be busy with something else
+        "TSAN_OPTIONS": "halt_on_error=1",
         "TICKMARK_SOAK": "1" if soak else "0",
         "TICKMARK_PROBE": os.path.abspath("build/probe/tickmark.elf"),
         "TICKMARK_RECORDER": os.path.abspath("build/recorder"),
     }
+    for turn in range(SOAK_REPEATS if soak else 1):
+        for program in programs:
+            say(f"tickmark: {program}" + (f", {turn + 1} of {SOAK_REPEATS}" if soak else ""))
+            if subprocess.call([program], env=environment) != 0:
+                return finish(1)
+    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"]
     return finish(1 if subprocess.call(words, env=environment) != 0 else 0)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from build import FLAVOURS, SANITISED, WARNINGS
+from build import FLAVOURS, RACES, SANITISED, WARNINGS
 from build import compile_one, portable_object, portable_sources, sources
 from layers import BOTTOM, PORTABLE
 
@@ -32,7 +32,7 @@ def sanitised(env: Env, out: str, path: str, layer: str) -> Node:
     return compile_one(env, out, path, layer, SANITISED, defines)
 
 
-def test_object(env: Env, path: str) -> Node:
+def test_object(env: Env, path: str, flags: list[str] = SANITISED, out: str = "test") -> Node:
     """A test sees the headers of every portable layer, the machine's parsers and the recorder."""
     folders = [*BOTTOM, *PORTABLE, "kernel/machine", "bench/recorder", "tests"]
     paths = [f"#{folder}" for folder in folders] + ["#build/generated"]
@@ -41,11 +41,11 @@ def test_object(env: Env, path: str) -> Node:
         defines.update(LIB_RENAMES)
     name = os.path.splitext(path)[0]
     return env.Object(
-        f"#build/test/{name}.o",
+        f"#build/{out}/{name}.o",
         "#" + path,
         CPPPATH=paths,
         CPPDEFINES=defines,
-        CCFLAGS=SANITISED + [w for w in WARNINGS if w != "-Wshadow"],
+        CCFLAGS=flags + [w for w in WARNINGS if w != "-Wshadow"],
     )
 
 
@@ -87,6 +87,28 @@ def check_programs(env: Env) -> list[Node]:
             LIBS=["check", "subunit", "sqlite3", "dw", "elf", "crypto", "m", "rt", "pthread"],
         )
     return programs
+
+
+def race_program(env: Env) -> list[Node]:
+    """build/test/races_ring: the rings between two threads under ThreadSanitizer."""
+    defines: dict[str, Any] = {"CONFIG_TRACE": 0, "CONFIG_ASSERT_SLOW": 0}
+    objects = [
+        compile_one(env, "races", path, layer, RACES, defines)
+        for path, layer in portable_sources(env)
+        if layer == "kernel/ipc" or path == "kernel/lib/format.c"
+    ]
+    renamed = {**defines, **LIB_RENAMES}
+    objects += [compile_one(env, "races", "kernel/lib/string.c", "kernel/lib", RACES, renamed)]
+    objects += [
+        test_object(env, path, RACES, "races")
+        for path in ("tests/test_ring_model.c", "tests/test_platform.c")
+    ]
+    return env.Program(
+        "#build/test/races_ring",
+        objects,
+        LINKFLAGS=["-fsanitize=thread"],
+        LIBS=["check", "subunit", "m", "rt", "pthread"],
+    )
 
 
 def sanitised_host(env: Env) -> list[Node]:
@@ -134,7 +156,7 @@ def other_programs(
 
 
 def declare_tests(env: Env) -> tuple[list[str], list[Node]]:
-    programs = check_programs(env)
+    programs = [*check_programs(env), *race_program(env)]
     # Bodies whose answer is known, in place of the suites.
     planted = other_programs(env, "planted", portable_sources(env, PLANTED), ["host", "qemu"])
     # No benchmarks at all: asks the kernel questions.

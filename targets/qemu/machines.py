@@ -60,6 +60,19 @@ def _missing_in_guests(kvm: int) -> list[str]:
     return [name for name, bit in present.items() if not bit]
 
 
+def without_recorder(command: list[str], serial: str) -> list[str]:
+    """The same machine for a person: no inherited sockets, the serial line where `serial` says."""
+    sockets = ("-chardev", "-serial", "-mon")
+    kept: list[str] = []
+    words = iter(command)
+    for word in words:
+        if word in sockets:
+            next(words)
+        else:
+            kept.append(word)
+    return [*kept, "-serial", serial]
+
+
 def kvm_problem(device: str = "/dev/kvm") -> str | None:
     """Why KVM cannot be used here, as one line; None if it can."""
     try:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,25 @@ def test_compile_commands_name_every_source() -> None:
     named = {entry["file"] for entry in entries}
     for source in ("kernel/memory/buddy.c", "trace/wire.c", "bench/recorder/main.c"):
         assert any(name.endswith(source) for name in named), source
+
+
+def test_debug_stops_gdb_at_the_body() -> None:
+    done = subprocess.run(
+        ["scons", "-Q", "debug", "filter=heap/pair_64/hybrid"],
+        cwd=ROOT,
+        input="bt 1\nkill\nquit\n",
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert "#0  heap_pair_64__hybrid" in done.stdout, done.stdout + done.stderr
+
+
+def test_text_output_of_the_kernel_is_for_a_person() -> None:
+    done = scons("-Q", "bench", "output=text", "filter=ipc/pair_0/fusion_spsc")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "ok 1 - ipc/pair_0/fusion_spsc" in done.stdout
+    assert done.stdout.rstrip().endswith("# bench-end")
 
 
 BUMP_H = """// SPDX-License-Identifier: MIT
@@ -159,8 +179,6 @@ def test_a_variant_inside_is_two_files_and_two_lines(clone: Path) -> None:
     )
     assert "heap/pair_64/bump" in rows_listed(clone)
     # It is measured like every other one.
-    import subprocess
-
     done = subprocess.run(
         [str(clone / "build/host/tickmark"), "output=text filter=heap/pair_64 rounds=2 samples=4"],
         capture_output=True,
