@@ -12,11 +12,13 @@ from __future__ import annotations
 import glob
 import hashlib
 import os
+import re
 import subprocess
 from typing import Any
 
 from SCons.Action import Action
 
+import places
 from layers import PORTABLE, include_path
 
 Env = Any
@@ -57,14 +59,13 @@ RACES = [flag for flag in SANITISED if not flag.startswith("-fsanitize")] + ["-f
 # GCC would turn the loops of memcpy into calls of memcpy.
 FILE_FLAGS = {"kernel/lib/string.c": ["-fno-tree-loop-distribute-patterns"]}
 
-# What a row's number depends on besides its own suite: how it is measured, and whose interface.
+# What a row's number depends on besides its own suite: how it is measured.
 DEFINED_BY = [
     "bench/framework/measure.c",
     "bench/framework/clock.c",
     "bench/suites/body.h",
     "kernel/arch/x86_64/cpu_x86_64.h",
 ]
-INTERFACES = {"heap": ["kernel/memory/heap.h"], "ipc": ["kernel/ipc/ring.h"]}
 
 
 def gcc_include() -> str:
@@ -73,11 +74,17 @@ def gcc_include() -> str:
     ).stdout.strip()
 
 
+def interfaces(path: str) -> list[str]:
+    """The interface a suite measures: beside NAME_variants.h that it includes stands NAME.h."""
+    with open(path, encoding="utf-8") as source:
+        names = re.findall(r'#include "(\w+)_variants\.h"', source.read())
+    return [found for name in names for found in sorted(glob.glob(f"kernel/*/{name}.h"))]
+
+
 def source_hash(path: str) -> str:
     """Identifies a benchmark's definition: the bytes of all that decides what is measured."""
-    name = os.path.splitext(os.path.basename(path))[0]
     digest = hashlib.sha256()
-    for part in [path, *DEFINED_BY, *INTERFACES.get(name, [])]:
+    for part in [path, *DEFINED_BY, *interfaces(path)]:
         with open(part, "rb") as source:
             digest.update(hashlib.sha256(source.read()).digest())
     return "0x" + digest.hexdigest()[:16]
@@ -240,7 +247,7 @@ def declare(env: Env, options: Any) -> Env:
         flavour: portable_object(env, flavour, portable_sources(env)) for flavour in FLAVOURS
     }
     env["PROGRAMS"] = {"recorder": recorder(env)}
-    for target in ("host", "qemu"):
+    for target in places.TARGETS:
         env["PROGRAMS"][target] = env.SConscript(
             f"targets/{target}/SConscript",
             exports={"env": env, "portable": portable, "name": target},

@@ -6,15 +6,12 @@ from __future__ import annotations
 import glob
 import os
 from dataclasses import dataclass, field
-from typing import Callable, Mapping
+from typing import Any, Callable, Mapping
 
-TARGETS = {
-    "qemu": "a freestanding kernel in QEMU",
-    "host": "the same object code in a Linux process",
-}
+import places
+
+TARGETS = {name: module.SUMMARY for name, module in places.TARGETS.items()}
 TARGETS_LATER = {"baremetal": "arrives with the bootable image"}
-MACHINES = {"exact": "one CPU, counts instructions", "kvm": "one CPU, real ticks, where KVM works"}
-MACHINES_LATER = {"smp": "arrives with the multi-CPU kernel"}
 ALIASES = {
     "bench": "boot the target, run every suite, print tables and verdicts",
     "list": "every row: what it means, what it costs",
@@ -94,7 +91,7 @@ def folder(name: str, value: str) -> str:
 RUNS = {"bench", "debug", "list"}
 OPTIONS: dict[str, tuple[Callable[[str, str], str], set[str], str]] = {
     "target": (lambda n, v: v, set(), "qemu, host; a list runs each"),
-    "machine": (lambda n, v: v, {"bench", "debug"}, "of target=qemu: exact, kvm; a list runs each"),
+    "machine": (lambda n, v: v, {"bench", "debug"}, "of target=qemu; a list runs each"),
     "suites": (suites, RUNS, "which suites, e.g. heap,ipc"),
     "filter": (plain_word, RUNS | {"disasm"}, "which rows: a part of the id, or a pattern with *"),
     "rounds": (number(1, 1024), {"bench"}, "rounds a boot"),
@@ -116,7 +113,7 @@ class Options:
     """What the command line says, checked. `words` are passed on to the target."""
 
     targets: list[str] = field(default_factory=lambda: ["qemu"])
-    machines: list[str] = field(default_factory=lambda: ["exact"])
+    machines: list[tuple[str, str]] = field(default_factory=list)  # (target, machine)
     aliases: list[str] = field(default_factory=list)
     values: dict[str, str] = field(default_factory=dict)
 
@@ -124,6 +121,28 @@ class Options:
         """The words of the target's own command line."""
         passed = ("suites", "filter", "rounds", "samples", "seed", "size", "die", "trace")
         return " ".join(f"{name}={self.values[name]}" for name in passed if name in self.values)
+
+
+def machines_of(options: Options) -> list[tuple[str, str]]:
+    """Every (target, machine) asked for, in order."""
+    found = []
+    for target in options.targets:
+        module = places.TARGETS[target]
+        names = [module.DEFAULT_MACHINE]
+        if "machine" in options.values and "machine" in module.OPTIONS:
+            there = {n: m.summary for n, m in module.MACHINES.items() if not later(m)}
+            coming = {n: later(m) for n, m in module.MACHINES.items() if later(m)}
+            names = [
+                choice("machine", word, there, coming)
+                for word in options.values["machine"].split(",")
+            ]
+        found += [(target, name) for name in names]
+    return found
+
+
+def later(machine: Any) -> str:
+    """Why a machine is only announced; empty for one that exists."""
+    return getattr(machine, "later", "")
 
 
 def check_aliases(names: list[str]) -> list[str]:
@@ -153,17 +172,16 @@ def read(arguments: Mapping[str, str], names: list[str]) -> Options:
             choice("target", word, TARGETS, TARGETS_LATER)
             for word in options.values["target"].split(",")
         ]
-    if "machine" in options.values:
-        if "qemu" not in options.targets:
-            raise UsageError("machine= chooses a machine of target=qemu; target=host has only one")
-        options.machines = [
-            choice("machine", word, MACHINES, MACHINES_LATER)
-            for word in options.values["machine"].split(",")
-        ]
-    if "memory" in options.values and "qemu" not in options.targets:
-        raise UsageError(
-            "memory= sizes the machine of target=qemu; target=host takes what it needs"
-        )
+    options.machines = machines_of(options)
+    for name in ("machine", "memory"):
+        if name in options.values and not any(
+            name in places.TARGETS[target].OPTIONS for target in options.targets
+        ):
+            there = [t for t, module in places.TARGETS.items() if name in module.OPTIONS]
+            raise UsageError(
+                f"{name}= does not apply to target={','.join(options.targets)}, only "
+                f"to target={','.join(there)}"
+            )
     for alias in ("debug", "disasm"):
         if alias in options.aliases and "filter" not in options.values:
             raise UsageError(
@@ -183,7 +201,13 @@ def help_text() -> str:
     lines += [
         "",
         "Targets:  " + "; ".join(f"{n}: {t}" for n, t in TARGETS.items()),
-        "Machines: " + "; ".join(f"{n}: {t}" for n, t in MACHINES.items()),
+        "Machines: "
+        + "; ".join(
+            f"{name}: {machine.summary}"
+            for module in places.TARGETS.values()
+            for name, machine in module.MACHINES.items()
+            if "machine" in module.OPTIONS and not later(machine)
+        ),
         "Suites:   " + ", ".join(suite_names()),
         "",
         "Example:  scons target=qemu,host bench suites=heap",

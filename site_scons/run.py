@@ -12,12 +12,10 @@ import subprocess
 import sys
 from typing import Any, Callable
 
-sys.path.insert(0, os.path.join(os.getcwd(), "targets", "qemu"))
-import machines  # noqa: E402
+import places
 
 Env = Any
 RESULTS = "results"
-HOST_MACHINE = "native"
 MISSING, HARNESS = 30, 40  # a target missing, a harness error
 
 _status = 0
@@ -57,70 +55,42 @@ def git(*words: str, folder: str = ".") -> str:
 # ---- bench --------------------------------------------------------------------------------------
 
 
-def plan_targets(options: Any) -> list[tuple[str, str]]:
-    """(target, machine) of all that is asked for."""
-    found = []
-    for target in options.targets:
-        for machine in options.machines if target == "qemu" else [HOST_MACHINE]:
-            found.append((target, machine))
-    return found
+def variant_facts(options: Any) -> list[str]:
+    """Whose variants took part: the folder's name and its commit."""
+    if "variants" not in options.values:
+        return []
+    folder = options.values["variants"]
+    commit = git("rev-parse", "HEAD", folder=folder) or "unknown"
+    return [f"fact:variants.folder={os.path.basename(folder)}", f"fact:variants.commit={commit}"]
 
 
-def target_command(target: str, machine: str, memory: str) -> tuple[list[str], dict[str, str]]:
-    """The recorder's template of the command, and what the recorder must know about it."""
-    if target == "host":
-        about = {"clock": "tsc", "image": "build/host/tickmark", "success-exit": "0"}
-        return ["build/host/tickmark", "line={line}", "{arguments}"], about
-    chosen = machines.MACHINES[machine]
-    image = "build/qemu/tickmark.elf"
-    words = chosen.command(image)
-    words[words.index("-m") + 1] = f"{memory}M"
-    about = {"clock": chosen.clock, "image": image, "success-exit": str(machines.SUCCESS_EXIT)}
-    return words, about
-
-
-def default_boots(target: str, machine: str, options: Any) -> str:
-    return options.values.get("boots", "2" if machine == "exact" else "1")
-
-
-def record(run: str, target: str, machine: str, options: Any) -> int:
+def record(run: str, target: str, name: str, options: Any) -> int:
     """One (run, machine) through the recorder; returns its exit status."""
-    if target == "qemu":
-        problem = machines.MACHINES[machine].problem()
-        if problem is not None:
-            say(f"tickmark: machine={machine} is not usable here: {problem}")
-            return MISSING
-    words, about = target_command(target, machine, options.values.get("memory", "512"))
-    commit = git("rev-parse", "HEAD") or "unknown"
-    dirty = "1" if git("status", "--porcelain") else "0"
-    facts = []
-    if "variants" in options.values:
-        folder = options.values["variants"]
-        facts = [
-            f"fact:variants.folder={os.path.basename(folder)}",
-            f"fact:variants.commit={git('rev-parse', 'HEAD', folder=folder) or 'unknown'}",
-        ]
-    arguments = options.words()
-    if target == "qemu":
-        arguments = " ".join([*machines.MACHINES[machine].arguments(), arguments]).strip()
-    command = [
-        "build/recorder",
-        "bench",
-        f"run={run}",
-        f"target={target}",
-        f"machine={machine}",
-        *(f"{name}={value}" for name, value in about.items()),
-        f"results={RESULTS}",
-        f"boots={default_boots(target, machine, options)}",
-        f"commit={commit}",
-        f"dirty={dirty}",
-        f"size={options.values.get('size', 'quick')}",
-        *facts,
-        f"arguments={arguments}",
-        "--",
-        *words,
-    ]
-    return subprocess.call(command)
+    module = places.TARGETS[target]
+    machine = module.MACHINES[name]
+    problem = machine.problem()
+    if problem is not None:
+        say(f"tickmark: machine={name} is not usable here: {problem}")
+        return MISSING
+    about = {
+        "run": run,
+        "target": target,
+        "machine": name,
+        "clock": machine.clock,
+        "image": places.image(target),
+        "success-exit": str(module.SUCCESS_EXIT),
+        "results": RESULTS,
+        "boots": options.values.get("boots", str(machine.boots)),
+        "commit": git("rev-parse", "HEAD") or "unknown",
+        "dirty": "1" if git("status", "--porcelain") else "0",
+        "size": options.values.get("size", "quick"),
+        "arguments": " ".join([*machine.arguments(), options.words()]).strip(),
+    }
+    words = [f"{key}={value}" for key, value in about.items()]
+    command = machine.command(places.image(target), options.values)
+    return subprocess.call(
+        ["build/recorder", "bench", *words, *variant_facts(options), "--", *command]
+    )
 
 
 def reports(*words: str) -> int:
@@ -130,31 +100,36 @@ def reports(*words: str) -> int:
 def bench_text(options: Any) -> int:
     """output=text: what a person with a terminal program would see, and nothing recorded."""
     worst = 0
-    for target, machine in plan_targets(options):
-        words, _ = target_command(target, machine, options.values.get("memory", "512"))
-        arguments = f"output=text {options.words()}".strip()
-        if target == "qemu":
-            arguments = " ".join([*machines.MACHINES[machine].arguments(), arguments])
-            words = machines.without_recorder(words, "stdio")
-        else:
-            words = [word for word in words if word != "line={line}"]
-        done = subprocess.call([word.replace("{arguments}", arguments) for word in words])
-        expected = machines.SUCCESS_EXIT if target == "qemu" else 0
-        worst = max(worst, 0 if done == expected else HARNESS)
+    for target, name in options.machines:
+        module = places.TARGETS[target]
+        machine = module.MACHINES[name]
+        arguments = " ".join([*machine.arguments(), "output=text", options.words()]).strip()
+        command = machine.command_for_a_person(places.image(target), options.values, "stdio")
+        done = subprocess.call([word.replace("{arguments}", arguments) for word in command])
+        worst = max(worst, 0 if done == module.SUCCESS_EXIT else HARNESS)
     return worst
+
+
+def new_run_id() -> str:
+    """Time and commit; a second run within a second gets a number."""
+    now = datetime.datetime.now(datetime.timezone.utc)
+    first = f"{now:%Y%m%dT%H%M%SZ}-{git('rev-parse', '--short=7', 'HEAD') or 'unknown'}"
+    run, number = first, 1
+    while os.path.exists(os.path.join(RESULTS, "runs", run)):
+        number += 1
+        run = f"{first}-{number}"
+    return run
 
 
 def bench(options: Any) -> int:
     if options.values.get("output") == "text":
         return finish(bench_text(options))
-    now = datetime.datetime.now(datetime.timezone.utc)
-    commit = git("rev-parse", "--short=7", "HEAD") or "unknown"
-    run = f"{now:%Y%m%dT%H%M%SZ}-{commit}"
+    run = new_run_id()
     worst = 0
-    for target, machine in plan_targets(options):
+    for target, machine in options.machines:
         say(f"tickmark: {target}-{machine}, run {run}")
         worst = max(worst, record(run, target, machine, options))
-    if os.path.exists(os.path.join(RESULTS, "history.db")):
+    if os.path.exists(os.path.join(RESULTS, "runs", run)):
         worst = max(worst, reports("table", f"run={run}"), reports("report", f"run={run}"))
     return finish(worst)
 
@@ -209,18 +184,17 @@ def debug(options: Any) -> int:
         return no_such_row(row)
     if not sys.stdin.isatty():
         say("tickmark: debug needs a terminal; commands on its input are read by GDB")
-    machine = options.machines[0]
-    words, _ = target_command("qemu", machine, options.values.get("memory", "512"))
-    arguments = " ".join([*machines.MACHINES[machine].arguments(), "output=text", f"filter={row}"])
-    words = [
-        word.replace("{arguments}", arguments)
-        for word in machines.without_recorder(words, "file:build/debug-serial.txt")
-    ]
+    (target, name), *_ = options.machines
+    machine = places.TARGETS[target].MACHINES[name]
+    arguments = " ".join([*machine.arguments(), "output=text", f"filter={row}"])
+    line = "file:build/debug-serial.txt"
+    command = machine.command_for_a_person(places.image(target), options.values, line)
+    words = [word.replace("{arguments}", arguments) for word in command]
     qemu = shlex.join([*words, "-gdb", "stdio", "-S"])
     # Both flavours have the body under this name: the plain one is linked first.
     stops = [f"break {symbol}" for symbol in symbols]
     commands = [f"target remote | exec {qemu}", *stops, "continue"]
-    gdb = ["gdb", "-q", "build/qemu/tickmark.elf"]
+    gdb = ["gdb", "-q", places.image(target)]
     for command in commands:
         gdb += ["-ex", command]
     say("tickmark: the target's line goes to build/debug-serial.txt")

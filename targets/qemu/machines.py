@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The QEMU machines, as data: what each is for, and the words of its command.
+"""The QEMU machines, as data: what each is for, and the words of its command (targets/README.md).
 
 A command is a template for the recorder: `{line}` and `{qmp}` stand for the numbers of inherited
 socket descriptors, `{arguments}` for the kernel's command line.
@@ -13,7 +13,12 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 
+SUMMARY = "a freestanding kernel in QEMU"
+IMAGE = "tickmark.elf"
+DEFAULT_MACHINE = "exact"
+OPTIONS = frozenset({"machine", "memory"})
 PROGRAM = "qemu-system-x86_64"
+MEMORY_MIB = "512"
 SUCCESS_EXIT = 33  # isa-debug-exit: (0x10 << 1) | 1, see kernel.h
 FAILURE_EXIT = 99  # (0x31 << 1) | 1
 
@@ -60,19 +65,6 @@ def _missing_in_guests(kvm: int) -> list[str]:
     return [name for name, bit in present.items() if not bit]
 
 
-def without_recorder(command: list[str], serial: str) -> list[str]:
-    """The same machine for a person: no inherited sockets, the serial line where `serial` says."""
-    sockets = ("-chardev", "-serial", "-mon")
-    kept: list[str] = []
-    words = iter(command)
-    for word in words:
-        if word in sockets:
-            next(words)
-        else:
-            kept.append(word)
-    return [*kept, "-serial", serial]
-
-
 def kvm_problem(device: str = "/dev/kvm") -> str | None:
     """Why KVM cannot be used here, as one line; None if it can."""
     try:
@@ -98,10 +90,6 @@ def _usable() -> str | None:
     return None
 
 
-def _no_smp() -> str | None:
-    return "machine=smp arrives with the multi-CPU kernel"
-
-
 @dataclass(frozen=True)
 class Machine:
     """One configuration. `clock` is the class of clock the kernel is told it has (platform.h)."""
@@ -110,14 +98,30 @@ class Machine:
     summary: str
     clock: str
     words: tuple[str, ...]
+    boots: int = 1
     problem: Callable[[], str | None] = _usable  # why it cannot be used here, None if it can
+    later: str = ""  # why it is only announced so far
 
-    def command(self, image: str, program: str = PROGRAM) -> list[str]:
+    def command(self, image: str, values: dict[str, str] | None = None) -> list[str]:
         """The words of the command that boots `image`, with the recorder's place holders."""
+        memory = (values or {}).get("memory", MEMORY_MIB)
         return [
-            *(program, *self.words, *COMMON),
+            *(PROGRAM, *self.words, "-m", f"{memory}M", *COMMON),
             *("-kernel", image, "-append", "{arguments}"),
         ]
+
+    def command_for_a_person(
+        self, image: str, values: dict[str, str], line: str = "stdio"
+    ) -> list[str]:
+        """The same machine without recorder: no inherited sockets, the line where `line` says."""
+        kept: list[str] = []
+        words = iter(self.command(image, values))
+        for word in words:
+            if word in ("-chardev", "-serial", "-mon"):
+                next(words)
+            else:
+                kept.append(word)
+        return [*kept, "-serial", line]
 
     def arguments(self) -> list[str]:
         """Words the kernel's command line must have on this machine."""
@@ -136,9 +140,10 @@ MACHINES: dict[str, Machine] = {
             name="exact",
             summary="one CPU, every instruction counted: equal in every run",
             clock="insn",
+            boots=2,
             words=(
                 *("-machine", "pc,accel=tcg", "-cpu", "max"),
-                *("-icount", "shift=0,sleep=off", "-m", "512M", "-smp", "1"),
+                *("-icount", "shift=0,sleep=off", "-smp", "1"),
             ),
         ),
         # invtsc makes QEMU tell the frequency of the counter (CPUID leaf 40000010h); it and
@@ -149,7 +154,7 @@ MACHINES: dict[str, Machine] = {
             clock="tsc",
             words=(
                 *("-machine", "pc,accel=kvm", "-cpu", "host,migratable=off,+invtsc"),
-                *("-m", "512M", "-smp", "1"),
+                *("-smp", "1"),
             ),
             problem=kvm_problem,
         ),
@@ -158,7 +163,7 @@ MACHINES: dict[str, Machine] = {
             summary="several CPUs, NUMA and real devices, emulated",
             clock="emulated",
             words=(),
-            problem=_no_smp,
+            later="arrives with the multi-CPU kernel",
         ),
     )
 }

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: MIT
+"""The one machine of this target: the process itself (targets/README.md)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+SUMMARY = "the same object code in a Linux process"
+IMAGE = "tickmark"
+SUCCESS_EXIT = 0
+DEFAULT_MACHINE = "native"
+OPTIONS: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The process, pinned to one CPU."""
+
+    name: str = "native"
+    summary: str = "one pinned thread"
+    clock: str = "tsc"
+    boots: int = 1
+
+    def problem(self) -> str | None:
+        return None
+
+    def arguments(self) -> list[str]:
+        return []
+
+    def command(self, image: str, values: dict[str, str]) -> list[str]:
+        return [image, "line={line}", "{arguments}"]
+
+    def command_for_a_person(self, image: str, values: dict[str, str], line: str) -> list[str]:
+        return [image, "{arguments}"]
+
+
+MACHINES = {"native": Machine()}
