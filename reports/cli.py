@@ -15,7 +15,7 @@ from reports.claims import CLAIMS_FILE, Claims, ClaimsError, load_claims
 from reports.document import Report, exit_code, make_report
 from reports.judge import best
 from reports.store import NoSuchRun, StoreError, find_run, load_run, open_store, run_ids
-from reports.terminal import console_for, print_headline, print_report
+from reports.terminal import print_headline, print_report
 from reports.text import clean
 
 EXIT_NOT_SHOWN = 10
@@ -140,7 +140,7 @@ def _report(command: Command, report: Report) -> int:
     folder = command.results / "report"
     write_report(report, folder, progress())
     print_headline(report)
-    print(folder / "index.html")
+    print(f"page: {folder / 'index.html'}")
     return exit_code(report.run)
 
 
@@ -148,8 +148,7 @@ def _table(command: Command, report: Report) -> int:
     print_report(report, command.filter)
     page = command.results / "report" / "index.html"
     if page.is_file():
-        console_for(sys.stdout).print()
-        print(page)
+        print(f"page: {page}")
     return exit_code(report.run)
 
 

@@ -143,8 +143,13 @@ def rows_table(machine: Machine, case: str, aa: tuple[float, float] | None) -> T
     units = sorted({row.unit for row in rows})
     title = f"{case}, {' and '.join(units)} for one operation"
     numeric = frozenset(range(1, len(_ROW_COLUMNS)))
-    if machine.clock == "insn":
+    statuses = {status_of(row) for row in rows}
+    if statuses != {"ok"}:
+        noise = "Not all rows have a number"
+    elif machine.clock == "insn" and machine.boots > 1:
         noise = "Exact: every round of every boot gave the same counts"
+    elif machine.clock == "insn":
+        noise = "Exact: every round gave the same counts; one boot, compared with no other"
     elif aa is None:
         noise = "Noise floor unknown: the baseline did not run against itself"
     else:

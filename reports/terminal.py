@@ -34,7 +34,9 @@ WIDTH_FOR_ALL_COLUMNS = 120
 
 def console_for(stream: TextIO) -> Console:
     """A console that takes every text literally."""
-    width = None if stream.isatty() or "COLUMNS" in os.environ else WIDTH_WITHOUT_TERMINAL
+    columns = os.environ.get("COLUMNS", "")
+    given = int(columns) if columns.isdecimal() else 0
+    width = None if stream.isatty() else max(given, WIDTH_WITHOUT_TERMINAL)
     return Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
 
 
@@ -47,13 +49,15 @@ def print_headline(report: Report, stream: TextIO | None = None) -> None:
 
 
 def print_report(report: Report, pattern: str = "*", stream: TextIO | None = None) -> None:
-    """Everything: the headline, the rows that match the pattern, the claims."""
+    """Everything: the rows that match the pattern, the claims, and last, where a person looks
+    first, the headline."""
     console = console_for(stream or sys.stdout)
-    print_headline(report, stream)
     for machine in report.intact:
         _print_machine(console, report, machine, pattern)
     for design in report.claims.designs:
         _print_claims(console, report, design)
+    console.print()
+    print_headline(report, stream)
 
 
 def selected(machine: Machine, pattern: str) -> list[str]:
@@ -85,16 +89,24 @@ def _print_machine(console: Console, report: Report, machine: Machine, pattern: 
 def _print_claims(console: Console, report: Report, design: str) -> None:
     judged = claims_table(report.claims, report.verdicts, report.run, design, with_data=True)
     missing = claims_table(report.claims, report.verdicts, report.run, design, with_data=False)
-    if judged.rows:
-        _print_table(console, judged)
-        for line in notes(report, design):
-            console.print(Text(f"  {line}", style="dim"))
+    if not judged.rows:
+        return
+    _print_table(console, judged)
+    for line in [*ways(report, design), *notes(report, design)]:
+        console.print(Text(f"  {line}", style="dim"))
     if missing.rows:
-        names = ", ".join(row[0].text for row in missing.rows)
-        if not judged.rows:
-            console.print()
-            console.print(Text(missing.title, style="bold"))
-        console.print(Text(f"  no data: {names}", style="dim"))
+        claims = "1 claim" if len(missing.rows) == 1 else f"{len(missing.rows)} claims"
+        console.print(Text(f"  {claims} of this design without data", style="dim"))
+
+
+def ways(report: Report, design: str) -> list[str]:
+    """What the intervals stand on, each way once: one boot says nothing of the next."""
+    found = {
+        f"{j.machine}: {j.how}"
+        for j in report.verdicts.judgements
+        if j.claim.design == design and j.how and "boot" in j.how and j.value is not None
+    }
+    return sorted(found)
 
 
 def notes(report: Report, design: str) -> list[str]:

@@ -146,17 +146,13 @@ def portable_object(env: Env, flavour: str, chosen: list[tuple[str, str]], name:
         ),
     )
     # objcopy applies renaming after it has made symbols local, so the two are two calls.
+    rename = f"objcopy --redefine-sym bench_main=bench_main_{flavour}"
+    section = f"--rename-section .text.portable=.text.portable_{flavour}"
+    keep = f"objcopy --keep-global-symbol=bench_main_{flavour} $TARGET"
     return env.Command(
         f"#build/{os.path.join(name, 'portable_' + flavour)}.o",
         joined,
-        Action(
-            [
-                f"objcopy --redefine-sym bench_main=bench_main_{flavour} "
-                f"--rename-section .text.portable=.text.portable_{flavour} $SOURCE $TARGET",
-                f"objcopy --keep-global-symbol=bench_main_{flavour} $TARGET",
-            ],
-            env["JOINSTR"],
-        ),
+        Action(f"{rename} {section} $SOURCE $TARGET && {keep}", env["JOINSTR"]),
     )
 
 
@@ -192,7 +188,11 @@ def outside_headers(env: Env) -> None:
             f"#define {prefix.upper()}_VARIANTS_OUTSIDE(X) "
             + " ".join(f"X({name})" for name in names)
         ]
-        env.Textfile(f"#build/generated/{prefix}_variants_outside.h", lines)
+        env.Command(
+            f"#build/generated/{prefix}_variants_outside.h",
+            env.Value("\n".join(lines) + "\n"),
+            Action(write_value, env["WRITESTR"]),
+        )
 
 
 def recorder(env: Env) -> Node:
@@ -213,6 +213,11 @@ def recorder(env: Env) -> Node:
     return env.Program(
         "#build/recorder", objects, LIBS=["sqlite3", "dw", "elf", "crypto"], LINKFLAGS=["-no-pie"]
     )
+
+
+def write_value(target: list[Node], source: list[Node], env: Env) -> None:
+    with open(target[0].path, "w", encoding="utf-8") as file:
+        file.write(source[0].get_text_contents())
 
 
 def embed_text(target: list[Node], source: list[Node], env: Env) -> None:

@@ -81,9 +81,21 @@ def plain_word(name: str, value: str) -> str:
     return value
 
 
-def folder(name: str, value: str) -> str:
+def variants(name: str, value: str) -> str:
+    """A folder with pairs heap_NAME.{h,c} or ring_NAME.{h,c} whose names are not taken."""
     if not os.path.isdir(value):
         raise UsageError(f"{name}={value}: no such folder")
+    found = [
+        os.path.basename(path)
+        for prefix in ("heap", "ring")
+        for path in glob.glob(os.path.join(value, f"{prefix}_*.c"))
+        if os.path.exists(path[:-2] + ".h")
+    ]
+    taken = [file for file in found if glob.glob(f"kernel/*/{file}")]
+    if not found:
+        raise UsageError(f"{name}={value}: no pair heap_NAME.h, heap_NAME.c (or ring_...) in there")
+    if taken:
+        raise UsageError(f"{name}={value}: {taken[0]} exists here already: choose another name")
     return os.path.abspath(value)
 
 
@@ -100,11 +112,15 @@ OPTIONS: dict[str, tuple[Callable[[str, str], str], set[str], str]] = {
     "seed": (number(0, 2**64 - 1), {"bench"}, "order and random workloads"),
     "size": (one_of("quick", "full"), {"bench"}, "quick, full"),
     "trace": (one_of("on", "off"), {"bench"}, "on: a second pass with the traced flavour"),
-    "variants": (folder, set(), "a folder with variants of your own"),
+    "variants": (variants, set(), "a folder with variants of your own"),
     "run": (plain_word, {"report"}, "which run, e.g. run=latest"),
     "memory": (number(256, 3072), {"bench", "debug"}, "MiB of the machine"),
     "output": (one_of("framed", "text"), {"bench"}, "framed, or text for a person"),
-    "die": (plain_word, {"bench"}, "fail on purpose: panic, triple, fault, overflow, hang, exit"),
+    "die": (
+        one_of("panic", "triple", "fault", "overflow", "hang", "exit"),
+        {"bench"},
+        "fail on purpose: panic, triple, fault, overflow, hang, exit",
+    ),
 }
 
 

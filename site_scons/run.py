@@ -7,11 +7,13 @@ import atexit
 import datetime
 import glob
 import os
+import re
 import shlex
 import subprocess
 import sys
 from typing import Any, Callable
 
+import options as option_words
 import places
 
 Env = Any
@@ -61,6 +63,8 @@ def variant_facts(options: Any) -> list[str]:
         return []
     folder = options.values["variants"]
     commit = git("rev-parse", "HEAD", folder=folder) or "unknown"
+    if git("status", "--porcelain", folder=folder):
+        commit += " with local changes"
     return [f"fact:variants.folder={os.path.basename(folder)}", f"fact:variants.commit={commit}"]
 
 
@@ -93,8 +97,9 @@ def record(run: str, target: str, name: str, options: Any) -> int:
     )
 
 
-def reports(*words: str) -> int:
-    return subprocess.call([sys.executable, "-m", "reports", *words, f"results={RESULTS}"])
+def reports(*words: str, stdout: int | None = None) -> int:
+    command = [sys.executable, "-m", "reports", *words, f"results={RESULTS}"]
+    return subprocess.call(command, stdout=stdout)
 
 
 def bench_text(options: Any) -> int:
@@ -124,30 +129,50 @@ def new_run_id() -> str:
 def bench(options: Any) -> int:
     if options.values.get("output") == "text":
         return finish(bench_text(options))
+    if "filter" in options.values and not bodies(options.values["filter"]):
+        return no_such_row(options.values["filter"])
     run = new_run_id()
     worst = 0
     for target, machine in options.machines:
         say(f"tickmark: {target}-{machine}, run {run}")
         worst = max(worst, record(run, target, machine, options))
     if os.path.exists(os.path.join(RESULTS, "runs", run)):
-        worst = max(worst, reports("table", f"run={run}"), reports("report", f"run={run}"))
+        # The page first and in silence: the table ends with the verdict and where the page is.
+        page = reports("report", f"run={run}", stdout=subprocess.DEVNULL)
+        worst = max(worst, page, reports("table", f"run={run}"))
     return finish(worst)
 
 
 # ---- looking at the code ------------------------------------------------------------------------
 
 
-def body_symbols(program: str, row: str) -> list[str]:
-    """Symbols SUITE_CASE__VARIANT of the plain flavour that a row's id or a part of it names."""
-    listing = subprocess.run(["nm", program], capture_output=True, text=True, check=True).stdout
-    found = set()
+def matches(pattern: str, row: str) -> bool:
+    """As in the target: with a `*` the whole id must match, without one a part of it."""
+    if "*" not in pattern:
+        return pattern in row
+    return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), row) is not None
+
+
+def bodies(pattern: str) -> dict[str, tuple[int, int]]:
+    """SUITE_CASE__VARIANT of the plain flavour with the address and size of its code, for the
+    rows that the pattern selects."""
+    words = ["nm", "-S", places.image("qemu")]
+    listing = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    found: dict[str, tuple[int, int]] = {}
     for line in listing.splitlines():
-        name = line.split()[-1]
+        *numbers, name = line.split()
         suite, _, rest = name.partition("_")
         case, double, variant = rest.partition("__")
-        if double and row in f"{suite}/{case}/{variant}":
-            found.add(name)
-    return sorted(found)
+        if len(numbers) != 3 or not double or suite not in option_words.suite_names():
+            continue
+        address, size = int(numbers[0], 16), int(numbers[1], 16)
+        # Both flavours have the body under this name; the plain one is linked first.
+        if (
+            matches(pattern, f"{suite}/{case}/{variant}")
+            and address < found.get(name, (1 << 64,))[0]
+        ):
+            found[name] = (address, size)
+    return dict(sorted(found.items()))
 
 
 def no_such_row(row: str) -> int:
@@ -156,30 +181,22 @@ def no_such_row(row: str) -> int:
 
 
 def disasm(options: Any) -> int:
-    row = options.values["filter"]
-    symbols = body_symbols("build/portable_plain.o", row)
-    if not symbols:
-        return no_such_row(row)
-    for symbol in symbols:
-        status = subprocess.call(
-            [
-                "objdump",
-                "-dr",
-                "--no-show-raw-insn",
-                "--source",
-                f"--disassemble={symbol}",
-                "build/portable_plain.o",
-            ]
-        )
-        if status != 0:
-            return finish(HARNESS)
+    """The linked code: calls have their targets' names."""
+    found = bodies(options.values["filter"])
+    if not found:
+        return no_such_row(options.values["filter"])
+    for address, size in found.values():
+        limits = [f"--start-address={address}", f"--stop-address={address + size}"]
+        words = ["objdump", "-d", "--no-show-raw-insn", *limits, places.image("qemu")]
+        listing = subprocess.run(words, capture_output=True, text=True).stdout
+        say(listing[listing.find("<") - 17 :].rstrip() + "\n")
     return 0
 
 
 def debug(options: Any) -> int:
     """GDB starts QEMU itself, so that nothing is left behind when either ends."""
     row = options.values["filter"]
-    symbols = body_symbols("build/portable_plain.o", row)
+    symbols = bodies(row)
     if not symbols:
         return no_such_row(row)
     if not sys.stdin.isatty():
@@ -191,8 +208,7 @@ def debug(options: Any) -> int:
     command = machine.command_for_a_person(places.image(target), options.values, line)
     words = [word.replace("{arguments}", arguments) for word in command]
     qemu = shlex.join([*words, "-gdb", "stdio", "-S"])
-    # Both flavours have the body under this name: the plain one is linked first.
-    stops = [f"break {symbol}" for symbol in symbols]
+    stops = [f"break *{address}" for address, _ in symbols.values()]
     commands = [f"target remote | exec {qemu}", *stops, "continue"]
     gdb = ["gdb", "-q", places.image(target)]
     for command in commands:
@@ -205,12 +221,16 @@ def debug(options: Any) -> int:
 
 
 def list_rows(options: Any) -> int:
+    if "filter" in options.values and not bodies(options.values["filter"]):
+        return no_such_row(options.values["filter"])
     words = f"output=list {options.words()}".strip()
     return finish(subprocess.call(["build/host/tickmark", words]))
 
 
 def report(options: Any) -> int:
-    run = [f"run={options.values['run']}"] if "run" in options.values else []
+    run = (
+        [f"run={options.values['run']}"] if options.values.get("run", "latest") != "latest" else []
+    )
     return finish(reports("report", *run))
 
 
@@ -258,12 +278,12 @@ def commands(env: Env, options: Any) -> None:
     images = [made[target] for target in dict.fromkeys(options.targets)]
     database = "compile_commands.json"
     table: dict[str, tuple[list[Any], Callable[[Any], int]]] = {
-        "bench": ([made["recorder"], *images, database], bench),
-        "list": ([made["host"]], list_rows),
+        "bench": ([made["recorder"], made["qemu"], *images, database], bench),
+        "list": ([made["host"], made["qemu"]], list_rows),
         "report": ([], report),
         "format": ([], format_sources),
-        "disasm": (["build/portable_plain.o"], disasm),
-        "debug": (["build/portable_plain.o", made["qemu"]], debug),
+        "disasm": ([made["qemu"]], disasm),
+        "debug": ([made["qemu"]], debug),
     }
     for name, (needs, action) in table.items():
 

@@ -23,7 +23,9 @@
 #include "status.h"
 #include "variant.h"
 
-// Returns the checksum of the work. The context is what `prepare` made.
+// Returns the checksum of the work, or BENCH_FAILED if it could not be done (out of memory, ring
+// full). The context is what `prepare` made.
+#define BENCH_FAILED UINT64_MAX
 typedef uint64_t bench_body(void *context, uint64_t operations);
 
 struct bench_case {

@@ -10,10 +10,13 @@
 #include "string.h"
 #include "trace.h"
 
-#define ROUNDS_EXACT      2u
-#define ROUNDS_SAMPLED    20u
-#define ROUNDS_FULL       40u
-#define SAMPLES_SAMPLED   50u
+#define ROUNDS_EXACT    2u
+#define ROUNDS_SAMPLED  20u
+#define ROUNDS_FULL     40u
+#define SAMPLES_SAMPLED 50u
+#define SAMPLES_LEAST   10u
+#define ROUND_BUDGET_MS                                                                            \
+    50u // of the slowest participant, on sampled clocks, unless samples= says more
 #define WARM_UP_WINDOWS   2u
 #define OVERHEAD_TRIES    64u
 #define TIMER_SHARE       100u // the window must be this many times the timer's cost
@@ -107,7 +110,9 @@ static void check_window(const struct field *field, struct participant *one, str
     char detail[128];
     const uint64_t least = field->operations * field->bench_case->least_instructions;
     const bool exact = field->measure->clock->class == PLATFORM_CLOCK_INSN;
-    if (window.checksum != expected) {
+    if (window.checksum == BENCH_FAILED) {
+        fail(one->row, RECORD_ROW_FAILED, "the body could not get what it needs: memory, or room");
+    } else if (window.checksum != expected) {
         format(detail, sizeof(detail), "checksum %lx, the work gives %lx", window.checksum,
                expected);
         fail(one->row, RECORD_ROW_CHECKSUM, detail);
@@ -217,31 +222,48 @@ static void run_rounds(struct field *field)
     }
 }
 
+// A baseline that takes a thousand times longer than the rest must not take all the time: a round
+// then has fewer windows, of every participant alike.
+static void limit_samples(struct field *field, int64_t slowest)
+{
+    const struct measure *measure = field->measure;
+    const uint64_t budget = measure->clock->hz / 1000 * ROUND_BUDGET_MS;
+    if (measure->options->samples != 0 || measure->options->full || budget == 0 || slowest <= 0)
+        return;
+    const uint64_t affordable = max_u64(budget / (uint64_t)slowest, SAMPLES_LEAST);
+    field->samples = min_u64(field->samples, affordable);
+}
+
 // Doubles the operations until the fastest participant's window dwarfs the timer. Exact clocks need
 // no such thing, and a fixed window is what it is.
 static void calibrate(struct field *field)
 {
     const struct clock *clock = field->measure->clock;
     const uint64_t overhead = clock_overhead(clock, OVERHEAD_TRIES);
+    int64_t slowest = 0;
     field->operations = field->bench_case->operations;
-    if (clock->class == PLATFORM_CLOCK_INSN || field->bench_case->fixed)
+    if (clock->class == PLATFORM_CLOCK_INSN || field->measure->options->smoke)
         return;
     for (size_t i = 0; i < field->count; i++) {
         struct participant *one = &field->participants[i];
+        int64_t least = INT64_MAX;
         if (!prepare(field, one))
             continue;
         run_window(field, one, overhead);
-        while (field->operations < OPERATIONS_MOST && one->row->status == RECORD_ROW_OK) {
-            int64_t least = INT64_MAX;
+        while (one->row->status == RECORD_ROW_OK) {
+            least = INT64_MAX;
             for (unsigned k = 0; k < 3; k++) {
                 const int64_t ticks = run_window(field, one, overhead);
                 least = ticks < least ? ticks : least;
             }
-            if (least >= (int64_t)(overhead * TIMER_SHARE))
+            if (field->bench_case->fixed || field->operations >= OPERATIONS_MOST ||
+                least >= (int64_t)(overhead * TIMER_SHARE))
                 break;
             field->operations *= 2;
         }
+        slowest = one->row->status == RECORD_ROW_OK && least > slowest ? least : slowest;
     }
+    limit_samples(field, slowest);
 }
 
 // ---- counters -----------------------------------------------------------------------------------

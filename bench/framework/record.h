@@ -28,8 +28,8 @@ enum record_type {
     // n rows, n cases, n results bytes at most, n boot index.
     RECORD_PLAN = 2,
     // n row, s id, n aa (0/1), n role (enum variant_role), s what, s unit, n definition,
-    // n operations (as declared; sampled clocks may take more), n rounds, n samples. Rows count
-    // from 0 in the order planned.
+    // n operations (as declared; sampled clocks may take more), n rounds, n samples at most.
+    // Rows count from 0 in the order planned.
     RECORD_PLAN_ROW = 3,
     // n case, s id (suite/case), n first row, n rows, n seconds at most.
     RECORD_BEGIN = 4,

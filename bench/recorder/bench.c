@@ -179,9 +179,10 @@ static int tell(struct bench *bench, const struct run *run)
            run->detail[0] != '\0' ? ": " : "", run->detail, whole, run->row_count, run->boots,
            run->boots_planned, bench->folder);
     fflush(stdout);
-    return run->outcome == OUTCOME_COMPLETE   ? EXIT_COMPLETE
-           : run->outcome == OUTCOME_NO_START ? EXIT_NO_TARGET
-                                              : EXIT_HARNESS;
+    // A whole run with a rejected row is no success: a number that was promised is not there.
+    return run->outcome == OUTCOME_NO_START                              ? EXIT_NO_TARGET
+           : run->outcome == OUTCOME_COMPLETE && whole == run->row_count ? EXIT_COMPLETE
+                                                                         : EXIT_HARNESS;
 }
 
 static bool store_run(const struct bench *bench, const struct run *run)

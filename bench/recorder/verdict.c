@@ -26,24 +26,29 @@ static const char *during(const struct session *session, char *out, size_t capac
 
 // ---- the process is gone -----------------------------------------------------------------------
 
-static void describe_failures(const struct session *session, struct boot_result *result)
+// END came and says that not all is well: if every row was closed, the run is whole and some of its
+// rows are rejected; the rows say so themselves.
+static void judge_failures(const struct session *session, struct boot_result *result)
 {
     const struct results *results = &session->results;
     const struct row *first = NULL;
-    unsigned failed = 0;
+    unsigned failed = 0, missing = 0;
     for (uint32_t i = 0; i < results->described; i++) {
         const struct row *row = &results->rows[i];
         if (row->status == ROW_OK)
             continue;
         failed++;
+        missing += row->status == ROW_MISSING;
         first = first == NULL ? row : first;
     }
+    const bool whole = missing == 0 && results->described == results->plan_rows;
     if (first == NULL)
         verdict_set(result, OUTCOME_DIED, "the target ended and says that it did not succeed");
     else
-        verdict_set(result, OUTCOME_DIED, "%u of %u rows without a result: %s: %s%s%s", failed,
-                    results->plan_rows, first->id, row_status_names[first->status],
-                    first->detail[0] != '\0' ? ": " : "", first->detail);
+        verdict_set(result, whole ? OUTCOME_COMPLETE : OUTCOME_DIED, "%u of %u rows %s: %s: %s%s%s",
+                    failed, results->plan_rows, whole ? "rejected" : "without a result", first->id,
+                    row_status_names[first->status], first->detail[0] != '\0' ? ": " : "",
+                    first->detail);
 }
 
 static void judge_end(const struct verdict_evidence *evidence, const char *how,
@@ -53,7 +58,7 @@ static void judge_end(const struct verdict_evidence *evidence, const char *how,
     const bool success = WIFEXITED(process->status) &&
                          (uint32_t)WEXITSTATUS(process->status) == evidence->success_exit;
     if (!evidence->session->end.success)
-        describe_failures(evidence->session, result);
+        judge_failures(evidence->session, result);
     else if (!success)
         verdict_set(result, OUTCOME_DIED, "END says success, but the target: %s (success is %u)",
                     how, evidence->success_exit);

@@ -68,7 +68,7 @@ ALWAYS_INLINE uint64_t pair_64(const struct heap_ops *ops, struct heap_context *
     for (uint64_t i = 0; i < operations; i++) {
         uint64_t *object = ops->allocate(heap, SIZE_SMALL);
         if (UNLIKELY(object == NULL))
-            return 0;
+            return BENCH_FAILED;
         object[7] = i;
         BODY_HIDE(object);
         sum += object[7];
@@ -87,7 +87,7 @@ ALWAYS_INLINE uint64_t lifo_64(const struct heap_ops *ops, struct heap_context *
         for (uint64_t k = 0; k < DEPTH; k++) {
             uint64_t *object = ops->allocate(heap, SIZE_SMALL);
             if (UNLIKELY(object == NULL))
-                return 0;
+                return BENCH_FAILED;
             object[7] = i + k;
             objects[k] = object;
         }
@@ -131,7 +131,7 @@ ALWAYS_INLINE uint64_t mixed(const struct heap_ops *ops, struct heap_context *co
             ops->release(heap, object, sizes[step.slot]);
             object = ops->allocate(heap, step.size);
             if (UNLIKELY(object == NULL))
-                return 0;
+                return BENCH_FAILED;
             *object = i;
             objects[step.slot] = object;
             sizes[step.slot] = step.size;
@@ -153,7 +153,7 @@ ALWAYS_INLINE uint64_t pollution(const struct heap_ops *ops, struct heap_context
         const uint32_t size = context->steps[i].size;
         uint64_t *object = ops->allocate(heap, size);
         if (UNLIKELY(object == NULL))
-            return 0;
+            return BENCH_FAILED;
         *object = i;
         BODY_HIDE(object);
         sum += *object;

@@ -47,9 +47,9 @@ ALWAYS_INLINE uint64_t pair(const struct ring_ops *ops, struct ipc_context *cont
         from[6] = i;
         BODY_HIDE(from);
         if (UNLIKELY(ops->send(ring, from, length) != STATUS_OK))
-            return 0;
+            return BENCH_FAILED;
         if (UNLIKELY(ops->receive(ring, to, &received) != STATUS_OK))
-            return 0;
+            return BENCH_FAILED;
         BODY_HIDE(to);
         sum += length == 0 ? received + i : to[6];
     }
@@ -80,9 +80,9 @@ ALWAYS_INLINE uint64_t batch_16(const struct ring_ops *ops, struct ipc_context *
         for (uint64_t k = 0; k < BATCH; k++)
             outgoing[k].payload[6] = i + k;
         if (UNLIKELY(ops->send_batch(context->ring, outgoing, BATCH, &sent) != STATUS_OK))
-            return 0;
+            return BENCH_FAILED;
         if (UNLIKELY(ops->receive_batch(context->ring, incoming, BATCH, &received) != STATUS_OK))
-            return 0;
+            return BENCH_FAILED;
         BODY_HIDE(incoming);
         for (uint64_t k = 0; k < received; k++)
             sum += incoming[k].payload[6];

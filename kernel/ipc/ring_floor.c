@@ -13,7 +13,7 @@ enum status ring_floor_init_at(void *object, void *memory, size_t slots, uint64_
         .mask = slots - 1,
         .start = position,
         .producer = {.index = position, .limit = position + slots},
-        .consumer = {.index = position, .known = position},
+        .consumer = {.index = position},
     };
     return STATUS_OK;
 }
@@ -60,9 +60,9 @@ enum status ring_floor_receive_batch(void *object, struct ring_message *messages
     struct ring_floor *ring = object;
     const uint64_t index = ring->consumer.index;
     const uint64_t mask = ring->mask;
-    if ((int64_t)(ring->consumer.known - index) < (int64_t)count) // acquire: as in receive
-        ring->consumer.known = __atomic_load_n(&ring->producer.index, __ATOMIC_ACQUIRE);
-    const size_t there = min_u64(count, ring->consumer.known - index);
+    // Acquire: as in receive.
+    const uint64_t sent = __atomic_load_n(&ring->producer.index, __ATOMIC_ACQUIRE);
+    const size_t there = min_u64(count, sent - index);
     *received = there;
     if (there == 0)
         return STATUS_EMPTY;
@@ -114,12 +114,11 @@ bool ring_floor_check(const void *object)
     const uint64_t slots = ring->mask + 1;
     const uint64_t sent = ring->producer.index - ring->start;
     const uint64_t received = ring->consumer.index - ring->start;
-    const uint64_t unknown = ring->producer.index - ring->consumer.known;
     const uint64_t room = ring->producer.limit - ring->producer.index;
     if (!ring_slots_valid(slots) || received > sent || sent - received > slots)
         return false;
-    // Neither side's copy of the other's index is ahead of it.
-    if ((int64_t)unknown < 0 || room > slots - (sent - received))
+    // The producer's copy of the consumer's index is not ahead of it.
+    if (room > slots - (sent - received))
         return false;
     for (uint64_t i = received; i < sent; i++) {
         if (ring->slots[(ring->start + i) & ring->mask].length > RING_PAYLOAD_MOST)

@@ -19,7 +19,7 @@ class Machine:
     name: str = "native"
     summary: str = "one pinned thread"
     clock: str = "tsc"
-    boots: int = 1
+    boots: int = 3
 
     def problem(self) -> str | None:
         return None
