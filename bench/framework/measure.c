@@ -103,25 +103,31 @@ static bool prepare(const struct field *field, struct participant *one)
     return one->context != NULL;
 }
 
-// A body that gave the wrong checksum, or took less time than its work can, did not do the work.
-static void check_window(const struct field *field, struct participant *one, struct window window,
-                         uint64_t expected, int64_t ticks)
+static void check_sum(struct row *row, uint64_t checksum, uint64_t expected)
 {
     char detail[128];
-    const uint64_t least = field->operations * field->bench_case->least_instructions;
+    if (checksum == expected)
+        return;
+    if (checksum == BENCH_FAILED) {
+        fail(row, RECORD_ROW_FAILED, "the body could not get what it needs: memory, or room");
+        return;
+    }
+    format(detail, sizeof(detail), "checksum %lx, the work gives %lx", checksum, expected);
+    fail(row, RECORD_ROW_CHECKSUM, detail);
+}
+
+// A body that took less time than its work can did not do the work.
+static void check_time(const struct field *field, struct row *row, int64_t ticks)
+{
+    char detail[128];
+    const uint64_t each = field->bench_case->least_instructions;
+    const uint64_t least = field->operations * each;
     const bool exact = field->measure->clock->class == PLATFORM_CLOCK_INSN;
-    if (window.checksum == BENCH_FAILED) {
-        fail(one->row, RECORD_ROW_FAILED, "the body could not get what it needs: memory, or room");
-    } else if (window.checksum != expected) {
-        format(detail, sizeof(detail), "checksum %lx, the work gives %lx", window.checksum,
-               expected);
-        fail(one->row, RECORD_ROW_CHECKSUM, detail);
-    }
-    if (ticks < (int64_t)(exact ? least : least / INSTRUCTIONS_A_TICK)) {
-        format(detail, sizeof(detail), "%ld for %lu operations of at least %lu instructions each",
-               ticks, field->operations, field->bench_case->least_instructions);
-        fail(one->row, RECORD_ROW_DELETED, detail);
-    }
+    if (ticks >= (int64_t)(exact ? least : least / INSTRUCTIONS_A_TICK))
+        return;
+    format(detail, sizeof(detail), "%ld for %lu operations of at least %lu instructions each",
+           ticks, field->operations, each);
+    fail(row, RECORD_ROW_DELETED, detail);
 }
 
 static int64_t run_window(const struct field *field, struct participant *one, uint64_t overhead)
@@ -133,7 +139,8 @@ static int64_t run_window(const struct field *field, struct participant *one, ui
     const struct window window =
         clock_window(field->measure->clock, one->body, one->context, field->operations);
     const int64_t ticks = (int64_t)window.ticks - (int64_t)overhead;
-    check_window(field, one, window, expected, ticks);
+    check_sum(one->row, window.checksum, expected);
+    check_time(field, one->row, ticks);
     return ticks;
 }
 
@@ -290,8 +297,9 @@ static void run_counted(struct field *field, struct participant *one)
     if (field->suite->before != NULL)
         field->suite->before(one->which, one->row->variant->ops, one->context, operations);
     const uint64_t expected = field->suite->expected(one->which, one->context, operations);
-    if (one->body(one->context, operations) != expected)
-        fail(one->row, RECORD_ROW_CHECKSUM, "in the counted pass");
+    check_sum(one->row, one->body(one->context, operations), expected);
+    if (one->row->status != RECORD_ROW_OK)
+        return;
     struct counter_target target = {.report = field->measure->report, .row = one->row};
     const struct bench_counters counters = {.emit = emit_counter, .context = &target};
     field->suite->counters(one->which, one->row->variant->ops, one->context, &counters);

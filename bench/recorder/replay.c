@@ -176,7 +176,7 @@ static bool close_boot(struct replay *replay, const struct capture_chunk *chunk)
     text_clean(detail, sizeof(detail), chunk->payload + 1, chunk->length - 1);
     enum outcome outcome = chunk->payload[0];
     if (outcome == OUTCOME_COMPLETE &&
-        (session_state(session) != SESSION_ENDED || !session->end.success)) {
+        (session_state(session) != SESSION_ENDED || !results_all_finished(&session->results))) {
         outcome = OUTCOME_DAMAGED;
         text_format(detail, sizeof(detail), "noted as complete, but it is not: %.300s",
                     session->error);

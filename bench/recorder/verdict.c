@@ -32,16 +32,15 @@ static void judge_failures(const struct session *session, struct boot_result *re
 {
     const struct results *results = &session->results;
     const struct row *first = NULL;
-    unsigned failed = 0, missing = 0;
+    unsigned failed = 0;
     for (uint32_t i = 0; i < results->described; i++) {
         const struct row *row = &results->rows[i];
         if (row->status == ROW_OK)
             continue;
         failed++;
-        missing += row->status == ROW_MISSING;
         first = first == NULL ? row : first;
     }
-    const bool whole = missing == 0 && results->described == results->plan_rows;
+    const bool whole = results_all_finished(results);
     if (first == NULL)
         verdict_set(result, OUTCOME_DIED, "the target ended and says that it did not succeed");
     else

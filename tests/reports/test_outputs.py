@@ -125,7 +125,7 @@ def test_the_same_store_gives_the_same_bytes(whole: Store, tmp_path: Path) -> No
             text=True,
             check=True,
         )
-        assert done.stdout.splitlines()[-1] == str(folder / "index.html")
+        assert done.stdout.splitlines()[-1] == f"page: {folder / 'index.html'}"
         seen.append({path.name: path.read_bytes() for path in folder.iterdir()})
     assert seen[0] == seen[1]
     names = "gain.png index.html limits.png overview.png report.json summary.md"
