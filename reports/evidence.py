@@ -29,6 +29,10 @@ from reports.text import number
 FLOOR_DRIFT = 1.15
 
 
+# Bytes of such a run may be wrong although they were stored right.
+NOT_TRUSTED = ("stream damaged",)
+
+
 @dataclass(frozen=True)
 class Part:
     """The evidence of one row for one claim on one machine.
@@ -47,6 +51,7 @@ class Part:
     note: str = ""
     problem: str = ""
     elsewhere: str = ""
+    resolution: float = 0.0  # what one step of the clock is for one operation, in the claim's unit
 
     @property
     def sampled(self) -> bool:
@@ -68,6 +73,8 @@ def family(parts: list[tuple[Part, ...]]) -> int:
 def _part(claims: Claims, claim: Claim, run: Run, machine: Machine, row_id: str) -> Part:
     part = Part(row_id)
     try:
+        if machine.outcome in NOT_TRUSTED:
+            raise Unusable(f"nothing is judged by a run that ended as: {machine.outcome}")
         if claim.counter:
             part = _from_counters(claim, machine, row_id)
         else:
@@ -129,6 +136,7 @@ def _from_samples(claim: Claim, machine: Machine, row_id: str) -> Part:
         (found,) = series((row,), claim.statistic)
         scale = _scale(claim, machine, row)
         raw = {key: above_resolution(value) * scale for key, value in found.items()}
+        part = replace(part, resolution=_step(machine, row) * scale)
     else:
         baseline, note = _best(claim, machine, row)
         theirs, ours = series((baseline, row), claim.statistic)
@@ -139,6 +147,14 @@ def _from_samples(claim: Claim, machine: Machine, row_id: str) -> Part:
         return replace(part, values=(next(iter(raw.values())),), exact=True, how="exact")
     values, how = replicates(raw)
     return replace(part, values=tuple(values), how=how)
+
+
+def _step(machine: Machine, row: Row) -> float:
+    """One step of the clock, shared by the operations of the shortest window, which may be off by
+    so much at either end, however often it is repeated."""
+    told = dict(machine.facts).get("guest.clock.step", "")
+    operations = min((r.operations for r in row.rounds), default=1)
+    return int(told) / operations if told.isdecimal() and row.clock != "insn" else 0.0
 
 
 def _scale(claim: Claim, machine: Machine, row: Row) -> float:

@@ -130,7 +130,7 @@ def _judge(claim: Claim, machine: Machine, parts: tuple[Part, ...], alpha: float
         verdict = "not judged here"
         notes.insert(0, part.elsewhere)
     else:
-        verdict, why = _verdict(claim, measured, aa)
+        verdict, why = _verdict(claim, measured, aa, alpha)
         notes.insert(0, why)
     return Judgement(
         claim,
@@ -159,6 +159,7 @@ def _measure(claim: Claim, part: Part, alpha: float) -> _Measured:
         found = sign_interval(part.values, alpha)
         middle, low, high, level = found.middle, found.low, found.high, found.level
     if not part.baseline:
+        low, high = low - part.resolution, high + part.resolution
         return _Measured(part, middle, low, high, level, 0.0, 0.0)
     ends = sorted((as_claimed(claim.comparison, low), as_claimed(claim.comparison, high)))
     value = as_claimed(claim.comparison, middle)
@@ -181,17 +182,21 @@ def _worst(claim: Claim, measured: list[_Measured]) -> _Measured:
     )
 
 
-def _verdict(claim: Claim, measured: _Measured, aa: tuple[float, float] | None) -> tuple[str, str]:
+def _verdict(
+    claim: Claim, measured: _Measured, aa: tuple[float, float] | None, alpha: float
+) -> tuple[str, str]:
     verdict = verdict_of(claim, measured.low, measured.high)
-    if not measured.part.exact and measured.level < CONFIDENCE:
+    if not measured.part.exact and not at_least(measured.level, 1 - alpha):
         return "not shown", f"too few rounds: they give {percent_level(measured.level)} at the most"
     if not measured.part.exact and _difference(claim):
         if aa is None:
             return "not shown", "the noise floor is unknown: no A/A pair"
+        # Which twin is called the first is chance: the noise reaches as far to either side.
+        reach = max(aa[1], 1 / aa[0])
         low, high = measured.gain_low, measured.gain_high
-        if at_least(low, aa[0]) and at_least(aa[1], high):
+        if at_least(low, 1 / reach) and at_least(reach, high):
             return "not shown", "inside the noise floor (A/A)"
-        if verdict in ("met", "exceeded") and not above(low, aa[1]):
+        if verdict in ("met", "exceeded") and not above(low, reach):
             return "not shown", "reaches into the noise floor (A/A)"
     if verdict == "exceeded":
         suspect = measured.part.baseline or claim.kind == "assumption"

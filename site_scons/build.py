@@ -65,6 +65,7 @@ DEFINED_BY = [
     "bench/framework/clock.c",
     "bench/suites/body.h",
     "kernel/arch/x86_64/cpu_x86_64.h",
+    "kernel/lib/random.h",
 ]
 
 

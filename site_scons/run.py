@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import atexit
 import datetime
+import fcntl
 import glob
 import os
 import re
 import shlex
 import subprocess
 import sys
+import tempfile
 from typing import Any, Callable
 
 import options as option_words
@@ -19,6 +21,9 @@ import places
 Env = Any
 RESULTS = "results"
 MISSING, HARNESS = 30, 40  # a target missing, a harness error
+SIGNALLED = 128  # and more: the person stopped it
+DIE_SECONDS = 10
+TEXT_SECONDS = 1800  # output=text has no recorder that would notice a hang
 
 _status = 0
 
@@ -110,7 +115,13 @@ def bench_text(options: Any) -> int:
         machine = module.MACHINES[name]
         arguments = " ".join([*machine.arguments(), "output=text", options.words()]).strip()
         command = machine.command_for_a_person(places.image(target), options.values, "stdio")
-        done = subprocess.call([word.replace("{arguments}", arguments) for word in command])
+        words = [word.replace("{arguments}", arguments) for word in command]
+        seconds = DIE_SECONDS if "die" in options.values else TEXT_SECONDS
+        try:
+            done = subprocess.call(words, timeout=seconds)  # kills it
+        except subprocess.TimeoutExpired:
+            say(f"tickmark: {target} did not end within {seconds} s")
+            return HARNESS
         worst = max(worst, 0 if done == module.SUCCESS_EXIT else HARNESS)
     return worst
 
@@ -120,10 +131,35 @@ def new_run_id() -> str:
     now = datetime.datetime.now(datetime.timezone.utc)
     first = f"{now:%Y%m%dT%H%M%SZ}-{git('rev-parse', '--short=7', 'HEAD') or 'unknown'}"
     run, number = first, 1
-    while os.path.exists(os.path.join(RESULTS, "runs", run)):
-        number += 1
-        run = f"{first}-{number}"
-    return run
+    while True:
+        try:
+            os.makedirs(os.path.join(RESULTS, "runs", run))
+            return run
+        except FileExistsError:
+            number += 1
+            run = f"{first}-{number}"
+
+
+def alone() -> Any:
+    """A lock that says that nobody else measures on this machine; None if somebody does. It goes
+    with the process."""
+    # In the system's folder for such things: two clones disturb each other as well.
+    path = os.path.join(tempfile.gettempdir(), f"tickmark-{os.getuid()}.lock")
+    file = open(path, "w", encoding="utf-8")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        return None
+    return file
+
+
+def remove_if_empty(run: str) -> None:
+    """A run of which nothing was recorded leaves no folder."""
+    try:
+        os.rmdir(os.path.join(RESULTS, "runs", run))
+    except OSError:
+        pass
 
 
 def bench(options: Any) -> int:
@@ -131,11 +167,24 @@ def bench(options: Any) -> int:
         return finish(bench_text(options))
     if "filter" in options.values and not bodies(options.values["filter"]):
         return no_such_row(options.values["filter"])
-    run = new_run_id()
+    lock = alone()
+    if lock is None:
+        say("tickmark: another bench is measuring on this machine: wait until it ends")
+        return finish(HARNESS)
+    try:
+        run = new_run_id()
+    except OSError as error:
+        say(f"tickmark: cannot write in {RESULTS}: {error.strerror}")
+        return finish(HARNESS)
     worst = 0
     for target, machine in options.machines:
         say(f"tickmark: {target}-{machine}, run {run}")
-        worst = max(worst, record(run, target, machine, options))
+        status = record(run, target, machine, options)
+        if status >= SIGNALLED:
+            remove_if_empty(run)
+            return finish(status)
+        worst = max(worst, status)
+    remove_if_empty(run)
     if os.path.exists(os.path.join(RESULTS, "runs", run)):
         # The page first and in silence: the table ends with the verdict and where the page is.
         page = reports("report", f"run={run}", stdout=subprocess.DEVNULL)

@@ -53,15 +53,17 @@ static uint64_t straight_body(void *context, uint64_t operations)
     return 0;
 }
 
-uint64_t clock_overhead(const struct clock *clock, unsigned tries)
-{
-    uint64_t least = UINT64_MAX;
-    for (unsigned i = 0; i < tries; i++)
-        least = min_u64(least, clock_window(clock, empty_body, NULL, 1).ticks);
-    return least;
-}
-
 // ---- proof --------------------------------------------------------------------------------------
+
+static uint64_t common_divisor(uint64_t a, uint64_t b)
+{
+    while (b != 0) {
+        const uint64_t rest = a % b;
+        a = b;
+        b = rest;
+    }
+    return a;
+}
 
 static void measure_pairs(struct clock *clock)
 {
@@ -74,6 +76,7 @@ static void measure_pairs(struct clock *clock)
         }
         clock->pair_min = min_u64(clock->pair_min, ticks);
         clock->pair_max = max_u64(clock->pair_max, ticks);
+        clock->step = common_divisor(clock->step, ticks);
     }
 }
 
@@ -95,7 +98,7 @@ static uint64_t measure_hz(void)
 
 static bool prove_insn(struct clock *clock, char *why, size_t capacity)
 {
-    clock->straight = clock_window(clock, straight_body, NULL, 1).ticks - clock_overhead(clock, 1);
+    clock->straight = clock_window(clock, straight_body, NULL, 1).ticks - clock->pair_min;
     if (clock->pair_min != clock->pair_max || clock->straight != STRAIGHT_RUN) {
         format(why, capacity,
                "clock proof failed: an empty pair reads %lu to %lu and %u instructions read %lu; "

@@ -15,8 +15,10 @@ struct clock {
     bool ordered_stop; // RDTSCP ends a window; otherwise LFENCE; RDTSC
     uint64_t hz;       // ticks a second, 0 unknown
     // The proof's figures; what does not apply to the class stays 0.
-    uint64_t pair_min; // ticks of an empty pair
+    uint64_t
+        pair_min; // ticks of a window around an empty body of the same call shape: the overhead
     uint64_t pair_max;
+    uint64_t step;        // all pairs are multiples of it: what one tick of the counter really is
     uint64_t negative;    // pairs that ran backwards
     uint64_t straight;    // ticks of 100 instructions in a row, the empty pair subtracted
     uint64_t hz_measured; // against platform_clock_ns
@@ -30,9 +32,6 @@ struct window {
 // One timed call of the body: the only place where a benchmark is measured.
 struct window clock_window(const struct clock *clock, bench_body *body, void *context,
                            uint64_t operations);
-
-// The cost of a window around an empty body of the same call shape: the minimum of `tries`.
-uint64_t clock_overhead(const struct clock *clock, unsigned tries);
 
 // Fills in the clock and proves it by its class (invariant TSC, no negative pair, frequency
 // from two sources; exact count of a straight run; monotonic). False and one line if the proof

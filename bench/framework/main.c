@@ -43,12 +43,13 @@ static size_t select_rows(const struct bench_run *run, const struct bench_suite 
                           run->clock.class != PLATFORM_CLOCK_INSN;
         for (unsigned aa = 0; aa <= twin; aa++) {
             assert(count < MEASURE_ROWS_MOST);
-            rows[count] = (struct row){.index = first + (uint32_t)count,
-                                       .suite = suite,
-                                       .bench_case = bench_case,
-                                       .variant = variant,
-                                       .aa = aa != 0,
-                                       .definition = measure_definition(suite, bench_case)};
+            rows[count] = (struct row){
+                .index = first + (uint32_t)count,
+                .suite = suite,
+                .bench_case = bench_case,
+                .variant = variant,
+                .aa = aa != 0,
+                .definition = measure_definition(suite, bench_case, run->options.seed)};
             count++;
         }
     }

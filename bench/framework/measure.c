@@ -18,7 +18,6 @@
 #define ROUND_BUDGET_MS                                                                            \
     50u // of the slowest participant, on sampled clocks, unless samples= says more
 #define WARM_UP_WINDOWS   2u
-#define OVERHEAD_TRIES    64u
 #define TIMER_SHARE       100u // the window must be this many times the timer's cost
 #define OPERATIONS_MOST   (1u << 20)
 #define CONTEXT_ALIGNMENT (2u << 20)
@@ -48,7 +47,9 @@ struct field {
     uint64_t rounds;
     uint64_t samples; // windows a round
     uint64_t operations;
-    int64_t *tags; // of one round
+    int64_t *tags;   // of one round
+    uint8_t *memory; // of all participants, cut into slices
+    size_t slice;    // bytes
 };
 
 // ---- parameters ---------------------------------------------------------------------------------
@@ -76,10 +77,12 @@ uint64_t measure_samples(const struct options *options, const struct clock *cloc
     return SAMPLES_SAMPLED;
 }
 
-uint64_t measure_definition(const struct bench_suite *suite, const struct bench_case *bench_case)
+uint64_t measure_definition(const struct bench_suite *suite, const struct bench_case *bench_case,
+                            uint64_t seed)
 {
-    const uint64_t parameters[] = {suite->source_hash, bench_case->operations, bench_case->fixed,
-                                   WARM_UP_WINDOWS, TIMER_SHARE};
+    const uint64_t parameters[] = {suite->source_hash, bench_case->operations,
+                                   bench_case->fixed,  WARM_UP_WINDOWS,
+                                   TIMER_SHARE,        seed};
     uint64_t hash = record_hash(RECORD_HASH_START, parameters, sizeof(parameters));
     return record_hash(hash, bench_case->name, string_length(bench_case->name, RECORD_NAME_MOST));
 }
@@ -181,7 +184,7 @@ static void run_round(const struct field *field, struct participant *one, uint32
     const struct measure *measure = field->measure;
     if (one->row->status != RECORD_ROW_OK || !prepare(field, one))
         return;
-    const uint64_t overhead = clock_overhead(measure->clock, OVERHEAD_TRIES);
+    const uint64_t overhead = measure->clock->pair_min;
     struct round round = {
         .number = number, .operations = field->operations, .overhead = (int64_t)overhead};
     int64_t *samples = one->samples + one->taken;
@@ -209,8 +212,10 @@ static void run_round(const struct field *field, struct participant *one, uint32
 }
 
 // Round r runs the participants in a seeded order, rotated by r / 2 and reversed in every second
-// round (A B C C B A, then B C A A C B ...): each one stands at each place equally often, and a
-// linear drift cancels inside a pair of rounds.
+// round (A B C C B A, then B C A A C B ...): a linear drift cancels inside a pair of rounds, and
+// over a multiple of 2 * count rounds each one stands at each place equally often. On sampled
+// clocks the memories take turns as well: which physical pages a participant got must not be its
+// fortune.
 static void run_rounds(struct field *field)
 {
     size_t order[MEASURE_ROWS_MOST];
@@ -224,6 +229,9 @@ static void run_rounds(struct field *field)
         for (size_t i = 0; i < field->count; i++) {
             const size_t place = round % 2 == 0 ? i : field->count - 1 - i;
             const size_t which = order[(place + round / 2) % field->count];
+            const bool exact = field->measure->clock->class == PLATFORM_CLOCK_INSN;
+            const size_t slice = exact ? which : (which + round) % field->count;
+            field->participants[which].memory = field->memory + slice * field->slice;
             run_round(field, &field->participants[which], round);
         }
     }
@@ -246,7 +254,7 @@ static void limit_samples(struct field *field, int64_t slowest)
 static void calibrate(struct field *field)
 {
     const struct clock *clock = field->measure->clock;
-    const uint64_t overhead = clock_overhead(clock, OVERHEAD_TRIES);
+    const uint64_t overhead = clock->pair_min;
     int64_t slowest = 0;
     field->operations = field->bench_case->operations;
     if (clock->class == PLATFORM_CLOCK_INSN || field->measure->options->smoke)
@@ -331,6 +339,8 @@ static void share_memory(struct field *field, struct row *rows)
         next += windows;
     }
     field->tags = next;
+    field->memory = (uint8_t *)measure->memory + used;
+    field->slice = slice;
 }
 
 void measure_case(const struct measure *measure, struct row *rows, size_t count)

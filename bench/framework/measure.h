@@ -24,7 +24,8 @@ uint64_t measure_samples(const struct options *options, const struct clock *cloc
                          const struct bench_case *bench_case);
 
 // Hash of all that defines the row's number but the variant: source, parameters.
-uint64_t measure_definition(const struct bench_suite *suite, const struct bench_case *bench_case);
+uint64_t measure_definition(const struct bench_suite *suite, const struct bench_case *bench_case,
+                            uint64_t seed);
 
 // Runs the case for `rows` (at most MEASURE_ROWS_MOST, all of the same case) and reports each one.
 void measure_case(const struct measure *measure, struct row *rows, size_t count);

@@ -133,6 +133,7 @@ void report_facts(struct report *report)
     fact_number(report, "clock.hz_measured", clock->hz_measured);
     fact_number(report, "clock.pair_min", clock->pair_min);
     fact_number(report, "clock.pair_max", clock->pair_max);
+    fact_number(report, "clock.step", clock->step);
     fact_number(report, "clock.pairs_negative", clock->negative);
     if (clock->class == PLATFORM_CLOCK_INSN)
         fact_number(report, "clock.100_instructions", clock->straight);

@@ -58,9 +58,12 @@ size_t table_format(const struct table_line *line, const char *id, const char *u
     char values[7][24];
     const int64_t windows[7] = {line->min, line->p50,  line->p90, line->p99,
                                 line->max, line->mean, line->cold};
-    for (unsigned i = 0; i < 7; i++)
-        if (table_value(windows[i], line->operations, values[i], sizeof(values[i])) > 10)
+    for (unsigned i = 0; i < 7; i++) {
+        if (windows[i] > 0)
+            table_value(windows[i], line->operations, values[i], sizeof(values[i]));
+        else
             format(values[i], sizeof(values[i]), "<res");
+    }
     return format(text, capacity, "%-34s %6lu %9s %9s %9s %9s %10s %9s %10s  %s\n", id, line->n,
                   values[0], values[1], values[2], values[3], values[4], values[5], values[6],
                   unit);

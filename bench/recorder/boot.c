@@ -12,12 +12,13 @@
 #include "qmp.h"
 #include "verdict.h"
 
-#define TICK_MS     250
-#define RESEND_MS   500
-#define PANIC_MS    3000 // for the stack to come and the target to end by itself
-#define END_MS      5000 // for what is missing to come and the target to end by itself
-#define FLUSH_BYTES 32768u
-#define OUTPUT_MOST (16u << 20)
+#define TICK_MS      250
+#define RESEND_MS    500
+#define PANIC_MS     3000 // for the stack to come and the target to end by itself
+#define END_MS       5000 // for what is missing to come and the target to end by itself
+#define FLUSH_BYTES  32768u
+#define OUTPUT_MOST  (16u << 20)
+#define READS_A_TURN 64u // of the target's own output
 
 struct boot {
     const struct request *request;
@@ -98,8 +99,12 @@ static void remember_lines(struct boot *boot, const char *text, size_t length)
 static void read_output(struct boot *boot)
 {
     char bytes[4096];
-    ssize_t got;
-    while ((got = read(boot->process.output, bytes, sizeof(bytes))) > 0) {
+    ssize_t got = -1;
+    // Bounded: who writes without end must not keep the deadlines from being looked at.
+    for (unsigned turn = 0; turn < READS_A_TURN; turn++) {
+        got = read(boot->process.output, bytes, sizeof(bytes));
+        if (got <= 0)
+            break;
         boot->output_bytes += (uint64_t)got;
         if (boot->output_bytes > OUTPUT_MOST)
             continue;

@@ -7,8 +7,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define ANSWER_MS 5000
-#define DEPTH     32u
+#define READS_A_TURN 64u
+#define ANSWER_MS    5000
+#define DEPTH        32u
 
 // ---- JSON --------------------------------------------------------------------------------------
 
@@ -197,7 +198,7 @@ static void take_bytes(struct qmp *qmp, const char *bytes, size_t length)
 bool qmp_poll(struct qmp *qmp)
 {
     char bytes[16384];
-    while (qmp->fd >= 0) {
+    for (unsigned turn = 0; turn < READS_A_TURN && qmp->fd >= 0; turn++) {
         const ssize_t got = read(qmp->fd, bytes, sizeof(bytes));
         if (got > 0)
             take_bytes(qmp, bytes, (size_t)got);
@@ -208,7 +209,7 @@ bool qmp_poll(struct qmp *qmp)
         else
             qmp->fd = -1; // its owner closes it
     }
-    return false;
+    return qmp->fd >= 0;
 }
 
 // Waits until `condition` or the time is over.

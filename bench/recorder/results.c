@@ -258,7 +258,8 @@ static bool take_counter(struct results *results, struct record_reader *reader)
     if (reader->failed || row == NULL || counter.name[0] == '\0')
         return wrong(results, "a COUNTER that cannot be read or is of no row that runs");
     if (counter.numerator > INT64_MAX || counter.denominator > INT64_MAX ||
-        counter.denominator == 0 || !is_counter_unit(counter.unit))
+        counter.denominator == 0 || !is_counter_unit(counter.unit) ||
+        (strcmp(counter.unit, "percent") == 0 && counter.numerator > counter.denominator))
         return wrong(results, "%s: counter %s out of range", row->id, counter.name);
     if (row->counter_count == MODEL_COUNTERS_MOST)
         return wrong(results, "%s: more than %u counters", row->id, MODEL_COUNTERS_MOST);

@@ -7,9 +7,11 @@
 #include "string.h"
 
 #define SIZE_SMALL   64u
-#define DEPTH        64u   // of the LIFO case: what a thread cache may hold
-#define HITS         48u   // allocations in a row that a filled cache serves
-#define TABLE        5000u // steps of the mixed cases; 100 000 = 20 turns
+#define DEPTH        64u        // of the LIFO case: what a thread cache may hold
+#define HITS         48u        // allocations in a row that a filled cache serves
+#define HEAPS        8u         // that take turns in alloc_64
+#define HEAP_BYTES   (1u << 20) // of each of them
+#define TABLE        5000u      // steps of the mixed cases; 100 000 = 20 turns
 #define LIVE_MOST    1000u
 #define POLLUTION    500u
 #define POLLUTED     1000u // pairs after the pollution
@@ -20,8 +22,8 @@
 #define HEAP_CASES(X, v)                                                                           \
     X(v, pair_64, 5000, false, 4, 10000, 4, 30, "64 B allocated and freed at once, hot")           \
     X(v, lifo_64, 4096, false, 4, 8192, 4, 30, "64 B, 64 deep, freed last in first out")           \
-    X(v, alloc_64, HITS, true, 2, HITS, 8, 30,                                                     \
-      "64 B allocated 48 times in a row, frees not timed")                                         \
+    X(v, alloc_64, HITS *HEAPS, true, 2, HITS *HEAPS, 8, 30,                                       \
+      "64 B allocated 48 times in a row from each of 8 heaps, frees not timed")                    \
     X(v, random_1000, TABLE, false, 6, 100000, 2, 60,                                              \
       "one of 1000 live objects freed and replaced, 8 to 2048 B uniform")                          \
     X(v, mixed_100k, TABLE, false, 6, 100000, 2, 60,                                               \
@@ -47,6 +49,7 @@ struct step {
 // A participant's own: everything a body needs, in front of the heap's memory.
 struct heap_context {
     void *heap;
+    void *heaps[HEAPS];            // of alloc_64; the first is `heap`
     void **objects;                // live ones, by slot
     uint32_t *sizes;               // what was asked for, by slot
     struct step *steps;            // TABLE of them
@@ -73,6 +76,7 @@ ALWAYS_INLINE uint64_t pair_64(const struct heap_ops *ops, struct heap_context *
         BODY_HIDE(object);
         sum += object[7];
         ops->release(heap, object, SIZE_SMALL);
+        BODY_SETTLE();
     }
     return sum;
 }
@@ -88,34 +92,48 @@ ALWAYS_INLINE uint64_t lifo_64(const struct heap_ops *ops, struct heap_context *
             uint64_t *object = ops->allocate(heap, SIZE_SMALL);
             if (UNLIKELY(object == NULL))
                 return BENCH_FAILED;
-            object[7] = i + k;
+            object[0] = object[7] = i + k;
             objects[k] = object;
+            BODY_SETTLE();
         }
         for (uint64_t k = DEPTH; k-- > 0;) {
             uint64_t *object = objects[k];
             BODY_HIDE(object);
-            sum += object[7];
+            sum += object[0] + object[7];
             ops->release(heap, object, SIZE_SMALL);
+            BODY_SETTLE();
         }
     }
     return sum;
 }
 
+// From each of several heaps as many as its first level holds: one heap's alone would be over
+// before the clock has ticked often enough.
 ALWAYS_INLINE uint64_t alloc_64(const struct heap_ops *ops, struct heap_context *context,
                                 uint64_t operations)
 {
-    void *const heap = context->heap;
-    void **const objects = context->objects;
+    void **objects = context->objects;
     uint64_t served = 0;
-    for (uint64_t i = 0; i < operations; i++) {
-        void *object = ops->allocate(heap, SIZE_SMALL);
-        objects[i] = object;
-        served += object != NULL;
+    for (uint64_t h = 0; h < operations / HITS; h++) {
+        void *const heap = context->heaps[h];
+        for (uint64_t i = 0; i < HITS; i++) {
+            void *object = ops->allocate(heap, SIZE_SMALL);
+            *objects++ = object;
+            served += object != NULL;
+            BODY_SETTLE();
+        }
     }
     return served;
 }
 
-// Every object carries the number of the step that made it; whoever frees it adds that up.
+// The last whole word of an object.
+ALWAYS_INLINE uint64_t *last_word(uint64_t *object, uint32_t size)
+{
+    return object + (size / 8 - 1);
+}
+
+// Every object carries the number of the step that made it at both ends; whoever frees it adds them
+// up, so that objects that overlap do not go unnoticed.
 ALWAYS_INLINE uint64_t mixed(const struct heap_ops *ops, struct heap_context *context,
                              uint64_t operations)
 {
@@ -127,14 +145,16 @@ ALWAYS_INLINE uint64_t mixed(const struct heap_ops *ops, struct heap_context *co
         for (uint32_t i = 0; i < TABLE; i++) {
             const struct step step = context->steps[i];
             uint64_t *object = objects[step.slot];
-            sum += *object;
+            sum += *object + *last_word(object, sizes[step.slot]);
             ops->release(heap, object, sizes[step.slot]);
             object = ops->allocate(heap, step.size);
             if (UNLIKELY(object == NULL))
                 return BENCH_FAILED;
             *object = i;
+            *last_word(object, step.size) = i;
             objects[step.slot] = object;
             sizes[step.slot] = step.size;
+            BODY_SETTLE();
         }
     }
     return sum;
@@ -154,10 +174,11 @@ ALWAYS_INLINE uint64_t pollution(const struct heap_ops *ops, struct heap_context
         uint64_t *object = ops->allocate(heap, size);
         if (UNLIKELY(object == NULL))
             return BENCH_FAILED;
-        *object = i;
+        *last_word(object, size) = i;
         BODY_HIDE(object);
-        sum += *object;
+        sum += *last_word(object, size);
         ops->release(heap, object, size);
+        BODY_SETTLE();
     }
     return sum;
 }
@@ -231,11 +252,12 @@ static bool fill(const struct heap_ops *ops, struct heap_context *context)
         if (object == NULL)
             return false;
         *object = maker[slot];
+        *last_word(object, context->sizes[slot]) = maker[slot];
         context->objects[slot] = object;
     }
     context->turn_sum = 0;
     for (uint32_t i = 0; i < TABLE; i++) {
-        context->turn_sum += maker[context->steps[i].slot];
+        context->turn_sum += 2 * (uint64_t)maker[context->steps[i].slot];
         maker[context->steps[i].slot] = i;
     }
     return true;
@@ -257,12 +279,18 @@ static void *prepare(size_t which, const void *ops_, void *memory, size_t length
     context->objects = carve(&next, OBJECTS_MOST * sizeof(void *), CACHE_LINE);
     context->sizes = carve(&next, OBJECTS_MOST * sizeof(uint32_t), CACHE_LINE);
     context->steps = carve(&next, TABLE * sizeof(struct step), CACHE_LINE);
-    context->heap = carve(&next, ops->state_bytes, CACHE_LINE);
+    const size_t heaps = which == CASE_alloc_64 ? HEAPS : 1;
+    for (size_t i = 0; i < heaps; i++)
+        context->heaps[i] = carve(&next, ops->state_bytes, CACHE_LINE);
+    context->heap = context->heaps[0];
     uint8_t *const region = carve(&next, 0, PAGE_SIZE);
     const size_t used = (size_t)(region - (uint8_t *)memory);
-    if (used + (1u << 20) > length ||
-        ops->init(context->heap, region, (length - used) / PAGE_SIZE * PAGE_SIZE) != STATUS_OK)
+    if (used + HEAPS * HEAP_BYTES > length)
         return NULL;
+    const size_t each = heaps > 1 ? HEAP_BYTES : (length - used) / PAGE_SIZE * PAGE_SIZE;
+    for (size_t i = 0; i < heaps; i++)
+        if (ops->init(context->heaps[i], region + i * each, each) != STATUS_OK)
+            return NULL;
 
     struct random random = random_seeded(seed);
     context->live = which == CASE_random_1000 ? LIVE_MOST : 100;
@@ -283,8 +311,8 @@ static void before(size_t which, const void *ops_, void *context_, uint64_t oper
     if (which == CASE_alloc_64) {
         if (context->held == 0)
             context->held = alloc_64(ops, context, operations);
-        while (context->held > 0)
-            ops->release(context->heap, context->objects[--context->held], SIZE_SMALL);
+        for (size_t i = context->held; i-- > 0;)
+            ops->release(context->heaps[i / HITS], context->objects[i], SIZE_SMALL);
         context->held = operations;
     }
     if (which == CASE_pollution) {
@@ -303,7 +331,8 @@ static uint64_t expected(size_t which, const void *context_, uint64_t operations
         return context->turn_sum * (operations / TABLE);
     if (which == CASE_alloc_64 || which == CASE_refill)
         return operations;
-    return operations * (operations - 1) / 2;
+    const uint64_t once = operations * (operations - 1) / 2;
+    return which == CASE_lifo_64 ? 2 * once : once;
 }
 
 static bool applies(size_t which, const void *ops)

@@ -52,6 +52,7 @@ ALWAYS_INLINE uint64_t pair(const struct ring_ops *ops, struct ipc_context *cont
             return BENCH_FAILED;
         BODY_HIDE(to);
         sum += length == 0 ? received + i : to[6];
+        BODY_SETTLE();
     }
     return sum;
 }
@@ -86,6 +87,7 @@ ALWAYS_INLINE uint64_t batch_16(const struct ring_ops *ops, struct ipc_context *
         BODY_HIDE(incoming);
         for (uint64_t k = 0; k < received; k++)
             sum += incoming[k].payload[6];
+        BODY_SETTLE();
     }
     return sum;
 }

@@ -80,6 +80,13 @@ static COLD enum status withdraw(struct ring_fusion_spsc *ring, uint64_t written
     return STATUS_TOO_LARGE;
 }
 
+// The only way a batch orders anything: counted where it is done.
+ALWAYS_INLINE void release_word(uint64_t *word, uint64_t value, uint64_t *releases)
+{
+    __atomic_store_n(word, value, __ATOMIC_RELEASE);
+    ++*releases;
+}
+
 // Writes `count` > 0 messages for which there is room and makes them visible with one release
 // store. Nothing becomes visible if one of them is too large.
 //
@@ -116,9 +123,9 @@ ALWAYS_INLINE enum status publish(struct ring_fusion_spsc *ring,
     struct ring_fusion_slot *slot = &slots[first & mask];
     ring_copy_whole(slot->payload, messages[0].payload);
     __atomic_store_n(&ring->producer.position, first + count, __ATOMIC_RELAXED);
-    __atomic_store_n(&ring->producer.fences, 1, __ATOMIC_RELAXED);
-    __atomic_store_n(&slot->control, ring_fusion_control(first, messages[0].length),
-                     __ATOMIC_RELEASE);
+    uint64_t releases = 0;
+    release_word(&slot->control, ring_fusion_control(first, messages[0].length), &releases);
+    __atomic_store_n(&ring->producer.fences, releases, __ATOMIC_RELAXED);
     *sent = count;
     return STATUS_OK;
 }

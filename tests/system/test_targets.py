@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import struct
 import subprocess
@@ -106,6 +107,27 @@ def test_exact_rows_are_identical_over_runs_under_load(bench: Bench, tmp_path: P
         quiet, loaded = samples(bench, row), samples(other, row)
         assert quiet == loaded * boots, row
         assert len(set(quiet)) >= 1 and min(quiet) > 0
+
+
+def test_no_product_is_below_the_floor_of_its_case(bench: Bench) -> None:
+    assert bench.run("qemu") == 0, bench.output
+    cases: dict[str, dict[str, float]] = {}
+    for row, _ in rows(bench):
+        case, variant = row.rsplit("/", 1)
+        cases.setdefault(case, {})[variant] = sum(samples(bench, row))
+    floors = {case: costs["floor"] for case, costs in cases.items() if "floor" in costs}
+    assert len(floors) > 8
+    below = {case for case, floor in floors.items() if floor > min(cases[case].values())}
+    assert below == set()
+
+
+def test_a_batch_is_sent_without_a_locked_instruction() -> None:
+    words = ["objdump", "-d", "--no-show-raw-insn", "--disassemble=ring_fusion_spsc_send_batch"]
+    done = subprocess.run(
+        [*words, str(ROOT / "build/portable_plain.o")], capture_output=True, text=True, check=True
+    )
+    assert "ring_fusion_spsc_send_batch" in done.stdout
+    assert re.findall(r"\b(?:lock|xchg|mfence)\b", done.stdout.replace("xchg   %ax,%ax", "")) == []
 
 
 # ---- ways to die --------------------------------------------------------------------------------
