@@ -49,8 +49,20 @@ def test_object(env: Env, path: str) -> Node:
     )
 
 
-def check_programs(env: Env) -> list[Node]:
-    """One program for each tests/test_*.c."""
+def test_program(env: Env, path: str, objects: list[Node]) -> list[Node]:
+    """build/test/NAME of one source of the tests and what it is linked with."""
+    name = os.path.splitext(os.path.basename(path))[0]
+    made: list[Node] = env.Program(
+        f"#build/test/{name}",
+        [test_object(env, path), *objects],
+        LINKFLAGS=["-fsanitize=address,undefined"],
+        LIBS=["check", "subunit", "sqlite3", "dw", "elf", "crypto", "m", "rt", "pthread"],
+    )
+    return made
+
+
+def check_programs(env: Env) -> tuple[list[Node], list[Node]]:
+    """One program for each tests/test_*.c, and the programs that other tests start."""
     portable = [
         sanitised(env, "test", path, layer)
         for path, layer in portable_sources(env)
@@ -75,18 +87,10 @@ def check_programs(env: Env) -> list[Node]:
     # An archive hands each program only what it refers to.
     library = env.StaticLibrary("#build/test/tickmark", portable + machine + suites + recorder)
     platform = test_object(env, "tests/test_platform.c")
-    programs = []
-    for path in sources("tests", "test_*.c"):
-        if path == "tests/test_platform.c":
-            continue
-        name = os.path.splitext(os.path.basename(path))[0]
-        programs += env.Program(
-            f"#build/test/{name}",
-            [test_object(env, path), platform, library],
-            LINKFLAGS=["-fsanitize=address,undefined"],
-            LIBS=["check", "subunit", "sqlite3", "dw", "elf", "crypto", "m", "rt", "pthread"],
-        )
-    return programs
+    paths = [path for path in sources("tests", "test_*.c") if path != "tests/test_platform.c"]
+    programs = [test_program(env, path, [platform, library])[0] for path in paths]
+    helpers = test_program(env, "tests/line/line_target.c", [platform, library])
+    return programs, helpers
 
 
 def sanitised_host(env: Env) -> list[Node]:
@@ -134,10 +138,10 @@ def other_programs(
 
 
 def declare_tests(env: Env) -> tuple[list[str], list[Node]]:
-    programs = check_programs(env)
+    programs, helpers = check_programs(env)
     # Bodies whose answer is known, in place of the suites.
     planted = other_programs(env, "planted", portable_sources(env, PLANTED), ["host", "qemu"])
     # No benchmarks at all: asks the kernel questions.
     probe = other_programs(env, "probe", PROBE, ["qemu"])
-    needs = [*programs, sanitised_host(env), planted, probe]
+    needs = [*programs, *helpers, sanitised_host(env), planted, probe]
     return [program.path for program in programs], needs

@@ -11,6 +11,8 @@
 size_t (*test_line_write)(const void *bytes, size_t length);
 size_t (*test_line_read)(void *bytes, size_t capacity);
 bool test_clock_stopped;
+uint8_t test_build_id[20];
+size_t test_build_id_length;
 
 uint64_t platform_clock_ns(void)
 {
@@ -67,9 +69,9 @@ const char *platform_arguments(void)
 
 size_t platform_build_id(uint8_t *bytes, size_t capacity)
 {
-    (void)bytes;
-    (void)capacity;
-    return 0;
+    const size_t length = capacity < test_build_id_length ? capacity : test_build_id_length;
+    memcpy(bytes, test_build_id, length);
+    return length;
 }
 
 void platform_describe(void (*emit)(void *context, const char *key, const char *value),

@@ -13,4 +13,8 @@ extern size_t (*test_line_read)(void *bytes, size_t capacity);
 // platform_clock_ns gives 0, as on a target that has no clock but the one it measures with.
 extern bool test_clock_stopped;
 
+// What platform_build_id gives; none while the length is 0.
+extern uint8_t test_build_id[20];
+extern size_t test_build_id_length;
+
 #endif
