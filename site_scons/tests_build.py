@@ -93,6 +93,52 @@ def check_programs(env: Env) -> tuple[list[Node], list[Node]]:
     return programs, helpers
 
 
+# What the fuzzers are linked with, besides the mutator.
+FUZZED = [
+    ("trace/wire.c", "trace"),
+    ("bench/framework/record.c", "bench/framework"),
+    *(
+        (f"bench/recorder/{name}.c", "bench/recorder")
+        for name in ("common", "model", "results", "session", "session_gaps")
+    ),
+]
+
+
+def fuzzers(env: Env) -> list[Node]:
+    """build/fuzz/: clang's libFuzzer under both sanitisers, and the decoder as a filter."""
+    clang = env.Clone(CC="clang")
+    folders = [*BOTTOM, *PORTABLE, "bench/recorder", "tests"]
+    defines = {"CONFIG_TRACE": 0, "CONFIG_ASSERT_SLOW": 1}
+    common = ["-std=gnu11", "-O1", "-g", "-D_GNU_SOURCE", "-mpopcnt", "-mbmi"]
+    sanitisers = "-fsanitize=fuzzer-no-link,address,undefined"
+    flags = [*common, sanitisers, "-fno-sanitize-recover=all"]
+    paths = [path for path, _ in FUZZED]
+    objects = {
+        path: clang.Object(
+            f"#build/fuzz/{os.path.splitext(path)[0]}.o",
+            "#" + path,
+            CPPPATH=[f"#{folder}" for folder in [*folders, "tests/fuzz"]],
+            CPPDEFINES=defines,
+            CCFLAGS=flags + ["-Wall", "-Wextra", "-Werror"],
+        )
+        for path in [*paths, *sources("tests/fuzz")]
+    }
+    below = [objects[path] for path in paths]
+    made = []
+    for name in ("fuzz_wire", "fuzz_session"):
+        made += clang.Program(
+            f"#build/fuzz/{name}",
+            [objects[f"tests/fuzz/{name}.c"], objects["tests/fuzz/mutator.c"], below],
+            LINKFLAGS=["-fsanitize=fuzzer,address,undefined"],
+        )
+    made += clang.Program(
+        "#build/fuzz/wire_dump",
+        [objects["tests/fuzz/wire_dump.c"], objects["trace/wire.c"]],
+        LINKFLAGS=["-fsanitize=address,undefined"],
+    )
+    return made
+
+
 def sanitised_host(env: Env) -> list[Node]:
     """build/test/tickmark_sanitised: every benchmark's body with invariants on."""
     objects = [
@@ -143,5 +189,5 @@ def declare_tests(env: Env) -> tuple[list[str], list[Node]]:
     planted = other_programs(env, "planted", portable_sources(env, PLANTED), ["host", "qemu"])
     # No benchmarks at all: asks the kernel questions.
     probe = other_programs(env, "probe", PROBE, ["qemu"])
-    needs = [*programs, *helpers, sanitised_host(env), planted, probe]
+    needs = [*programs, *helpers, *fuzzers(env), sanitised_host(env), planted, probe]
     return [program.path for program in programs], needs

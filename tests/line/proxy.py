@@ -60,7 +60,7 @@ class Way:
         self.wakes = 0.0
         self.passed = 0
         self.foreign = [p for p in bytes.fromhex(faults.inject).split(b"\0") if p]
-        self.log = log.open("wb") if log else None
+        self.log = log.open("wb", buffering=0) if log else None
 
     def give(self, data: bytes) -> None:
         if self.faults.deaf:
@@ -170,7 +170,7 @@ def main() -> None:
     os.set_inheritable(recorder.fileno(), False)
     process = subprocess.Popen(words, close_fds=False)
     theirs.close()
-    with (path.parent / "sent.bin").open("wb") as sent:
+    with (path.parent / "sent.bin").open("wb", buffering=0) as sent:
         ways = [
             Way(ours, recorder, Faults(**asked["to_host"]), path.parent / "passed.bin"),
             Way(recorder, ours, Faults(**asked["to_target"]), None),

@@ -73,8 +73,9 @@ def test_mixes_drawn_at_random_are_never_silently_wrong(tmp_path: Path) -> None:
 
 def test_a_line_that_is_hardly_one_names_what_is_lost(tmp_path: Path) -> None:
     """Far beyond what can be recovered in time."""
-    bad = {"lose": 0.8, "corrupt": 0.5, "reorder": 0.5}
-    for line in both_ways(tmp_path, [(bad, bad)] * (40 if SOAK else 4), **{"idle-seconds": 2}):
+    bad = {"lose": 0.9, "corrupt": 0.5, "reorder": 0.5}
+    hurry = {"idle-seconds": 1, "start-seconds": 3, "boot-seconds": 5}
+    for line in both_ways(tmp_path, [(bad, bad)] * (40 if SOAK else 4), **hurry):
         check_honest(line)
 
 
