@@ -93,6 +93,24 @@ def check_programs(env: Env) -> tuple[list[Node], list[Node]]:
     return programs, helpers
 
 
+def faulty_store(env: Env) -> list[Node]:
+    """build/test/faulty_store: the recorder as it is, over a disk that fails on purpose."""
+    values = {"CONFIG_TRACE": 0, "CONFIG_ASSERT_SLOW": 0, "main": "recorder_main"}
+    layers = [(path, "bench/recorder") for path in sources("bench/recorder")]
+    layers += [("trace/wire.c", "trace"), ("bench/framework/record.c", "bench/framework")]
+    objects = [
+        compile_one(env, "test/faulty", path, layer, SANITISED, values) for path, layer in layers
+    ]
+    made: list[Node] = env.Program(
+        "#build/test/faulty_store",
+        [compile_one(env, "test/faulty", "tests/recorder/faulty_store.c", "tests", SANITISED, {})]
+        + objects,
+        LINKFLAGS=["-fsanitize=address,undefined"],
+        LIBS=["sqlite3", "dw", "elf", "crypto"],
+    )
+    return made
+
+
 # What the fuzzers are linked with, besides the mutator.
 FUZZED = [
     ("trace/wire.c", "trace"),
@@ -189,5 +207,13 @@ def declare_tests(env: Env) -> tuple[list[str], list[Node]]:
     planted = other_programs(env, "planted", portable_sources(env, PLANTED), ["host", "qemu"])
     # No benchmarks at all: asks the kernel questions.
     probe = other_programs(env, "probe", PROBE, ["qemu"])
-    needs = [*programs, *helpers, *fuzzers(env), sanitised_host(env), planted, probe]
+    needs = [
+        *programs,
+        *helpers,
+        *faulty_store(env),
+        *fuzzers(env),
+        sanitised_host(env),
+        planted,
+        probe,
+    ]
     return [program.path for program in programs], needs

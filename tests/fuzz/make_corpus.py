@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Makes tests/fuzz/corpus again: what targets of all kinds say over lines of all kinds.
 
-With TICKMARK_RECORDER=build/recorder, from the top, after `scons build/recorder build/host/tickmark build/test/line_target
+With TICKMARK_RECORDER=build/recorder, from the top, after
+`scons build/recorder build/host/tickmark build/test/line_target
 build/planted/tickmark.elf build/qemu/tickmark.elf`.
 """
 
