@@ -89,9 +89,19 @@ class Way:
         return self.happens(self.faults.lose)
 
     def damage(self, piece: bytes) -> bytes:
+        """Bits flipped, bytes lost or brought in, a piece cut; a zero among them splits it."""
         data = bytearray(piece)
         for _ in range(self.chance.randint(1, 3)):
-            data[self.chance.randrange(len(data))] ^= 1 << self.chance.randrange(8)
+            at = self.chance.randrange(len(data)) if data else 0
+            kind = self.chance.randrange(5)
+            if kind < 2 and data:
+                data[at] ^= 1 << self.chance.randrange(8)
+            elif kind == 2:
+                del data[at : at + self.chance.randint(1, 20)]
+            elif kind == 3:
+                data[at:at] = self.chance.randbytes(self.chance.randint(1, 20))
+            elif kind == 4:
+                del data[at:]
         return bytes(data)
 
     def take(self, piece: bytes) -> None:

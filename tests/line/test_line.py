@@ -51,7 +51,7 @@ def both_ways(
 
 @pytest.mark.parametrize("mix", MIXES)
 def test_whatever_the_line_does_every_result_comes(tmp_path: Path, mix: str) -> None:
-    runs = both_ways(tmp_path, [(MIXES[mix], MIXES[mix])] * (100 if SOAK else 4))
+    runs = both_ways(tmp_path, [(MIXES[mix], MIXES[mix])] * (300 if SOAK else 6))
     for line in runs:
         outcome = check_honest(line)
         assert outcome == "complete", f"seed {line.seed}: {line.printed[-2000:]}"
@@ -66,7 +66,7 @@ def test_mixes_drawn_at_random_are_never_silently_wrong(tmp_path: Path) -> None:
             "stall": chance.uniform(0, 0.02)
         }
 
-    runs = both_ways(tmp_path, [(draw(), draw()) for _ in range(400 if SOAK else 8)])
+    runs = both_ways(tmp_path, [(draw(), draw()) for _ in range(1500 if SOAK else 20)])
     outcomes = [check_honest(line) for line in runs]
     assert outcomes.count("complete") >= len(outcomes) * 3 // 4, outcomes
 
