@@ -15,6 +15,8 @@ import sys
 import tempfile
 from typing import Any, Callable
 
+from SCons.Script import COMMAND_LINE_TARGETS
+
 import options as option_words
 import places
 
@@ -340,11 +342,14 @@ def commands(env: Env, options: Any) -> None:
             return run(options)
 
         env.AlwaysBuild(env.Alias(name, needs, env.Action(act, lambda *_: "")))
+    # What tests need is declared only when asked for, as a whole or by a file's name.
+    named = [word for word in COMMAND_LINE_TARGETS if word.startswith("build/")]
+    if named or {"test", "soak"} & set(options.aliases):
+        from tests_build import declare_tests
+
+        programs, needs = declare_tests(env)
     for name in ("test", "soak"):
         if name in options.aliases:
-            from tests_build import declare_tests
-
-            programs, needs = declare_tests(env)
 
             def test(target: Any, source: Any, env: Any, soak: bool = name == "soak") -> int:
                 return run_tests(programs, soak)

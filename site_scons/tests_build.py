@@ -49,8 +49,20 @@ def test_object(env: Env, path: str, flags: list[str] = SANITISED, out: str = "t
     )
 
 
-def check_programs(env: Env) -> list[Node]:
-    """One program for each tests/test_*.c."""
+def test_program(env: Env, path: str, objects: list[Node]) -> list[Node]:
+    """build/test/NAME of one source of the tests and what it is linked with."""
+    name = os.path.splitext(os.path.basename(path))[0]
+    made: list[Node] = env.Program(
+        f"#build/test/{name}",
+        [test_object(env, path), *objects],
+        LINKFLAGS=["-fsanitize=address,undefined"],
+        LIBS=["check", "subunit", "sqlite3", "dw", "elf", "crypto", "m", "rt", "pthread"],
+    )
+    return made
+
+
+def check_programs(env: Env) -> tuple[list[Node], list[Node]]:
+    """One program for each tests/test_*.c, and the programs that other tests start."""
     portable = [
         sanitised(env, "test", path, layer)
         for path, layer in portable_sources(env)
@@ -75,18 +87,74 @@ def check_programs(env: Env) -> list[Node]:
     # An archive hands each program only what it refers to.
     library = env.StaticLibrary("#build/test/tickmark", portable + machine + suites + recorder)
     platform = test_object(env, "tests/test_platform.c")
-    programs = []
-    for path in sources("tests", "test_*.c"):
-        if path == "tests/test_platform.c":
-            continue
-        name = os.path.splitext(os.path.basename(path))[0]
-        programs += env.Program(
-            f"#build/test/{name}",
-            [test_object(env, path), platform, library],
-            LINKFLAGS=["-fsanitize=address,undefined"],
-            LIBS=["check", "subunit", "sqlite3", "dw", "elf", "crypto", "m", "rt", "pthread"],
+    paths = [path for path in sources("tests", "test_*.c") if path != "tests/test_platform.c"]
+    programs = [test_program(env, path, [platform, library])[0] for path in paths]
+    helpers = test_program(env, "tests/line/line_target.c", [platform, library])
+    return programs, helpers
+
+
+def faulty_store(env: Env) -> list[Node]:
+    """build/test/faulty_store: the recorder as it is, over a disk that fails on purpose."""
+    values = {"CONFIG_TRACE": 0, "CONFIG_ASSERT_SLOW": 0, "main": "recorder_main"}
+    layers = [(path, "bench/recorder") for path in sources("bench/recorder")]
+    layers += [("trace/wire.c", "trace"), ("bench/framework/record.c", "bench/framework")]
+    objects = [
+        compile_one(env, "test/faulty", path, layer, SANITISED, values) for path, layer in layers
+    ]
+    made: list[Node] = env.Program(
+        "#build/test/faulty_store",
+        [compile_one(env, "test/faulty", "tests/recorder/faulty_store.c", "tests", SANITISED, {})]
+        + objects,
+        LINKFLAGS=["-fsanitize=address,undefined"],
+        LIBS=["sqlite3", "dw", "elf", "crypto"],
+    )
+    return made
+
+
+# What the fuzzers are linked with, besides the mutator.
+FUZZED = [
+    ("trace/wire.c", "trace"),
+    ("bench/framework/record.c", "bench/framework"),
+    *(
+        (f"bench/recorder/{name}.c", "bench/recorder")
+        for name in ("common", "model", "results", "session", "session_gaps")
+    ),
+]
+
+
+def fuzzers(env: Env) -> list[Node]:
+    """build/fuzz/: clang's libFuzzer under both sanitisers, and the decoder as a filter."""
+    clang = env.Clone(CC="clang")
+    folders = [*BOTTOM, *PORTABLE, "bench/recorder", "tests"]
+    defines = {"CONFIG_TRACE": 0, "CONFIG_ASSERT_SLOW": 1}
+    common = ["-std=gnu11", "-O1", "-g", "-D_GNU_SOURCE", "-mpopcnt", "-mbmi"]
+    sanitisers = "-fsanitize=fuzzer-no-link,address,undefined"
+    flags = [*common, sanitisers, "-fno-sanitize-recover=all"]
+    paths = [path for path, _ in FUZZED]
+    objects = {
+        path: clang.Object(
+            f"#build/fuzz/{os.path.splitext(path)[0]}.o",
+            "#" + path,
+            CPPPATH=[f"#{folder}" for folder in [*folders, "tests/fuzz"]],
+            CPPDEFINES=defines,
+            CCFLAGS=flags + ["-Wall", "-Wextra", "-Werror"],
         )
-    return programs
+        for path in [*paths, *sources("tests/fuzz")]
+    }
+    below = [objects[path] for path in paths]
+    made = []
+    for name in ("fuzz_wire", "fuzz_session"):
+        made += clang.Program(
+            f"#build/fuzz/{name}",
+            [objects[f"tests/fuzz/{name}.c"], objects["tests/fuzz/mutator.c"], below],
+            LINKFLAGS=["-fsanitize=fuzzer,address,undefined"],
+        )
+    made += clang.Program(
+        "#build/fuzz/wire_dump",
+        [objects["tests/fuzz/wire_dump.c"], objects["trace/wire.c"]],
+        LINKFLAGS=["-fsanitize=address,undefined"],
+    )
+    return made
 
 
 def race_program(env: Env) -> list[Node]:
@@ -156,10 +224,19 @@ def other_programs(
 
 
 def declare_tests(env: Env) -> tuple[list[str], list[Node]]:
-    programs = [*check_programs(env), *race_program(env)]
+    programs, helpers = check_programs(env)
+    programs += race_program(env)
     # Bodies whose answer is known, in place of the suites.
     planted = other_programs(env, "planted", portable_sources(env, PLANTED), ["host", "qemu"])
     # No benchmarks at all: asks the kernel questions.
     probe = other_programs(env, "probe", PROBE, ["qemu"])
-    needs = [*programs, sanitised_host(env), planted, probe]
+    needs = [
+        *programs,
+        *helpers,
+        *faulty_store(env),
+        *fuzzers(env),
+        sanitised_host(env),
+        planted,
+        probe,
+    ]
     return [program.path for program in programs], needs

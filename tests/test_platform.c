@@ -6,11 +6,19 @@
 #include <string.h>
 #include <time.h>
 
-#include "platform.h"
+#include "test_platform.h"
+
+size_t (*test_line_write)(const void *bytes, size_t length);
+size_t (*test_line_read)(void *bytes, size_t capacity);
+bool test_clock_stopped;
+uint8_t test_build_id[20];
+size_t test_build_id_length;
 
 uint64_t platform_clock_ns(void)
 {
     struct timespec now;
+    if (test_clock_stopped)
+        return 0;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
@@ -27,6 +35,8 @@ uint64_t platform_clock_hz(void)
 
 size_t platform_line_write(const void *bytes, size_t length)
 {
+    if (test_line_write != NULL)
+        return test_line_write(bytes, length);
     fwrite(bytes, 1, length, stdout);
     fflush(stdout);
     return 0;
@@ -34,9 +44,7 @@ size_t platform_line_write(const void *bytes, size_t length)
 
 size_t platform_line_read(void *bytes, size_t capacity)
 {
-    (void)bytes;
-    (void)capacity;
-    return 0;
+    return test_line_read != NULL ? test_line_read(bytes, capacity) : 0;
 }
 
 #define ARENA_BYTES (16u << 20)
@@ -61,9 +69,9 @@ const char *platform_arguments(void)
 
 size_t platform_build_id(uint8_t *bytes, size_t capacity)
 {
-    (void)bytes;
-    (void)capacity;
-    return 0;
+    const size_t length = capacity < test_build_id_length ? capacity : test_build_id_length;
+    memcpy(bytes, test_build_id, length);
+    return length;
 }
 
 void platform_describe(void (*emit)(void *context, const char *key, const char *value),

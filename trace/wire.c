@@ -144,8 +144,8 @@ void wire_sender_init(struct wire_sender *sender, uint32_t session,
         sender->sequence[i] = sender->offset[i] = sender->dropped[i] = 0;
 }
 
-void wire_send(struct wire_sender *sender, enum wire_channel channel, enum wire_type type,
-               const void *payload, size_t length)
+void wire_send_again(struct wire_sender *sender, enum wire_channel channel, enum wire_type type,
+                     uint32_t offset, const void *payload, size_t length)
 {
     const uint8_t *at = payload;
     do {
@@ -155,14 +155,21 @@ void wire_send(struct wire_sender *sender, enum wire_channel channel, enum wire_
                                            .channel = (uint8_t)channel,
                                            .session = sender->session,
                                            .sequence = sender->sequence[channel]++,
-                                           .offset = sender->offset[channel],
+                                           .offset = offset,
                                            .length = (uint16_t)piece};
         const size_t length_coded = wire_encode(&header, at, sender->frame);
         sender->dropped[channel] += sender->write(sender->frame, length_coded) > 0;
-        sender->offset[channel] += (uint32_t)piece;
+        offset += (uint32_t)piece;
         at += piece;
         length -= piece;
     } while (length > 0);
+}
+
+void wire_send(struct wire_sender *sender, enum wire_channel channel, enum wire_type type,
+               const void *payload, size_t length)
+{
+    wire_send_again(sender, channel, type, sender->offset[channel], payload, length);
+    sender->offset[channel] += (uint32_t)length;
 }
 
 // ---- decoding -----------------------------------------------------------------------------------

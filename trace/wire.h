@@ -8,6 +8,25 @@
 //
 // Threads: a sender and a decoder belong to one thread each. Memory: both are plain objects of the
 // caller; nothing is allocated.
+//
+// The conversation. The results are one stream of bytes that the target keeps whole; a DATA frame
+// says where its piece belongs, so pieces may come twice and in any order.
+//   target  HELLO, DATA ..., END: totals of each channel and the digest of the results
+//   host    ACK of control      after each HELLO: somebody listens, there is a way back
+//           RESEND of control   HELLO did not come (its frames do): the target sends HELLO again,
+//                               and END if it is out
+//           RESEND of results   for each gap: the target sends that range again
+//           ACK of results      after each END, once HELLO and all of the results are there
+// The target listens between benchmarks, never inside a measured window, and after END until the
+// results are acknowledged. Until then it repeats END a few times a second: a lost END, ACK or
+// RESEND costs a moment and nothing else. It gives up when nothing was heard for a while, and in
+// any case after a fixed number of tries (bench/framework/answer.h has the numbers).
+// A target that never heard anything, with END out and some time gone, takes the line for one that
+// leads one way only: it sends HELLO, the results and END two times more and ends. The last words
+// of a target that panics or refuses are sent three times from the start: nobody is there any more
+// to answer. Log and trace are lossy: END says how many frames there were, and the host counts
+// those that did not come.
+// Frames that only a target sends prove nothing to a target: a line may echo.
 #ifndef WIRE_H
 #define WIRE_H
 
@@ -40,10 +59,14 @@ enum wire_type {
     WIRE_DATA = 6,    // results: bytes of the stream at `offset`
     WIRE_TEXT = 7,    // log: text
     WIRE_TABLE = 8,   // log: text of a result table
-    WIRE_ACK = 9,     // host to target: results are whole up to `offset`
-    WIRE_RESEND =
-        10, // host to target: send the results again from `offset`, `length` of payload: u32
+    // Host to target; the channel says what of.
+    WIRE_ACK = 9,     // control: HELLO came. results: END came, they are whole up to `offset`
+    WIRE_RESEND = 10, // control: HELLO, and END if it is out. results: as many bytes from `offset`
+                      // on as the payload says, u32 little-endian
 };
+
+// How often results and END go over a line without a way back, and last words over any line.
+#define WIRE_COPIES 3u
 
 struct wire_header {
     uint8_t version;   // WIRE_VERSION
@@ -72,7 +95,7 @@ struct wire_sender {
     size_t (*write)(const void *bytes, size_t length);
     uint32_t session;
     uint32_t sequence[WIRE_CHANNELS];
-    uint32_t offset[WIRE_CHANNELS];  // payload bytes sent so far
+    uint32_t offset[WIRE_CHANNELS];  // payload bytes sent so far, those sent again not counted
     uint32_t dropped[WIRE_CHANNELS]; // frames that did not leave whole
     uint8_t frame[WIRE_FRAME_MOST];
 };
@@ -83,6 +106,11 @@ void wire_sender_init(struct wire_sender *sender, uint32_t session,
 // Sends `length` bytes as as many frames as needed (one at least). The channel's offset advances.
 void wire_send(struct wire_sender *sender, enum wire_channel channel, enum wire_type type,
                const void *payload, size_t length);
+
+// Sends a range of the channel's stream again, in frames of their own sequence numbers: the first
+// byte of `payload` stands at `offset`. The channel's offset stays.
+void wire_send_again(struct wire_sender *sender, enum wire_channel channel, enum wire_type type,
+                     uint32_t offset, const void *payload, size_t length);
 
 // ---- receiving ---------------------------------------------------------------------------------
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // One run on a target, from the command line to END.
+#include "answer.h"
 #include "assert.h"
 #include "bench.h"
 #include "compiler.h"
@@ -112,6 +113,7 @@ static void run_case(struct bench_run *run, struct row *rows, size_t count, uint
     report_begin(&run->report, number, id, rows[0].index, (uint32_t)count, seconds);
     die(run->options.die);
     measure_case(&run->measure, rows, count);
+    answer_between(&run->report);
 }
 
 // Options and clock; everything that is wrong with either is one line to the recorder.

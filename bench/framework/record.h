@@ -65,7 +65,8 @@ enum record_row_status {
 // clock class (enum platform_clock), n ticks a second,
 //         n boot index, s target
 // END     n success (0/1), n length of the results stream, n CRC-32C of it, n FNV-1a 64 of it,
-//         then for each of the four channels: n frames, n bytes, n dropped
+//         then for each of the four channels: n frames (those sent again too), n bytes (without
+//         them), n frames dropped. The totals are those of the moment; the rest never changes.
 // PANIC   s reason, n vector (256: none, a failed assertion), n error code, n rip, n rsp, n rflags,
 //         n cr2, n cr3, n cpu, s running case or "", n count of registers (16), then n each in the
 //         order rax rbx rcx rdx rsi rdi rbp rsp r8..r15

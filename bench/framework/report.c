@@ -3,6 +3,7 @@
 
 #include <stdarg.h>
 
+#include "answer.h"
 #include "compiler.h"
 #include "cpu.h"
 #include "format.h"
@@ -60,7 +61,7 @@ static void close_record(struct report *report)
 
 // ---- opening ------------------------------------------------------------------------------------
 
-static void send_hello(struct report *report)
+void report_hello(struct report *report)
 {
     uint8_t payload[256], id[BUILD_ID_MOST];
     struct record_writer hello;
@@ -81,14 +82,16 @@ void report_open(struct report *report, const struct options *options, const str
     *report = (struct report){.options = options, .clock = clock};
     wire_sender_init(&report->sender, options->session, platform_line_write);
     record_writer_init(&report->stream, memory, length);
+    listen_init(&report->listener, options->session);
     if (framed(report))
-        send_hello(report);
+        report_hello(report);
 }
 
 void report_refuse(struct report *report, const char *why)
 {
     if (framed(report)) {
-        wire_send(&report->sender, WIRE_CONTROL, WIRE_REFUSED, why, string_length(why, 1024));
+        for (unsigned copy = 0; copy < WIRE_COPIES; copy++)
+            wire_send(&report->sender, WIRE_CONTROL, WIRE_REFUSED, why, string_length(why, 1024));
         return;
     }
     platform_line_write("Bail out! ", 10);
@@ -288,24 +291,35 @@ void report_finish(struct report *report, const struct row *row, int64_t *sample
     send_stream(report);
 }
 
-void report_end(struct report *report, bool success)
+void report_end_again(struct report *report)
 {
     uint8_t payload[256];
     struct record_writer end;
-    send_stream(report);
     record_writer_init(&end, payload, sizeof(payload));
-    record_put_u64(&end, success);
+    record_put_u64(&end, report->success);
     record_put_u64(&end, report->stream.length);
-    record_put_u64(&end, wire_crc32c(0, report->stream.bytes, report->stream.length));
-    record_put_u64(&end,
-                   record_hash(RECORD_HASH_START, report->stream.bytes, report->stream.length));
+    record_put_u64(&end, report->results_crc);
+    record_put_u64(&end, report->results_hash);
     for (unsigned i = 0; i < WIRE_CHANNELS; i++) {
         record_put_u64(&end, report->sender.sequence[i]);
         record_put_u64(&end, report->sender.offset[i]);
         record_put_u64(&end, report->sender.dropped[i]);
     }
-    if (framed(report))
-        wire_send(&report->sender, WIRE_CONTROL, WIRE_END, payload, end.length);
-    else
+    wire_send(&report->sender, WIRE_CONTROL, WIRE_END, payload, end.length);
+}
+
+void report_end(struct report *report, bool success)
+{
+    send_stream(report);
+    report->ended = true;
+    report->success = success;
+    report->results_crc = wire_crc32c(0, report->stream.bytes, report->stream.length);
+    report->results_hash =
+        record_hash(RECORD_HASH_START, report->stream.bytes, report->stream.length);
+    if (!framed(report)) {
         text_line(report, WIRE_TEXT, success ? "# bench-end\n" : "# bench-end with failures\n");
+        return;
+    }
+    report_end_again(report);
+    answer_until_whole(report);
 }

@@ -8,6 +8,7 @@
 
 #include "bench.h"
 #include "clock.h"
+#include "listen.h"
 #include "options.h"
 #include "record.h"
 #include "wire.h"
@@ -18,6 +19,10 @@ struct report {
     struct wire_sender sender;
     struct record_writer stream; // the results so far
     size_t sent;                 // of the stream
+    struct listener listener;
+    bool ended, success;   // END is out, and what it says
+    uint32_t results_crc;  // of the whole stream, once ended
+    uint64_t results_hash; // likewise
     uint32_t rows_planned;
     uint32_t rows_finished; // also numbers the `ok` lines
     uint32_t rows_failed;
@@ -66,7 +71,12 @@ void report_finish(struct report *report, const struct row *row, int64_t *sample
                    int64_t cold);
 // Text for the log, a line without its end.
 __attribute__((format(printf, 2, 3))) void report_log(struct report *report, const char *how, ...);
-// Sends END. success: everything planned was measured.
+// Sends END and stays until the host has everything, or nobody answers (answer.h). success:
+// everything planned was measured.
 void report_end(struct report *report, bool success);
+
+// HELLO, and END once it is out, another time. Framed output only.
+void report_hello(struct report *report);
+void report_end_again(struct report *report);
 
 #endif

@@ -169,15 +169,29 @@ static void name_rows(struct bench *bench, const struct run *run)
     buffer_free(&text);
 }
 
+// ", 3 log frames lost", or nothing.
+static void name_loss(const struct run *run, const char *key, const char *what, char *out,
+                      size_t capacity)
+{
+    const char *lost = facts_get(&run->facts, key);
+    const bool some = lost != NULL && strcmp(lost, "0") != 0;
+    out[0] = '\0';
+    if (some)
+        text_format(out, capacity, ", %s %s frames lost", lost, what);
+}
+
 static int tell(struct bench *bench, const struct run *run)
 {
     size_t whole = 0;
+    char log[64], trace[64];
+    name_loss(run, "line.lost_log_frames", "log", log, sizeof(log));
+    name_loss(run, "line.lost_trace_frames", "trace", trace, sizeof(trace));
     for (size_t i = 0; i < run->row_count; i++)
         whole += run->rows[i].status == ROW_OK;
     name_rows(bench, run);
-    printf("%s%s%s: %zu of %zu rows, %u of %u boots, results in %s\n", outcome_names[run->outcome],
-           run->detail[0] != '\0' ? ": " : "", run->detail, whole, run->row_count, run->boots,
-           run->boots_planned, bench->folder);
+    printf("%s%s%s: %zu of %zu rows, %u of %u boots%s%s, results in %s\n",
+           outcome_names[run->outcome], run->detail[0] != '\0' ? ": " : "", run->detail, whole,
+           run->row_count, run->boots, run->boots_planned, log, trace, bench->folder);
     fflush(stdout);
     // A whole run with a rejected row is no success: a number that was promised is not there.
     return run->outcome == OUTCOME_NO_START                              ? EXIT_NO_TARGET

@@ -9,13 +9,15 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "answers.h"
 #include "qmp.h"
 #include "verdict.h"
 
 #define TICK_MS      250
-#define RESEND_MS    500
-#define PANIC_MS     3000 // for the stack to come and the target to end by itself
-#define END_MS       5000 // for what is missing to come and the target to end by itself
+#define PANIC_MS     3000  // for the stack to come and the target to end by itself
+#define END_MS       5000  // for the target to end by itself, from its last END on
+#define ENDS_MS      30000 // likewise, however often it says END
+#define GAP_MS       10000 // for more of what is missing to come
 #define FLUSH_BYTES  32768u
 #define OUTPUT_MOST  (16u << 20)
 #define READS_A_TURN 64u // of the target's own output
@@ -38,10 +40,12 @@ struct boot {
     size_t output_length;
     bool failed;   // capture or log could not be written
     bool overlong; // more bytes than a boot may send
-    bool acknowledged;
-    // Times, ms.
-    int64_t started, moved, case_began, concluded, asked;
-    uint64_t progress_seen;
+    struct answers answers;
+    int wait_ms; // for news, at the most
+    // Times, ms. informed: something new about the results came; end_heard: an END came.
+    int64_t started, moved, case_began, concluded, informed, end_heard;
+    uint64_t progress_seen, known;
+    uint32_t ends;
     uint32_t cases_seen;
 };
 
@@ -173,7 +177,7 @@ static void wait_for_news(struct boot *boot)
         {.fd = boot->qmp.fd, .events = POLLIN},
         {.fd = boot->signals, .events = POLLIN},
     };
-    poll(fds, sizeof(fds) / sizeof(fds[0]), TICK_MS);
+    poll(fds, sizeof(fds) / sizeof(fds[0]), boot->wait_ms);
     read_signals(boot);
     process_poll(&boot->process);
     // A process that is gone sends no more: then everything is read that there is.
@@ -185,43 +189,6 @@ static void wait_for_news(struct boot *boot)
         flush_line(boot);
     progress_tick(boot->progress);
     boot->failed = boot->failed || boot->progress->failed;
-}
-
-// ---- what we say -------------------------------------------------------------------------------
-
-// A frame is small and the line's buffer is not; one that does not fit is asked for again later.
-static void send_frame(struct boot *boot, enum wire_type type, uint32_t offset, const void *payload,
-                       uint16_t length)
-{
-    uint8_t frame[WIRE_FRAME_MOST];
-    const struct wire_header header = {.version = WIRE_VERSION,
-                                       .type = (uint8_t)type,
-                                       .channel = WIRE_CONTROL,
-                                       .session = boot->session->expect.session,
-                                       .offset = offset,
-                                       .length = length};
-    const size_t bytes = wire_encode(&header, payload, frame);
-    if (boot->line_open && write(boot->process.line, frame, bytes) != (ssize_t)bytes)
-        boot->asked = now_ms();
-}
-
-static void answer(struct boot *boot, enum session_state state)
-{
-    const int64_t now = now_ms();
-    const struct session *session = boot->session;
-    if (state == SESSION_ENDED && !boot->acknowledged) {
-        boot->acknowledged = true;
-        send_frame(boot, WIRE_ACK, (uint32_t)session->stream.length, "", 0);
-    }
-    const bool gap = state == SESSION_GAP || session->pending_count > 0;
-    if (!gap || now - boot->asked < RESEND_MS)
-        return;
-    uint32_t offset, length;
-    session_gap(session, &offset, &length);
-    const uint8_t payload[4] = {(uint8_t)length, (uint8_t)(length >> 8), (uint8_t)(length >> 16),
-                                (uint8_t)(length >> 24)};
-    boot->asked = now;
-    send_frame(boot, WIRE_RESEND, offset, payload, sizeof(payload));
 }
 
 // ---- deadlines ---------------------------------------------------------------------------------
@@ -258,11 +225,24 @@ static void hang(struct boot *boot, const char *why)
     report(boot, &text);
 }
 
-// How long what is missing after END may take.
-static int64_t end_limit(const struct boot *boot)
+// A limit, but no longer than the patience asked for.
+static int64_t limit(const struct boot *boot, int64_t ms)
 {
     const int64_t idle = (int64_t)boot->request->idle_seconds * 1000;
-    return idle < END_MS ? idle : END_MS;
+    return idle < ms ? idle : ms;
+}
+
+static bool is_stuck_after_end(const struct boot *boot)
+{
+    return now_ms() - boot->end_heard > limit(boot, END_MS) || now_ms() - boot->concluded > ENDS_MS;
+}
+
+// A case may have ended, and the next begun, in what is missing: then it is the last news that
+// counts.
+static int64_t case_moved(const struct boot *boot)
+{
+    const bool gap = boot->session->pending_count > 0;
+    return gap && boot->informed > boot->case_began ? boot->informed : boot->case_began;
 }
 
 // The deadline that is over, as a line; false if none is.
@@ -274,10 +254,10 @@ static bool is_late(struct boot *boot, enum session_state state, char *why, size
     why[0] = '\0';
     if (now - boot->started > (int64_t)request->boot_seconds * 1000)
         text_format(why, capacity, "the boot took longer than %u s", request->boot_seconds);
-    else if (state == SESSION_ENDED && now - boot->concluded > end_limit(boot))
+    else if (state == SESSION_ENDED && is_stuck_after_end(boot))
         text_format(why, capacity, "the target sent END and did not end");
     else if (state == SESSION_RUNNING && results->case_rows > 0 &&
-             now - boot->case_began > (int64_t)results->case_seconds * 1000)
+             now - case_moved(boot) > (int64_t)results->case_seconds * 1000)
         text_format(why, capacity, "longer than the %u s announced", results->case_seconds);
     else if (state == SESSION_RUNNING && results->case_rows == 0 &&
              now - boot->moved > (int64_t)request->idle_seconds * 1000)
@@ -300,15 +280,14 @@ static bool start_is_late(struct boot *boot)
 
 static bool gap_is_late(struct boot *boot, enum session_state state, const char *why)
 {
-    uint32_t offset, length;
-    const bool after_end = state == SESSION_GAP && now_ms() - boot->concluded > end_limit(boot);
+    char missing[DETAIL_MOST];
+    const bool after_end = state == SESSION_GAP && now_ms() - boot->informed > limit(boot, GAP_MS);
     // A case may have begun, or ended, in what is missing: it is the gap that is to blame.
     const bool during_run = why[0] != '\0' && boot->session->pending_count > 0;
     if (!after_end && !during_run)
         return false;
-    session_gap(boot->session, &offset, &length);
-    verdict_set(boot->result, OUTCOME_DAMAGED, "%u bytes of results at %u never came", length,
-                offset);
+    session_describe_gap(boot->session, missing, sizeof(missing));
+    verdict_set(boot->result, OUTCOME_DAMAGED, "%s", missing);
     return true;
 }
 
@@ -334,18 +313,32 @@ static void machine_stopped(struct boot *boot)
     report(boot, &text);
 }
 
+// When what happened last.
+static void note_times(struct boot *boot, enum session_state state)
+{
+    const struct session *session = boot->session;
+    const bool concluded = state == SESSION_ENDED || state == SESSION_GAP || state == SESSION_PANIC;
+    const uint64_t moved = session_progress(session), known = session_known(session);
+    const int64_t now = now_ms();
+    if (moved != boot->progress_seen)
+        boot->moved = now;
+    if (known != boot->known)
+        boot->informed = now;
+    if (session->ends != boot->ends)
+        boot->end_heard = now;
+    if (concluded && boot->concluded == 0)
+        boot->concluded = now;
+    boot->progress_seen = moved;
+    boot->known = known;
+    boot->ends = session->ends;
+}
+
 // True once the outcome is known.
 static bool is_decided(struct boot *boot)
 {
     char why[128];
     const enum session_state state = session_state(boot->session);
-    const bool concluded = state == SESSION_ENDED || state == SESSION_GAP || state == SESSION_PANIC;
-    const uint64_t moved = session_progress(boot->session);
-    if (moved != boot->progress_seen)
-        boot->moved = now_ms();
-    boot->progress_seen = moved;
-    if (concluded && boot->concluded == 0)
-        boot->concluded = now_ms();
+    note_times(boot, state);
     if (state == SESSION_PANIC && (boot->process.ended || now_ms() - boot->concluded > PANIC_MS)) {
         panic(boot);
         return true;
@@ -367,6 +360,8 @@ static bool is_decided(struct boot *boot)
         verdict_at_exit(&known, boot->result);
         return true;
     }
+    boot->wait_ms = answers_give(&boot->answers, boot->session,
+                                 boot->line_open ? boot->process.line : -1, boot->line_bytes);
     if (state == SESSION_WAITING)
         return start_is_late(boot);
     const bool late = is_late(boot, state, why, sizeof(why));
@@ -374,7 +369,6 @@ static bool is_decided(struct boot *boot)
         return true;
     if (late)
         hang(boot, why);
-    answer(boot, state);
     return late;
 }
 
@@ -421,6 +415,7 @@ bool boot_run(const struct request *request, const struct session_expect *expect
                         .progress = progress,
                         .result = result,
                         .line_open = true,
+                        .wait_ms = TICK_MS,
                         .started = now_ms(),
                         .moved = now_ms()};
     char arguments[8192], why[DETAIL_MOST];
@@ -430,6 +425,7 @@ bool boot_run(const struct request *request, const struct session_expect *expect
                 request->arguments);
     boot.session = memory_get(sizeof(*boot.session));
     session_init(boot.session, expect, (struct session_listener){&boot, take_text});
+    answers_init(&boot.answers);
     progress_boot(progress, expect->boot);
     boot.failed = !write_boot(&boot, arguments);
     if (obstacle != NULL) {

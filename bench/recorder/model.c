@@ -184,9 +184,10 @@ bool run_add_rows(struct run *run, struct row *rows, size_t count, char *why, si
     }
     if (run->row_count == 0) {
         run->rows = memory_resize(run->rows, count * sizeof(*rows));
-        if (count > 0)
+        if (count > 0) {
             memcpy(run->rows, rows, count * sizeof(*rows));
-        memset(rows, 0, count * sizeof(*rows));
+            memset(rows, 0, count * sizeof(*rows));
+        }
         run->row_count = count;
         run->samples = samples;
         return true;

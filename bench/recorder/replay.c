@@ -13,7 +13,8 @@ struct replay {
     struct session *session; // of the boot that is open, else NULL
     uint32_t boots;
     // Sums over the boots: facts about the line.
-    uint64_t line_bytes, noise_bytes, damaged_frames, foreign_frames, trace_bytes, lost_log_frames;
+    uint64_t line_bytes, noise_bytes, damaged_frames, foreign_frames, trace_bytes;
+    uint64_t lost_log_frames, lost_trace_frames, given_up_frames;
 };
 
 // ---- the begin chunk ---------------------------------------------------------------------------
@@ -129,14 +130,15 @@ static void set_outcome(struct run *run, uint32_t boot, enum outcome outcome, co
 
 static void count_line(struct replay *replay, const struct session *session)
 {
-    const uint64_t log = session->channels[WIRE_LOG].frames;
     replay->line_bytes += session->decoder.counts.bytes;
     replay->noise_bytes += session->decoder.counts.noise_bytes;
     replay->damaged_frames += session->decoder.counts.damaged;
     replay->foreign_frames += session->foreign;
     replay->trace_bytes += session->channels[WIRE_TRACE].bytes;
-    if (session->end_seen && session->end.frames[WIRE_LOG] > log)
-        replay->lost_log_frames += session->end.frames[WIRE_LOG] - log;
+    replay->lost_log_frames += session_lost(session, WIRE_LOG);
+    replay->lost_trace_frames += session_lost(session, WIRE_TRACE);
+    for (unsigned i = 0; i < WIRE_CHANNELS; i++)
+        replay->given_up_frames += session->end.dropped[i];
 }
 
 static void take_clock(struct run *run, const struct session *session, uint32_t boot)
@@ -209,6 +211,9 @@ static void note_counts(const struct replay *replay)
         {"line.foreign_frames", replay->foreign_frames},
         {"line.trace_bytes", replay->trace_bytes},
         {"line.lost_log_frames", replay->lost_log_frames},
+        {"line.lost_trace_frames", replay->lost_trace_frames},
+        // That the target could not get rid of: the line took nothing.
+        {"line.given_up_frames", replay->given_up_frames},
     };
     for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
         char text[32];

@@ -195,6 +195,7 @@ static void take_hello(struct session *session, struct record_reader *reader)
     }
     check_hello(session, id, id_length, clock_names[clock]);
     session->hello_seen = true;
+    session->hellos++;
     session->clock = clock_names[clock];
     session->hz = hz;
 }
@@ -231,6 +232,7 @@ static void take_end(struct session *session, struct record_reader *reader)
         return;
     }
     session->end_seen = true;
+    session->ends++;
     session->end = end;
 }
 
@@ -294,21 +296,22 @@ static void take_control(struct session *session, const struct wire_header *head
         take_refused(session, header, payload);
 }
 
-// All results are there: do they say what END says?
+// All results are there: do they say what END says? A HELLO that is late can still come.
 static void check_end(struct session *session)
 {
     const struct session_end *end = &session->end;
-    if (!session->end_seen || session->stream.length < end->length)
+    if (!session->end_seen || !session->hello_seen || session->stream.length < end->length)
         return;
-    if (session->stream.length > end->length)
+    if (session->pending_count > 0)
+        damage(session, "results at %u came, END says %" PRIu64 " bytes are all",
+               session->pending[0].offset, end->length);
+    else if (session->stream.length > end->length)
         damage(session, "%zu bytes of results came, END says %" PRIu64, session->stream.length,
                end->length);
     else if (session->crc != end->crc || session->hash != end->hash)
         damage(session, "the digest of the results is not the one that END says");
     else if (session->parsed != session->stream.length)
         damage(session, "the results end within a record");
-    else if (!session->hello_seen)
-        damage(session, "END came without HELLO");
     else if (end->success && !results_all_finished(&session->results))
         damage(session, "END says success, but rows are not finished");
 }
@@ -334,10 +337,10 @@ static void take_frame(void *context, const struct wire_header *header, const ui
         session->foreign++;
         return;
     }
-    const bool again = channel->frames > 0 && header->sequence == channel->last_sequence;
+    const bool lossy = header->channel == WIRE_LOG || header->channel == WIRE_TRACE;
+    const bool again = lossy && !session_is_new(channel, header->sequence);
     channel->frames++;
     channel->bytes += header->length;
-    channel->last_sequence = header->sequence;
     if (header->channel == WIRE_CONTROL)
         take_control(session, header, payload);
     else if (header->channel == WIRE_RESULTS && header->type == WIRE_DATA)
@@ -373,8 +376,11 @@ void session_free(struct session *session)
     for (size_t i = 0; i < session->pending_count; i++)
         free(session->pending[i].bytes);
     free(session->pending);
+    for (unsigned i = 0; i < WIRE_CHANNELS; i++)
+        free(session->channels[i].seen);
     buffer_free(&session->stream);
     results_free(&session->results);
+    memset(session->channels, 0, sizeof(session->channels));
     session->pending = NULL;
     session->pending_count = 0;
 }
@@ -400,28 +406,22 @@ enum session_state session_state(const struct session *session)
     if (session->error[0] != '\0')
         return SESSION_DAMAGED;
     if (session->end_seen)
-        return session->stream.length < session->end.length ? SESSION_GAP : SESSION_ENDED;
-    return session->hello_seen ? SESSION_RUNNING : SESSION_WAITING;
+        return session->hello_seen && session->stream.length >= session->end.length ? SESSION_ENDED
+                                                                                    : SESSION_GAP;
+    const bool results = session->stream.length > 0 || session->pending_count > 0;
+    return session->hello_seen || results ? SESSION_RUNNING : SESSION_WAITING;
 }
 
 size_t session_stack_length(const struct session *session)
 {
-    size_t length = 0;
-    while (length < RECORD_STACK_MOST && session->stack_known[length])
+    // A stack that overflowed begins in its guard page, which cannot be read: those bytes stay
+    // zero.
+    size_t length = 0, known = 0;
+    while (length < RECORD_STACK_MOST && !session->stack_known[length])
         length++;
-    return length;
-}
-
-void session_gap(const struct session *session, uint32_t *offset, uint32_t *length)
-{
-    uint32_t end =
-        session->end_seen ? (uint32_t)session->end.length : (uint32_t)session->stream.length;
-    for (size_t i = 0; i < session->pending_count; i++) {
-        if (session->pending[i].offset < end)
-            end = session->pending[i].offset;
-    }
-    *offset = (uint32_t)session->stream.length;
-    *length = end > *offset ? end - *offset : 0;
+    for (; length < RECORD_STACK_MOST && session->stack_known[length]; length++)
+        known++;
+    return known > 0 ? length : 0;
 }
 
 uint64_t session_progress(const struct session *session)

@@ -14,6 +14,8 @@
 #define SESSION_PENDING_MOST  4096u
 #define SESSION_RESULTS_MOST  (64u << 20) // bytes of one boot's results stream
 #define SESSION_BUILD_ID_MOST 64u
+// Sequence numbers of a lossy channel that are told from repetitions; beyond, only the last is.
+#define SESSION_SEQUENCES_MOST (1u << 17)
 
 enum session_text {
     SESSION_LOG,
@@ -25,7 +27,7 @@ enum session_state {
     SESSION_WAITING, // no HELLO yet
     SESSION_RUNNING,
     SESSION_ENDED,    // END came and all of the results with it, whole
-    SESSION_GAP,      // END came, a part of the results did not (yet)
+    SESSION_GAP,      // END came, HELLO or a part of the results did not (yet)
     SESSION_REFUSED,  // the target will not measure
     SESSION_STRANGER, // HELLO is not that of the program or target asked for
     SESSION_PANIC,
@@ -52,9 +54,17 @@ struct session_piece {
     uint8_t *bytes;
 };
 
+// What is missing of the results.
+struct session_gap {
+    uint32_t offset, length;
+};
+
 struct session_channel {
     uint64_t frames, bytes; // that came, duplicates included
+    uint64_t different;     // frames without those that came before
     uint32_t last_sequence;
+    uint64_t next_sequence; // the highest that came and one more
+    uint8_t *seen;          // a bit a sequence number, of the lossy channels; NULL: none came
 };
 
 struct session_panic {
@@ -80,6 +90,7 @@ struct session {
     uint64_t foreign;
 
     bool hello_seen;
+    uint32_t hellos, ends; // how often they came
     uint64_t hz;
     const char *clock; // name of the class, "unknown" before HELLO
 
@@ -112,11 +123,31 @@ void session_finish(struct session *session);
 
 enum session_state session_state(const struct session *session);
 
-// Bytes of the panic's stack known without a gap from RSP on.
+// Bytes of the panic's stack from RSP on, known without a gap but for a leading one (zeros).
 size_t session_stack_length(const struct session *session);
 
-// First byte of the results that is missing, and up to where at least.
-void session_gap(const struct session *session, uint32_t *offset, uint32_t *length);
+// What is missing of the results in front of what came, or of END's length; the first `most` gaps,
+// in order. Returns how many.
+size_t session_gaps(const struct session *session, struct session_gap *gaps, size_t most);
+
+// True if frames of this session came, and no HELLO.
+bool session_lacks_hello(const struct session *session);
+
+// True if there is something to ask for.
+bool session_misses(const struct session *session);
+
+// One line that names what never came; "" if nothing is known to be missing.
+void session_describe_gap(const struct session *session, char *out, size_t capacity);
+
+// Grows with all that is new about the results, HELLO and END; repetitions do not count.
+uint64_t session_known(const struct session *session);
+
+// Notes a frame's sequence number on a lossy channel; false if that frame came before. For the
+// session itself.
+bool session_is_new(struct session_channel *channel, uint32_t sequence);
+
+// Frames of a lossy channel that were sent, as far as is known, and did not come.
+uint64_t session_lost(const struct session *session, enum wire_channel channel);
 
 // Counts frames and bytes that had to do with this boot's progress: a line that only logs makes
 // none.

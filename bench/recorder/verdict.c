@@ -89,7 +89,7 @@ void verdict_at_exit(const struct verdict_evidence *evidence, struct boot_result
 {
     const struct session *session = evidence->session;
     char how[64];
-    uint32_t offset, length;
+    char missing[DETAIL_MOST];
     process_describe(evidence->process, how, sizeof(how));
     switch (session_state(session)) {
     case SESSION_STRANGER:
@@ -101,9 +101,8 @@ void verdict_at_exit(const struct verdict_evidence *evidence, struct boot_result
         verdict_set(result, OUTCOME_DAMAGED, "%s", session->error);
         break;
     case SESSION_GAP:
-        session_gap(session, &offset, &length);
-        verdict_set(result, OUTCOME_DAMAGED, "%u bytes of results at %u never came", length,
-                    offset);
+        session_describe_gap(session, missing, sizeof(missing));
+        verdict_set(result, OUTCOME_DAMAGED, "%s", missing);
         break;
     case SESSION_ENDED:
         judge_end(evidence, how, result);

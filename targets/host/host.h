@@ -11,6 +11,7 @@
 
 struct host {
     int line;              // file descriptor of the line: a socket, or standard output
+    bool line_stalled;     // the last write was given up
     const char *arguments; // name=value words
     uint8_t *arena;
     size_t arena_length;

@@ -50,9 +50,12 @@ static void report(const struct record_panic *panic)
     sender.sequence[WIRE_CONTROL] = SEQUENCE;
     record_writer_init(&writer, payload, sizeof(payload));
     record_put_panic(&writer, panic);
-    wire_send(&sender, WIRE_CONTROL, WIRE_PANIC, payload, writer.length);
-    sender.offset[WIRE_CONTROL] = 0; // offsets of STACK count from RSP
-    send_stack(panic->rsp);
+    // More than once: nobody will be there to send again what gets lost.
+    for (unsigned copy = 0; copy < WIRE_COPIES; copy++) {
+        wire_send(&sender, WIRE_CONTROL, WIRE_PANIC, payload, writer.length);
+        sender.offset[WIRE_CONTROL] = 0; // offsets of STACK count from RSP
+        send_stack(panic->rsp);
+    }
 }
 
 // The vectors the same events have on the machine.

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
@@ -36,22 +37,33 @@ uint64_t platform_clock_hz(void)
     return host.hz;
 }
 
+// Standard output is shared with others and stays as it is; a socket is not waited for.
+static ssize_t write_some(const char *bytes, size_t length)
+{
+    const ssize_t sent = send(host.line, bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL);
+    return sent < 0 && errno == ENOTSOCK ? write(host.line, bytes, length) : sent;
+}
+
 size_t platform_line_write(const void *bytes, size_t length)
 {
     const char *at = bytes;
     while (length > 0) {
-        const ssize_t written = write(host.line, at, length);
+        const ssize_t written = write_some(at, length);
         if (written > 0) {
             at += written;
             length -= (size_t)written;
+            host.line_stalled = false;
             continue;
         }
         struct pollfd wait = {.fd = host.line, .events = POLLOUT};
         if (written < 0 && errno == EINTR)
             continue;
-        if (written < 0 && errno == EAGAIN && poll(&wait, 1, WRITE_GIVEN_UP_MS) > 0)
+        if (written < 0 && errno == EAGAIN && !host.line_stalled &&
+            poll(&wait, 1, WRITE_GIVEN_UP_MS) > 0)
             continue;
-        break; // nobody listens
+        // Nobody listens. What comes next does not wait either until somebody does.
+        host.line_stalled = true;
+        break;
     }
     return length;
 }

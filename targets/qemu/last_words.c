@@ -34,9 +34,9 @@ static void begin(void)
 void last_words_refused(const char *why)
 {
     begin();
-    if (kernel.framed)
+    for (unsigned copy = 0; kernel.framed && copy < WIRE_COPIES; copy++)
         wire_send(&sender, WIRE_CONTROL, WIRE_REFUSED, why, string_length(why, WIRE_PAYLOAD_MOST));
-    else
+    if (!kernel.framed)
         platform_line_write(text, format(text, sizeof(text), "\nREFUSED: %s\n", why));
     platform_exit(false);
 }
@@ -104,7 +104,8 @@ static void send_stack(uint64_t rsp)
 
 static _Noreturn void report(const struct trap_frame *frame, const char *reason)
 {
-    if (kernel.framed) {
+    // More than once: nobody will be there to send again what gets lost.
+    for (unsigned copy = 0; kernel.framed && copy < WIRE_COPIES; copy++) {
         send_panic(frame, reason);
         send_stack(frame->rsp);
     }

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: MIT
+// A target for line-fault runs: the framework's own report and answers over a socket, with results
+// that only the seed decides, and no benchmarks, so that it is done in no time.
+//
+// line_target FD ARGUMENTS
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "answer.h"
+#include "compiler.h"
+#include "format.h"
+#include "random.h"
+#include "test_platform.h"
+
+#define CASES       8u
+#define VARIANTS    3u
+#define ROUNDS      2u
+#define STREAM_MOST (4u << 20)
+#define GIVEN_UP_MS 1000
+
+static int line;
+static struct options options;
+static struct clock measured = {.class = PLATFORM_CLOCK_EMULATED};
+static struct report report;
+static struct random chance;
+static uint8_t memory[STREAM_MOST];
+static int64_t samples[ROUNDS][RECORD_SAMPLES_MOST], tags[RECORD_SAMPLES_MOST];
+
+static size_t write_line(const void *bytes, size_t length)
+{
+    const char *at = bytes;
+    while (length > 0) {
+        struct pollfd wait = {.fd = line, .events = POLLOUT};
+        const ssize_t sent = send(line, at, length, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (sent > 0) {
+            at += sent;
+            length -= (size_t)sent;
+        } else if (errno != EAGAIN || poll(&wait, 1, GIVEN_UP_MS) <= 0) {
+            break;
+        }
+    }
+    return length;
+}
+
+static size_t read_line(void *bytes, size_t capacity)
+{
+    const ssize_t got = recv(line, bytes, capacity, MSG_DONTWAIT);
+    if (got <= 0)
+        usleep(200); // the recorder and the proxy share this computer
+    return got > 0 ? (size_t)got : 0;
+}
+
+// ---- what is planned ----------------------------------------------------------------------------
+
+static const struct variant abouts[VARIANTS] = {
+    {.name = "one", .what = "the first", .role = VARIANT_BASELINE},
+    {.name = "two", .what = "the second", .role = VARIANT_PRODUCT},
+    {.name = "three", .what = "the third", .role = VARIANT_FLOOR},
+};
+static const struct bench_variant variants[VARIANTS] = {
+    {&abouts[0], NULL}, {&abouts[1], NULL}, {&abouts[2], NULL}};
+static char names[CASES][16];
+static struct bench_case cases[CASES];
+static const struct bench_suite suite = {.name = "line",
+                                         .what = "results that only the seed decides",
+                                         .cases = cases,
+                                         .case_count = CASES,
+                                         .variants = variants,
+                                         .variant_count = VARIANTS};
+
+static struct row row_of(unsigned which, unsigned variant)
+{
+    return (struct row){.index = which * VARIANTS + variant,
+                        .suite = &suite,
+                        .bench_case = &cases[which],
+                        .variant = &variants[variant],
+                        .definition = which + 1,
+                        .operations = 16};
+}
+
+static void plan(void)
+{
+    report_fact(&report, "target", "decided by its seed");
+    report_plan(&report, CASES * VARIANTS, CASES, STREAM_MOST);
+    for (unsigned i = 0; i < CASES; i++) {
+        format(names[i], sizeof(names[i]), "case_%u", i);
+        cases[i] = (struct bench_case){
+            .name = names[i], .what = "is decided by the seed", .operations = 16, .seconds = 60};
+        for (unsigned k = 0; k < VARIANTS; k++) {
+            const struct row row = row_of(i, k);
+            report_plan_row(&report, &row, ROUNDS, options.samples);
+        }
+    }
+}
+
+// ---- what is measured ---------------------------------------------------------------------------
+
+static void run_row(const struct row *row)
+{
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        for (uint64_t i = 0; i < options.samples; i++) {
+            samples[round][i] = (int64_t)random_below(&chance, 100000);
+            tags[i] = random_below(&chance, 10) == 0 ? RECORD_TAG_PREEMPTION : 0;
+        }
+        report_round(&report, row,
+                     &(struct round){.number = round,
+                                     .operations = 16,
+                                     .overhead = 3,
+                                     .cold = (int64_t)random_below(&chance, 1000000),
+                                     .samples = samples[round],
+                                     .tags = tags,
+                                     .count = options.samples});
+    }
+    report_counter(&report, row, "hits", random_below(&chance, 1000), 1000, "ratio");
+    report_finish(&report, row, samples[0], options.samples, 0);
+}
+
+static void run_case(unsigned which)
+{
+    char id[RECORD_NAME_MOST + 1];
+    bench_row_id(&suite, &cases[which], NULL, id);
+    report_begin(&report, which, id, which * VARIANTS, VARIANTS, 60);
+    for (unsigned i = 0; i < VARIANTS; i++) {
+        const struct row row = row_of(which, i);
+        run_row(&row);
+        report_log(&report, "row %u of case %u is done", i, which);
+    }
+    answer_between(&report);
+}
+
+int main(int count, char **words)
+{
+    char why[256];
+    if (count != 3)
+        return 2;
+    line = atoi(words[1]);
+    test_line_write = write_line;
+    test_line_read = read_line;
+    if (!options_read(words[2], &options, why, sizeof(why))) {
+        fprintf(stderr, "%s\n", why);
+        return 2;
+    }
+    test_build_id_length = sizeof(test_build_id); // that of the recorder's tests
+    for (uint8_t i = 0; i < sizeof(test_build_id); i++)
+        test_build_id[i] = i;
+    chance = random_seeded(options.seed);
+    options.samples = options.samples != 0 ? options.samples : 200;
+    report_open(&report, &options, &measured, memory, sizeof(memory));
+    plan();
+    for (unsigned i = 0; i < CASES; i++)
+        run_case(i);
+    report_end(&report, true);
+    return 0;
+}
