@@ -8,7 +8,8 @@
 
 #include "platform.h"
 
-#define HZ_MOST UINT64_C(1000000000000)
+#define HZ_MOST          UINT64_C(1000000000000)
+#define STACK_GUARD_MOST 4096u // a page
 
 static const char *const clock_names[] = {
     [PLATFORM_CLOCK_TSC] = "tsc",
@@ -414,14 +415,14 @@ enum session_state session_state(const struct session *session)
 
 size_t session_stack_length(const struct session *session)
 {
-    // A stack that overflowed begins in its guard page, which cannot be read: those bytes stay
-    // zero.
-    size_t length = 0, known = 0;
-    while (length < RECORD_STACK_MOST && !session->stack_known[length])
+    size_t length = 0;
+    while (length < STACK_GUARD_MOST && !session->stack_known[length])
         length++;
-    for (; length < RECORD_STACK_MOST && session->stack_known[length]; length++)
-        known++;
-    return known > 0 ? length : 0;
+    if (length == STACK_GUARD_MOST)
+        return 0;
+    while (length < RECORD_STACK_MOST && session->stack_known[length])
+        length++;
+    return length;
 }
 
 uint64_t session_progress(const struct session *session)

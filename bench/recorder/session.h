@@ -123,7 +123,8 @@ void session_finish(struct session *session);
 
 enum session_state session_state(const struct session *session);
 
-// Bytes of the panic's stack from RSP on, known without a gap but for a leading one (zeros).
+// Bytes of the panic's stack known without a gap from RSP on. An RSP within a guard page has no
+// bytes up to the page's end: they count as zeros.
 size_t session_stack_length(const struct session *session);
 
 // What is missing of the results in front of what came, or of END's length; the first `most` gaps,
