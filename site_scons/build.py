@@ -52,6 +52,15 @@ SANITISED = [
     "-mbmi",
 ]
 
+# Writes traces: the plain flavour, which makes the numbers, has nothing of it.
+TRACED_ONLY = {
+    "trace/deflate.c",
+    "trace/perfetto.c",
+    "trace/perfetto_record.c",
+    "trace/proto.c",
+    "bench/framework/run_trace.c",
+}
+
 # GCC would turn the loops of memcpy into calls of memcpy.
 FILE_FLAGS = {"kernel/lib/string.c": ["-fno-tree-loop-distribute-patterns"]}
 
@@ -127,7 +136,11 @@ def portable_object(env: Env, flavour: str, chosen: list[tuple[str, str]], name:
     out = os.path.join(name, flavour)
     defines = {"CONFIG_TRACE": FLAVOURS[flavour], "CONFIG_ASSERT_SLOW": 0}
     flags = FREESTANDING + ["-isystem", gcc_include()]
-    objects = [compile_one(env, out, path, layer, flags, defines) for path, layer in chosen]
+    objects = [
+        compile_one(env, out, path, layer, flags, defines)
+        for path, layer in chosen
+        if FLAVOURS[flavour] or path not in TRACED_ONLY
+    ]
     joined = env.Command(
         f"#build/{out}/joined.o",
         [objects, "#targets/portable.ld"],

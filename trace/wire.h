@@ -43,6 +43,8 @@ enum wire_type {
     WIRE_ACK = 9,     // host to target: results are whole up to `offset`
     WIRE_RESEND =
         10, // host to target: send the results again from `offset`, `length` of payload: u32
+    WIRE_PACKETS = 11,      // trace: packets of Perfetto; a piece begins that is whole or useless
+    WIRE_PACKETS_MORE = 12, // trace: the same piece goes on
 };
 
 struct wire_header {

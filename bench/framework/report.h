@@ -10,6 +10,7 @@
 #include "clock.h"
 #include "options.h"
 #include "record.h"
+#include "table.h"
 #include "wire.h"
 
 struct report {
@@ -18,6 +19,7 @@ struct report {
     struct wire_sender sender;
     struct record_writer stream; // the results so far
     size_t sent;                 // of the stream
+    struct table_line *lines;    // of the rows measured, by index; n is 0 where there is none
     uint32_t rows_planned;
     uint32_t rows_finished; // also numbers the `ok` lines
     uint32_t rows_failed;
@@ -47,7 +49,8 @@ struct round {
     size_t count;
 };
 
-// `memory` holds the results stream. Sends HELLO.
+// `memory` holds the results stream and the rows' summaries, `length` at least 1 MiB; zeroed. Sends
+// HELLO.
 void report_open(struct report *report, const struct options *options, const struct clock *clock,
                  void *memory, size_t length);
 void report_refuse(struct report *report, const char *why);
@@ -66,6 +69,8 @@ void report_finish(struct report *report, const struct row *row, int64_t *sample
                    int64_t cold);
 // Text for the log, a line without its end.
 __attribute__((format(printf, 2, 3))) void report_log(struct report *report, const char *how, ...);
+// Sends packets of a trace, a whole number of them, as a piece that is used whole or not at all.
+void report_trace(struct report *report, const void *packets, size_t length);
 // Sends END. success: everything planned was measured.
 void report_end(struct report *report, bool success);
 
