@@ -212,7 +212,7 @@ def recorder(env: Env) -> Node:
         "recorder_objects",
         ["bench/recorder"],
         HOSTED,
-        ["trace/wire.c", "bench/framework/record.c"],
+        ["trace/wire.c", "trace/proto.c", "bench/framework/record.c"],
     )
     return env.Program(
         "#build/recorder", objects, LIBS=["sqlite3", "dw", "elf", "crypto"], LINKFLAGS=["-no-pie"]

@@ -2,8 +2,6 @@
 // Encoding: the Protocol Buffers documentation, "Encoding".
 #include "proto.h"
 
-#include "string.h"
-
 enum wire_type_of_field { VARINT, FIXED64, DELIMITED };
 
 void proto_raw(struct proto *proto, const void *bytes, size_t length)
@@ -12,8 +10,8 @@ void proto_raw(struct proto *proto, const void *bytes, size_t length)
         proto->full = true;
     if (proto->full)
         return;
-    memcpy(proto->bytes + proto->length, bytes, length);
-    proto->length += length;
+    for (size_t i = 0; i < length; i++)
+        proto->bytes[proto->length++] = ((const uint8_t *)bytes)[i];
 }
 
 void proto_varint(struct proto *proto, uint64_t value)
@@ -57,7 +55,10 @@ void proto_bytes(struct proto *proto, uint32_t field, const void *bytes, size_t 
 
 void proto_text(struct proto *proto, uint32_t field, const char *text)
 {
-    proto_bytes(proto, field, text, string_length(text, 255));
+    size_t length = 0;
+    while (length < PROTO_TEXT_MOST && text[length] != '\0')
+        length++;
+    proto_bytes(proto, field, text, length);
 }
 
 size_t proto_open(struct proto *proto, uint32_t field, unsigned width)

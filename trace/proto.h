@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PROTO_FIELD_MOST 0xffffu // field numbers from 1
+#define PROTO_TEXT_MOST 255u
 
 struct proto {
     uint8_t *bytes;
@@ -31,7 +31,7 @@ void proto_varint(struct proto *proto, uint64_t value);
 void proto_number(struct proto *proto, uint32_t field, uint64_t value);
 void proto_fixed64(struct proto *proto, uint32_t field, uint64_t value);
 void proto_bytes(struct proto *proto, uint32_t field, const void *bytes, size_t length);
-// At most 255 characters of the text.
+// At most PROTO_TEXT_MOST characters of the text; they must be UTF-8, which ASCII is.
 void proto_text(struct proto *proto, uint32_t field, const char *text);
 
 // A nested message is everything written between open and close. Its length is filled in at close:
