@@ -71,7 +71,11 @@ DEFINED_BY = [
     "bench/suites/body.h",
     "kernel/arch/x86_64/cpu_x86_64.h",
 ]
-INTERFACES = {"heap": ["kernel/memory/heap.h"], "ipc": ["kernel/ipc/ring.h"]}
+INTERFACES = {
+    "heap": ["kernel/memory/heap.h"],
+    "ipc": ["kernel/ipc/ring.h"],
+    "trace": ["trace/trace.h"],
+}
 
 
 def gcc_include() -> str:

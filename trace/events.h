@@ -25,6 +25,7 @@
     X(RING_SEND, "ipc", "send", SPAN, "message")                                                   \
     X(RING_RECEIVE, "ipc", "receive", SPAN, "message")                                             \
     X(RING_MESSAGES, "ipc", "messages in the ring", COUNT, "")                                     \
+    X(PROBE, "trace", "probe", MARK, "number")                                                     \
     X(LOST, "trace", "events lost", MARK, "events")
 
 enum trace_event {

@@ -64,7 +64,7 @@ static uint64_t event_picoseconds(struct tracer *tracer)
     trace_start(tracer->buffer, BUFFER_BYTES);
     const uint64_t start = cpu_ticks();
     for (uint32_t i = 0; i < COST_EVENTS; i++)
-        trace_instant(TRACE_LOST, i);
+        trace_instant(TRACE_PROBE, i);
     const uint64_t ticks = cpu_ticks() - start;
     trace_stop();
     return perfetto_ticks_to_ns(tracer->perfetto.multiplier, ticks * PICOSECONDS) / COST_EVENTS;
