@@ -76,7 +76,7 @@ class Checker:
         self.tracks: dict[int, Track] = {}
         self.undeclared: dict[int, Place] = {}
         self.threads: dict[int, int] = {}  # tid -> uuid
-        self.flows: dict[int, Place] = {}
+        self.flows: list[tuple[int, int, int, bool, Place]] = []
         self.dropped: dict[int, Place] = {}
         self.accounted: set[int] = set()
         self.global_clocks: dict[int, int] = {}
@@ -290,7 +290,7 @@ class Checker:
         self.report.events[kind] = self.report.events.get(kind, 0) + 1
         name = self.name(event, sequence, kind)
         uuid = event.number(11) if 11 in event else sequence.default_track
-        self.flow(event, kind)
+        self.flow(event, kind, time)
         if time is None:
             self.find("event without time", "it is dropped")
             return
@@ -363,22 +363,29 @@ class Checker:
             return ""
         return text.decode("utf-8", "replace")
 
-    def flow(self, event: Message, kind: int) -> None:
+    def flow(self, event: Message, kind: int, time: int | None) -> None:
         out, into = event.numbers(47), event.numbers(48)
         if (out or into) and kind not in (BEGIN, INSTANT):
             self.find("flow without slice", "a flow must begin and end on a slice or an instant")
-        for number in out:
-            self.flows.setdefault(number, self.place)
-        for number in into:
-            if self.flows.pop(number, None) is None:
-                self.find("flow without source", f"flow {number} ends and has not begun")
-            else:
+        for number, ends in [(n, False) for n in out] + [(n, True) for n in into]:
+            self.flows.append((time or 0, len(self.flows), number, ends, self.place))
+
+    def follow_flows(self) -> None:
+        """In the order of time, as Perfetto sorts; file order among equals."""
+        begun: set[int] = set()
+        for _, _, number, ends, place in sorted(self.flows, key=lambda flow: flow[:2]):
+            if ends and number not in begun:
+                self.find("flow without source", f"flow {number} ends and has not begun", place)
+            elif ends:
+                begun.remove(number)
                 self.report.flows += 1
+            begun |= set() if ends else {number}
 
     # ---- the end --------------------------------------------------------------------------------
 
     def finish(self) -> Report:
         self.hierarchy()
+        self.follow_flows()
         for uuid, place in self.undeclared.items():
             self.find("undeclared track", f"track {uuid} has events and no descriptor", place)
         for uuid, track in self.tracks.items():

@@ -12,6 +12,8 @@ import subprocess
 import sys
 from typing import Any, Callable
 
+from SCons.Script import COMMAND_LINE_TARGETS
+
 sys.path.insert(0, os.path.join(os.getcwd(), "targets", "qemu"))
 import machines  # noqa: E402
 
@@ -312,8 +314,10 @@ def commands(env: Env, options: Any) -> None:
             return run(options)
 
         env.AlwaysBuild(env.Alias(name, needs, env.Action(act, lambda *_: "")))
+    # One of the test programs alone: scons build/test/test_NAME.
+    alone = any(str(word).startswith("build/") for word in COMMAND_LINE_TARGETS)
     for name in ("test", "soak"):
-        if name in options.aliases:
+        if name in options.aliases or (name == "test" and alone):
             from tests_build import declare_tests
 
             programs, needs = declare_tests(env)

@@ -139,13 +139,13 @@ static uint64_t put_snapshot(struct perfetto *perfetto, uint64_t ticks)
     return ns;
 }
 
-uint64_t perfetto_resync(struct perfetto *perfetto, const struct perfetto_row *row, uint32_t cpu,
+uint64_t perfetto_resync(struct perfetto *perfetto, const struct perfetto_recording *recording,
                          uint64_t ticks, uint32_t dropped)
 {
     struct proto *out = &perfetto->chunk;
-    const uint64_t bit = (uint64_t)1 << cpu;
+    const uint64_t bit = (uint64_t)1 << recording->cpu;
     make_room(perfetto, 2 * PROLOGUE_BYTES); // with the tracks, in one chunk
-    const size_t packet = perfetto_packet_open(perfetto, PERFETTO_SEQUENCE_CPU + cpu);
+    const size_t packet = perfetto_packet_open(perfetto, PERFETTO_SEQUENCE_CPU + recording->cpu);
     proto_number(out, PACKET_SEQUENCE_FLAGS, SEQUENCE_CLEARED);
     if ((perfetto->cpus_seen & bit) == 0)
         proto_number(out, PACKET_FIRST_ON_SEQUENCE, 1);
@@ -155,7 +155,7 @@ uint64_t perfetto_resync(struct perfetto *perfetto, const struct perfetto_row *r
     const uint64_t ns = put_snapshot(perfetto, ticks);
     const size_t defaults = proto_open(out, PACKET_DEFAULTS, SMALL_WIDTH);
     const size_t event = proto_open(out, DEFAULTS_TRACK_EVENT, SMALL_WIDTH);
-    proto_number(out, EVENT_TRACK, PERFETTO_UUID_THREAD(row->thread.tid));
+    proto_number(out, EVENT_TRACK, PERFETTO_UUID_THREAD(recording->thread.tid));
     proto_close(out, event, SMALL_WIDTH);
     proto_number(out, DEFAULTS_CLOCK, CLOCK_OF_SEQUENCE);
     proto_close(out, defaults, SMALL_WIDTH);
@@ -236,7 +236,7 @@ static void put_track(struct perfetto *perfetto, const struct track *track)
 void perfetto_row_tracks(struct perfetto *perfetto, const struct perfetto_row *row,
                          uint64_t counters)
 {
-    const struct perfetto_thread *thread = &row->thread;
+    const struct perfetto_thread *thread = &row->recordings[0].thread;
     const uint64_t suite = PERFETTO_UUID_SUITE(thread->pid);
     const struct track tracks[] = {
         {.uuid = PERFETTO_UUID_ROOT,
@@ -258,10 +258,14 @@ void perfetto_row_tracks(struct perfetto *perfetto, const struct perfetto_row *r
          .rank = row->number,
          .ordered = true},
         {.uuid = PERFETTO_UUID_PROCESS(thread->pid), .process = thread},
-        {.uuid = PERFETTO_UUID_THREAD(thread->tid), .thread = thread},
     };
     for (size_t i = 0; i < ARRAY_COUNT(tracks); i++)
         put_track(perfetto, &tracks[i]);
+    for (size_t i = 0; i < row->recording_count; i++) {
+        thread = &row->recordings[i].thread;
+        put_track(perfetto,
+                  &(struct track){.uuid = PERFETTO_UUID_THREAD(thread->tid), .thread = thread});
+    }
     for (uint32_t i = 0; i < TRACE_EVENT_COUNT; i++) {
         const bool bytes = perfetto_events[i].kind == TRACE_KIND_BYTES;
         const struct track counter = {.uuid = PERFETTO_UUID_COUNTER(row->number, i),
@@ -295,6 +299,7 @@ void perfetto_init(struct perfetto *perfetto, struct perfetto_memory *memory, bo
 void perfetto_open(struct perfetto *perfetto, const struct perfetto_system *system)
 {
     struct proto *out = &perfetto->chunk;
+    perfetto->snapshot_ticks = system->ticks;
     resync_bench(perfetto);
     size_t packet = perfetto_packet_open(perfetto, PERFETTO_SEQUENCE_BENCH);
     const size_t snapshot = proto_open(out, PACKET_CLOCK_SNAPSHOT, SMALL_WIDTH);
@@ -423,9 +428,12 @@ static uint64_t counters_of(const struct perfetto_row *row)
 void perfetto_row(struct perfetto *perfetto, const struct perfetto_row *row)
 {
     uint64_t left_out[PHASES_MOST] = {0};
-    assert(row->phase_count <= PHASES_MOST);
+    assert(row->phase_count <= PHASES_MOST && row->recording_count > 0);
+    const uint64_t counters = counters_of(row);
     for (size_t i = 0; i < row->recording_count; i++)
-        perfetto_record(perfetto, row, &row->recordings[i], counters_of(row), left_out);
+        perfetto_record(perfetto, row, &row->recordings[i], counters, left_out);
+    if (row->recording_count > 1)
+        perfetto_counters(perfetto, row, counters);
     // Begin and end of all phases in one chunk, with what they need.
     make_room(perfetto, 2 * PROLOGUE_BYTES + row->phase_count * 2 * PERFETTO_PACKET_MOST);
     resync_bench(perfetto);

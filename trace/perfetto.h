@@ -129,16 +129,16 @@ struct perfetto_phase {
 struct perfetto_recording {
     const struct trace_buffer *buffer;
     uint32_t cpu;
+    struct perfetto_thread thread; // what ran there
 };
 
 struct perfetto_row {
     uint32_t number;  // its place below "Benchmarks", unique
     const char *name; // suite/case/variant
     const char *what;
-    struct perfetto_thread thread;
     const struct perfetto_phase *phases; // in order
     size_t phase_count;
-    const struct perfetto_recording *recordings; // one for each CPU
+    const struct perfetto_recording *recordings; // one for each CPU, one at least; of one process
     size_t recording_count;
 };
 
@@ -165,7 +165,7 @@ void perfetto_flush(struct perfetto *perfetto);
 // Begins anew on a CPU's sequence: forgets names and clock and declares them, from `ticks` on.
 // `dropped`: 0, or why packets are missing in front. Returns the time the sequence's clock stands
 // at.
-uint64_t perfetto_resync(struct perfetto *perfetto, const struct perfetto_row *row, uint32_t cpu,
+uint64_t perfetto_resync(struct perfetto *perfetto, const struct perfetto_recording *recording,
                          uint64_t ticks, uint32_t dropped);
 // Declares the row's tracks and those above them; the room was made by perfetto_resync.
 void perfetto_row_tracks(struct perfetto *perfetto, const struct perfetto_row *row,
@@ -173,6 +173,9 @@ void perfetto_row_tracks(struct perfetto *perfetto, const struct perfetto_row *r
 void perfetto_record(struct perfetto *perfetto, const struct perfetto_row *row,
                      const struct perfetto_recording *recording, uint64_t counters,
                      uint64_t *left_out);
+// Writes counters that more than one CPU changed, in the order of time.
+void perfetto_counters(struct perfetto *perfetto, const struct perfetto_row *row,
+                       uint64_t counters);
 
 #define PERFETTO_UUID_ROOT                   1u
 #define PERFETTO_UUID_SUITE(pid)             (0x10000u + (pid))

@@ -15,10 +15,10 @@
 struct walk {
     struct perfetto *perfetto;
     const struct perfetto_row *row;
-    const struct trace_buffer *buffer;
-    uint32_t cpu;
-    uint64_t counters; // the row's
-    uint64_t now_ns;   // where the sequence's clock stands
+    const struct perfetto_recording *recording;
+    const struct trace_buffer *buffer; // its
+    uint64_t counters;                 // the row's
+    uint64_t now_ns;                   // where the sequence's clock stands
     uint32_t depth;
     size_t phase;                    // of the row
     uint32_t leaves, nested, others; // so far in this phase, and in all
@@ -30,7 +30,7 @@ struct walk {
 
 static void resync(struct walk *walk, uint64_t ticks, uint32_t dropped)
 {
-    walk->now_ns = perfetto_resync(walk->perfetto, walk->row, walk->cpu, ticks, dropped);
+    walk->now_ns = perfetto_resync(walk->perfetto, walk->recording, ticks, dropped);
     perfetto_row_tracks(walk->perfetto, walk->row, walk->counters);
 }
 
@@ -50,7 +50,7 @@ static size_t open_event(struct walk *walk, size_t *packet, enum event_type type
 {
     struct proto *out = &walk->perfetto->chunk;
     *packet = proto_open(out, TRACE_PACKET, PACKET_WIDTH);
-    proto_number(out, PACKET_SEQUENCE_ID, PERFETTO_SEQUENCE_CPU + walk->cpu);
+    proto_number(out, PACKET_SEQUENCE_ID, PERFETTO_SEQUENCE_CPU + walk->recording->cpu);
     proto_number(out, PACKET_SEQUENCE_FLAGS, SEQUENCE_NEEDS);
     const size_t event = proto_open(out, PACKET_TRACK_EVENT, PACKET_WIDTH);
     proto_number(out, EVENT_TYPE, type);
@@ -146,6 +146,12 @@ static bool begins(const struct trace_entry *entry)
     return entry->phase <= TRACE_PHASE_BEGIN_IN;
 }
 
+// What several CPUs count together is put together when all have been walked.
+static bool counts_alone(const struct walk *walk)
+{
+    return walk->row->recording_count == 1;
+}
+
 static void add(struct walk *walk, const struct trace_entry *entry)
 {
     walk->sums[entry->event] += (int32_t)entry->value;
@@ -188,7 +194,7 @@ static void leave_out(struct walk *walk, uint32_t first, uint32_t count, uint64_
 {
     const struct trace_entry *entries = walk->buffer->entries + first;
     for (uint32_t i = 0; i < count; i++) {
-        if (entries[i].phase == TRACE_PHASE_ADD)
+        if (entries[i].phase == TRACE_PHASE_ADD && counts_alone(walk))
             add(walk, &entries[i]);
     }
     if (++walk->others % PERFETTO_OTHERS_SAMPLED == 0)
@@ -206,7 +212,7 @@ static void take(struct walk *walk, const struct trace_entry *entry)
         put_counters(walk, entry->ticks);
     } else if (entry->phase == TRACE_PHASE_INSTANT) {
         put_instant(walk, entry->event, entry->value, entry->ticks);
-    } else if (entry->phase == TRACE_PHASE_ADD) {
+    } else if (entry->phase == TRACE_PHASE_ADD && counts_alone(walk)) {
         add(walk, entry);
     }
 }
@@ -246,8 +252,8 @@ void perfetto_record(struct perfetto *perfetto, const struct perfetto_row *row,
     const struct trace_buffer *buffer = recording->buffer;
     struct walk walk = {.perfetto = perfetto,
                         .row = row,
+                        .recording = recording,
                         .buffer = buffer,
-                        .cpu = recording->cpu,
                         .counters = counters};
     assert(recording->cpu < PERFETTO_CPUS_MOST);
     perfetto->lost[recording->cpu] += buffer->lost;
@@ -269,4 +275,53 @@ void perfetto_record(struct perfetto *perfetto, const struct perfetto_row *row,
         }
     }
     finish(&walk);
+}
+
+// ---- counters of several CPUs -------------------------------------------------------------------
+
+// The earliest change of a counter that was not taken yet; NULL after the last one. `next` is where
+// each recording stands.
+static const struct trace_entry *next_change(const struct perfetto_row *row, uint32_t *next)
+{
+    const struct trace_entry *earliest = NULL;
+    size_t from = 0;
+    for (size_t i = 0; i < row->recording_count; i++) {
+        const struct trace_buffer *buffer = row->recordings[i].buffer;
+        while (next[i] < buffer->used && buffer->entries[next[i]].phase != TRACE_PHASE_ADD)
+            next[i]++;
+        if (next[i] == buffer->used)
+            continue;
+        const struct trace_entry *entry = &buffer->entries[next[i]];
+        if (earliest == NULL || entry->ticks < earliest->ticks) {
+            earliest = entry;
+            from = i;
+        }
+    }
+    if (earliest != NULL)
+        next[from]++;
+    return earliest;
+}
+
+void perfetto_counters(struct perfetto *perfetto, const struct perfetto_row *row, uint64_t counters)
+{
+    uint32_t next[PERFETTO_CPUS_MOST] = {0};
+    struct walk walk = {.perfetto = perfetto,
+                        .row = row,
+                        .recording = &row->recordings[0],
+                        .buffer = row->recordings[0].buffer,
+                        .counters = counters};
+    assert(row->recording_count <= PERFETTO_CPUS_MOST);
+    const struct trace_entry *entry = next_change(row, next);
+    if (entry == NULL)
+        return;
+    resync(&walk, entry->ticks, 0);
+    for (uint32_t changes = 0; entry != NULL; changes++) {
+        const uint64_t ticks = entry->ticks;
+        add(&walk, entry);
+        entry = next_change(row, next);
+        look_for_room(&walk, ticks);
+        if (changes < PERFETTO_LEAVES_DRAWN || changes % PERFETTO_OTHERS_SAMPLED == 0 ||
+            entry == NULL)
+            put_counters(&walk, ticks);
+    }
 }

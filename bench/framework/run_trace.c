@@ -170,11 +170,11 @@ static bool trace_row(struct tracer *tracer, const struct row *row)
     }
     note_measured(&phases[PHASES - 1], tracer->run, row, value, sizeof(value));
     bench_row_id(suite, row->bench_case, row->variant, name);
-    const struct perfetto_recording recording = {.buffer = buffer, .cpu = cpu_local()->index};
+    const struct perfetto_recording recording = {
+        .buffer = buffer, .cpu = cpu_local()->index, .thread = thread_of(suite, variant)};
     const struct perfetto_row about = {.number = row->index,
                                        .name = name,
                                        .what = row->bench_case->what,
-                                       .thread = thread_of(suite, variant),
                                        .phases = phases,
                                        .phase_count = PHASES,
                                        .recordings = &recording,
