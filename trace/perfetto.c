@@ -204,10 +204,10 @@ static void put_thread(struct proto *out, const struct perfetto_thread *about)
     proto_close(out, thread, SMALL_WIDTH);
 }
 
-static void put_track(struct perfetto *perfetto, const struct track *track)
+static void put_track(struct perfetto *perfetto, uint32_t sequence, const struct track *track)
 {
     struct proto *out = &perfetto->chunk;
-    const size_t packet = perfetto_packet_open(perfetto, PERFETTO_SEQUENCE_BENCH);
+    const size_t packet = perfetto_packet_open(perfetto, sequence);
     const size_t descriptor = proto_open(out, PACKET_TRACK_DESCRIPTOR, PACKET_WIDTH);
     proto_number(out, TRACK_UUID, track->uuid);
     if (track->name != NULL)
@@ -233,8 +233,8 @@ static void put_track(struct perfetto *perfetto, const struct track *track)
     perfetto_packet_close(perfetto, packet);
 }
 
-void perfetto_row_tracks(struct perfetto *perfetto, const struct perfetto_row *row,
-                         uint64_t counters)
+void perfetto_row_tracks(struct perfetto *perfetto, uint32_t sequence,
+                         const struct perfetto_row *row, uint64_t counters)
 {
     const struct perfetto_thread *thread = &row->recordings[0].thread;
     const uint64_t suite = PERFETTO_UUID_SUITE(thread->pid);
@@ -260,7 +260,7 @@ void perfetto_row_tracks(struct perfetto *perfetto, const struct perfetto_row *r
         {.uuid = PERFETTO_UUID_PROCESS(thread->pid), .process = thread},
     };
     for (size_t i = 0; i < ARRAY_COUNT(tracks); i++)
-        put_track(perfetto, &tracks[i]);
+        put_track(perfetto, sequence, &tracks[i]);
     for (size_t i = 0; i < row->recording_count; i++) {
         thread = &row->recordings[i].thread;
         put_track(perfetto,
@@ -274,7 +274,7 @@ void perfetto_row_tracks(struct perfetto *perfetto, const struct perfetto_row *r
                                       .rank = i,
                                       .counter_unit = bytes ? UNIT_BYTES : UNIT_COUNT};
         if ((counters >> i & 1) != 0)
-            put_track(perfetto, &counter);
+            put_track(perfetto, sequence, &counter);
     }
 }
 
@@ -437,7 +437,7 @@ void perfetto_row(struct perfetto *perfetto, const struct perfetto_row *row)
     // Begin and end of all phases in one chunk, with what they need.
     make_room(perfetto, 2 * PROLOGUE_BYTES + row->phase_count * 2 * PERFETTO_PACKET_MOST);
     resync_bench(perfetto);
-    perfetto_row_tracks(perfetto, row, 0);
+    perfetto_row_tracks(perfetto, PERFETTO_SEQUENCE_BENCH, row, 0);
     for (size_t i = 0; i < row->phase_count; i++)
         put_phase(perfetto, row, &row->phases[i], left_out[i]);
 }

@@ -168,8 +168,8 @@ void perfetto_flush(struct perfetto *perfetto);
 uint64_t perfetto_resync(struct perfetto *perfetto, const struct perfetto_recording *recording,
                          uint64_t ticks, uint32_t dropped);
 // Declares the row's tracks and those above them; the room was made by perfetto_resync.
-void perfetto_row_tracks(struct perfetto *perfetto, const struct perfetto_row *row,
-                         uint64_t counters);
+void perfetto_row_tracks(struct perfetto *perfetto, uint32_t sequence,
+                         const struct perfetto_row *row, uint64_t counters);
 void perfetto_record(struct perfetto *perfetto, const struct perfetto_row *row,
                      const struct perfetto_recording *recording, uint64_t counters,
                      uint64_t *left_out);

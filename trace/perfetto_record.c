@@ -31,7 +31,8 @@ struct walk {
 static void resync(struct walk *walk, uint64_t ticks, uint32_t dropped)
 {
     walk->now_ns = perfetto_resync(walk->perfetto, walk->recording, ticks, dropped);
-    perfetto_row_tracks(walk->perfetto, walk->row, walk->counters);
+    perfetto_row_tracks(walk->perfetto, PERFETTO_SEQUENCE_CPU + walk->recording->cpu, walk->row,
+                        walk->counters);
 }
 
 // Between operations a new chunk is begun in good time; inside one only if it must be.
