@@ -263,8 +263,8 @@ void perfetto_row_tracks(struct perfetto *perfetto, uint32_t sequence,
         put_track(perfetto, sequence, &tracks[i]);
     for (size_t i = 0; i < row->recording_count; i++) {
         thread = &row->recordings[i].thread;
-        put_track(perfetto,
-                  &(struct track){.uuid = PERFETTO_UUID_THREAD(thread->tid), .thread = thread});
+        const struct track ran = {.uuid = PERFETTO_UUID_THREAD(thread->tid), .thread = thread};
+        put_track(perfetto, sequence, &ran);
     }
     for (uint32_t i = 0; i < TRACE_EVENT_COUNT; i++) {
         const bool bytes = perfetto_events[i].kind == TRACE_KIND_BYTES;
