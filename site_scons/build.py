@@ -55,6 +55,14 @@ SANITISED = [
 ]
 
 RACES = [flag for flag in SANITISED if not flag.startswith("-fsanitize")] + ["-fsanitize=thread"]
+# Writes traces: the plain flavour, which makes the numbers, has nothing of it.
+TRACED_ONLY = {
+    "trace/deflate.c",
+    "trace/perfetto.c",
+    "trace/perfetto_record.c",
+    "trace/proto.c",
+    "bench/framework/run_trace.c",
+}
 
 # GCC would turn the loops of memcpy into calls of memcpy.
 FILE_FLAGS = {"kernel/lib/string.c": ["-fno-tree-loop-distribute-patterns"]}
@@ -76,10 +84,15 @@ def gcc_include() -> str:
 
 
 def interfaces(path: str) -> list[str]:
-    """The interface a suite measures: beside NAME_variants.h that it includes stands NAME.h."""
+    """The interface a suite measures: beside NAME_variants.h that it includes stands NAME.h; or it
+    includes a header of its own name."""
+    own = os.path.splitext(os.path.basename(path))[0]
     with open(path, encoding="utf-8") as source:
-        names = re.findall(r'#include "(\w+)_variants\.h"', source.read())
-    return [found for name in names for found in sorted(glob.glob(f"kernel/*/{name}.h"))]
+        names = re.findall(r'#include "(\w+)\.h"', source.read())
+    wanted = [n.removesuffix("_variants") for n in names if n.endswith("_variants") or n == own]
+    folders = [folder for folder in PORTABLE if folder != "bench/suites"]
+    paths = [os.path.join(folder, f"{name}.h") for name in wanted for folder in folders]
+    return [path for path in paths if os.path.exists(path)]
 
 
 def source_hash(path: str) -> str:
@@ -137,7 +150,11 @@ def portable_object(env: Env, flavour: str, chosen: list[tuple[str, str]], name:
     out = os.path.join(name, flavour)
     defines = {"CONFIG_TRACE": FLAVOURS[flavour], "CONFIG_ASSERT_SLOW": 0}
     flags = FREESTANDING + ["-isystem", gcc_include()]
-    objects = [compile_one(env, out, path, layer, flags, defines) for path, layer in chosen]
+    objects = [
+        compile_one(env, out, path, layer, flags, defines)
+        for path, layer in chosen
+        if FLAVOURS[flavour] or path not in TRACED_ONLY
+    ]
     joined = env.Command(
         f"#build/{out}/joined.o",
         [objects, "#targets/portable.ld"],
@@ -209,7 +226,7 @@ def recorder(env: Env) -> Node:
         "recorder_objects",
         ["bench/recorder"],
         HOSTED,
-        ["trace/wire.c", "bench/framework/record.c"],
+        ["trace/wire.c", "trace/proto.c", "bench/framework/record.c"],
     )
     return env.Program(
         "#build/recorder", objects, LIBS=["sqlite3", "dw", "elf", "crypto"], LINKFLAGS=["-no-pie"]

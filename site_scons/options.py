@@ -16,6 +16,7 @@ ALIASES = {
     "bench": "boot the target, run every suite, print tables and verdicts",
     "list": "every row: what it means, what it costs",
     "report": "write results/report/ again from the store",
+    "trace": "open the newest trace in the Perfetto UI, or check=FILE",
     "test": "build, check format and layers, run all tests",
     "soak": "the long campaigns",
     "debug": "GDB on the kernel, stopped at filter=ROW",
@@ -23,7 +24,6 @@ ALIASES = {
     "format": "format the sources in place",
 }
 ALIASES_LATER = {
-    "trace": "opening traces arrives with the trace encoder",
     "compare": "comparing runs arrives with the history",
     "bisect": "finding the commit that moved a row arrives with the history",
     "nightly": "the nightly campaign arrives with the history",
@@ -111,9 +111,10 @@ OPTIONS: dict[str, tuple[Callable[[str, str], str], set[str], str]] = {
     "boots": (number(1, 64), {"bench"}, "boots, or process starts on the host"),
     "seed": (number(0, 2**64 - 1), {"bench"}, "order and random workloads"),
     "size": (one_of("quick", "full"), {"bench"}, "quick, full"),
-    "trace": (one_of("on", "off"), {"bench"}, "on: a second pass with the traced flavour"),
+    "trace": (one_of("on", "off"), {"bench"}, "off: no second pass, and no trace"),
     "variants": (variants, set(), "a folder with variants of your own"),
-    "run": (plain_word, {"report"}, "which run, e.g. run=latest"),
+    "run": (plain_word, {"report", "trace"}, "which run, e.g. run=latest"),
+    "check": (plain_word, {"trace"}, "a trace to be checked instead of opened; a list"),
     "memory": (number(256, 3072), {"bench", "debug"}, "MiB of the machine"),
     "output": (one_of("framed", "text"), {"bench"}, "framed, or text for a person"),
     "die": (
@@ -204,6 +205,8 @@ def read(arguments: Mapping[str, str], names: list[str]) -> Options:
                 f"{alias}: say which row: filter=heap/pair_64/hybrid; "
                 "`scons list` shows them all"
             )
+    if options.values.get("output") == "text" and options.values.get("trace") == "on":
+        raise UsageError("trace=on: a trace needs output=framed")
     if "debug" in options.aliases and options.targets != ["qemu"]:
         raise UsageError("debug: only target=qemu; for the host run gdb on build/host/tickmark")
     return options

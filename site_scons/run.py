@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the commands do: bench, list, report, test, soak, debug, disasm, format."""
+"""What the commands do: bench, list, report, trace, test, soak, debug, disasm, format."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ import places
 
 Env = Any
 RESULTS = "results"
+TRACE = "trace.perfetto-trace"
 MISSING, HARNESS = 30, 40  # a target missing, a harness error
 SIGNALLED = 128  # and more: the person stopped it
 DIE_SECONDS = 10
@@ -285,6 +286,26 @@ def report(options: Any) -> int:
     return finish(reports("report", *run))
 
 
+def trace(options: Any) -> int:
+    """Checks what is about to be shown, too: a trace that Perfetto takes may still be wrong."""
+    check = [sys.executable, "-m", "reports.perfetto_check"]
+    if "check" in options.values:
+        return finish(subprocess.call([*check, *options.values["check"].split(",")]))
+    path = os.path.join(RESULTS, "latest", TRACE)
+    if "run" in options.values and options.values["run"] != "latest":
+        path = os.path.join(RESULTS, "runs", options.values["run"], TRACE)
+    elif not os.path.exists(path):
+        found = sorted(glob.glob(os.path.join(RESULTS, "runs", "*", TRACE)))
+        path = found[-1] if found else path
+    if not os.path.exists(path):
+        say(f"tickmark: {path}: no such trace; `scons bench` makes one unless trace=off")
+        return finish(2)
+    checked = subprocess.call([*check, path])
+    if checked != 0:
+        return finish(checked)
+    return finish(subprocess.call([sys.executable, "-m", "reports.serve_trace", path]))
+
+
 def c_files() -> list[str]:
     found = []
     for top in ("targets", "kernel", "trace", "bench", "tests"):
@@ -332,6 +353,7 @@ def commands(env: Env, options: Any) -> None:
         "bench": ([made["recorder"], made["qemu"], *images, database], bench),
         "list": ([made["host"], made["qemu"]], list_rows),
         "report": ([], report),
+        "trace": ([], trace),
         "format": ([], format_sources),
         "disasm": ([made["qemu"]], disasm),
         "debug": ([made["qemu"]], debug),

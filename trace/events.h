@@ -1,20 +1,46 @@
 // SPDX-License-Identifier: MIT
-// Every event of the system, once: X(NAME, category, text). A new event is a line here and its
-// call.
+// Every event of the system, once: X(NAME, category, text, kind, value). A new event is a line here
+// and its call.
+//
+//   PHASE   a slice on the track of the benchmark that runs: begin and end
+//   SPAN    a slice on the thread's track, nested in the one that is open: begin and end
+//   MARK    an instant on the thread's track
+//   COUNT   a counter, BYTES the same in bytes: changes are recorded, sums are shown
+//
+// `value` names the number that comes with begin or instant; "" if there is none to be shown.
 #ifndef EVENTS_H
 #define EVENTS_H
 
 #define TRACE_EVENTS(X)                                                                            \
-    X(ROUND, "bench", "round")                                                                     \
-    X(HEAP_REFILL, "heap", "refill")                                                               \
-    X(HEAP_SURPLUS, "heap", "surplus")                                                             \
-    X(HEAP_PAGES, "heap", "pages")
+    X(BENCH_PREPARE, "bench", "prepare", PHASE, "")                                                \
+    X(BENCH_WARM_UP, "bench", "warm-up", PHASE, "")                                                \
+    X(BENCH_RUN, "bench", "run", PHASE, "")                                                        \
+    X(HEAP_ALLOCATE, "heap", "allocate", SPAN, "size")                                             \
+    X(HEAP_RELEASE, "heap", "release", SPAN, "size")                                               \
+    X(HEAP_REFILL, "heap", "refill", SPAN, "objects")                                              \
+    X(HEAP_SURPLUS, "heap", "surplus", SPAN, "objects")                                            \
+    X(HEAP_PAGES, "heap", "pages", SPAN, "")                                                       \
+    X(HEAP_OBJECTS, "heap", "objects in use", COUNT, "")                                           \
+    X(HEAP_BYTES, "heap", "bytes in use", BYTES, "")                                               \
+    X(RING_SEND, "ipc", "send", SPAN, "message")                                                   \
+    X(RING_RECEIVE, "ipc", "receive", SPAN, "message")                                             \
+    X(RING_MESSAGES, "ipc", "messages in the ring", COUNT, "")                                     \
+    X(PROBE, "trace", "probe", MARK, "number")                                                     \
+    X(LOST, "trace", "events lost", MARK, "events")
 
 enum trace_event {
-#define TRACE_EVENT_NAME(name, category, text) TRACE_##name,
+#define TRACE_EVENT_NAME(name, category, text, kind, value) TRACE_##name,
     TRACE_EVENTS(TRACE_EVENT_NAME)
 #undef TRACE_EVENT_NAME
         TRACE_EVENT_COUNT,
+};
+
+enum trace_kind {
+    TRACE_KIND_PHASE,
+    TRACE_KIND_SPAN,
+    TRACE_KIND_MARK,
+    TRACE_KIND_COUNT,
+    TRACE_KIND_BYTES,
 };
 
 #endif

@@ -17,8 +17,11 @@
 
 enum trace_phase {
     TRACE_PHASE_BEGIN,
+    TRACE_PHASE_BEGIN_OUT, // begins, and a flow goes out from here: the value is its number
+    TRACE_PHASE_BEGIN_IN,  // begins, and the flow of that number arrives here
     TRACE_PHASE_END,
     TRACE_PHASE_INSTANT,
+    TRACE_PHASE_ADD, // the value, signed, is what is added to a counter
 };
 
 struct trace_entry {
@@ -54,6 +57,7 @@ static inline void trace_stop(void)
     cpu_local()->trace_buffer = NULL;
 }
 
+// Records whatever CONFIG_TRACE says; kernel code calls the functions below instead.
 static inline __attribute__((always_inline)) void
 trace_record(enum trace_event event, enum trace_phase phase, uint32_t value)
 {
@@ -68,24 +72,24 @@ trace_record(enum trace_event event, enum trace_phase phase, uint32_t value)
         .ticks = cpu_ticks(), .value = value, .event = (uint16_t)event, .phase = (uint16_t)phase};
 }
 
-static inline __attribute__((always_inline)) void trace_begin(enum trace_event event,
-                                                              uint32_t value)
-{
-    if (CONFIG_TRACE)
-        trace_record(event, TRACE_PHASE_BEGIN, value);
-}
+// What kernel code says. Macros, because a call that is inlined and then found empty can still
+// change the registers a compiler chooses around it, and the plain flavour must not differ by a
+// byte from code that was never traced. In it, the arguments are not evaluated.
+#define TRACE_RECORD(event, phase, value)                                                          \
+    do {                                                                                           \
+        if (CONFIG_TRACE)                                                                          \
+            trace_record(event, phase, (uint32_t)(value));                                         \
+    } while (0)
 
-static inline __attribute__((always_inline)) void trace_end(enum trace_event event)
-{
-    if (CONFIG_TRACE)
-        trace_record(event, TRACE_PHASE_END, 0);
-}
+#define trace_begin(event, value)   TRACE_RECORD(event, TRACE_PHASE_BEGIN, value)
+#define trace_end(event)            TRACE_RECORD(event, TRACE_PHASE_END, 0)
+#define trace_instant(event, value) TRACE_RECORD(event, TRACE_PHASE_INSTANT, value)
 
-static inline __attribute__((always_inline)) void trace_instant(enum trace_event event,
-                                                                uint32_t value)
-{
-    if (CONFIG_TRACE)
-        trace_record(event, TRACE_PHASE_INSTANT, value);
-}
+// Begins what sends message `number`; whoever receives it says trace_begin_in with the same number.
+#define trace_begin_out(event, number) TRACE_RECORD(event, TRACE_PHASE_BEGIN_OUT, number)
+#define trace_begin_in(event, number)  TRACE_RECORD(event, TRACE_PHASE_BEGIN_IN, number)
+
+// A counter went up or, with a negative change, down; within 2^31.
+#define trace_add(event, change) TRACE_RECORD(event, TRACE_PHASE_ADD, change)
 
 #endif

@@ -60,9 +60,11 @@ enum wire_type {
     WIRE_TEXT = 7,    // log: text
     WIRE_TABLE = 8,   // log: text of a result table
     // Host to target; the channel says what of.
-    WIRE_ACK = 9,     // control: HELLO came. results: END came, they are whole up to `offset`
-    WIRE_RESEND = 10, // control: HELLO, and END if it is out. results: as many bytes from `offset`
-                      // on as the payload says, u32 little-endian
+    WIRE_ACK = 9,      // control: HELLO came. results: END came, they are whole up to `offset`
+    WIRE_RESEND = 10,  // control: HELLO, and END if it is out. results: as many bytes from `offset`
+                       // on as the payload says, u32 little-endian
+    WIRE_PACKETS = 11, // trace: packets of Perfetto; a piece begins that is whole or useless
+    WIRE_PACKETS_MORE = 12, // trace: the same piece goes on
 };
 
 // How often results and END go over a line without a way back, and last words over any line.

@@ -35,6 +35,7 @@ struct bench_case {
     bool fixed;          // the window is a thing of its own: never calibrated to a longer one
     uint64_t least_instructions; // one operation cannot be done with fewer, whatever the variant
     uint64_t counted_operations; // of the untimed pass that the counters come from; 0: no such pass
+    uint64_t traced_operations;  // of a window that is traced: a few tell it all; 0: `operations`
     uint64_t samples_exact;      // windows a round on an exact clock, at least 1
     uint32_t seconds;            // a generous bound for the whole case, quick size
 };

@@ -156,6 +156,13 @@ static bool measure_all(struct bench_run *run)
     return true;
 }
 
+bool run_is_traced(const struct bench_run *run)
+{
+    const struct options *options = &run->options;
+    return options->trace && options->output == OUTPUT_FRAMED && options->boot == 0 &&
+           !options->smoke;
+}
+
 int bench_main(struct bench_run *run)
 {
     if (run->ended)
@@ -173,7 +180,8 @@ int bench_main(struct bench_run *run)
     } else {
         run_trace(run);
     }
-    if (CONFIG_TRACE == run->options.trace) {
+    // A run that failed is not traced: the target calls no second pass then.
+    if (CONFIG_TRACE || !run->success || !run_is_traced(run)) {
         report_end(&run->report, run->success);
         run->ended = true;
     }

@@ -8,7 +8,6 @@
 #include "random.h"
 #include "record.h"
 #include "string.h"
-#include "trace.h"
 
 #define ROUNDS_EXACT    2u
 #define ROUNDS_SAMPLED  20u
@@ -361,23 +360,4 @@ void measure_case(const struct measure *measure, struct row *rows, size_t count)
         one->row->operations = field.operations;
         report_finish(measure->report, one->row, one->samples, one->taken, one->cold);
     }
-}
-
-bool measure_once(const struct measure *measure, struct row *row)
-{
-    struct field field = {.measure = measure,
-                          .suite = row->suite,
-                          .bench_case = row->bench_case,
-                          .count = 1,
-                          .rounds = 1,
-                          .samples = 1,
-                          .operations = row->bench_case->operations};
-    struct participant *one = &field.participants[0];
-    share_memory(&field, row);
-    if (!prepare(&field, one))
-        return false;
-    trace_begin(TRACE_ROUND, row->index);
-    run_window(&field, one, 0);
-    trace_end(TRACE_ROUND);
-    return row->status == RECORD_ROW_OK;
 }

@@ -30,8 +30,4 @@ uint64_t measure_definition(const struct bench_suite *suite, const struct bench_
 // Runs the case for `rows` (at most MEASURE_ROWS_MOST, all of the same case) and reports each one.
 void measure_case(const struct measure *measure, struct row *rows, size_t count);
 
-// Runs one window of the row under the running CPU's trace buffer; measures and reports nothing.
-// False if the body did not do its work.
-bool measure_once(const struct measure *measure, struct row *row);
-
 #endif

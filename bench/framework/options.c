@@ -109,7 +109,7 @@ static bool read_words(const char *words, struct options *options, char *why, si
 bool options_read(const char *words, struct options *options, char *why, size_t capacity)
 {
     uint64_t session = 0, boot = 0, smoke = 0;
-    *options = (struct options){.output = OUTPUT_TEXT, .seed = 1};
+    *options = (struct options){.output = OUTPUT_TEXT, .seed = 1, .trace = true};
     // The session first: a refusal must already carry it.
     if (!number(words, "session", 0, UINT32_MAX, &session, why, capacity))
         return false;

@@ -24,7 +24,7 @@ struct options {
     uint64_t seed;            // seed=
     uint64_t rounds;          // rounds=, 0: by clock class
     uint64_t samples;         // samples=, 0: by clock class
-    bool trace;               // trace=on: a second pass with the traced flavour
+    bool trace;               // trace=off: no second pass with the traced flavour
     bool smoke;               // smoke=1: one round, one window, small: a test that every body runs
     char suites[OPTION_MOST]; // suites=a,b; empty: all
     char filter[OPTION_MOST]; // filter=pattern on row ids; empty: all

@@ -4,13 +4,13 @@
 #include <stdarg.h>
 
 #include "answer.h"
+#include "assert.h"
 #include "compiler.h"
 #include "cpu.h"
 #include "format.h"
 #include "platform.h"
 #include "sort.h"
 #include "string.h"
-#include "table.h"
 
 #define BUILD_ID_MOST 64u
 #define LINE_MOST     512u
@@ -81,7 +81,10 @@ void report_open(struct report *report, const struct options *options, const str
 {
     *report = (struct report){.options = options, .clock = clock};
     wire_sender_init(&report->sender, options->session, platform_line_write);
-    record_writer_init(&report->stream, memory, length);
+    const size_t lines = align_up(RECORD_ROWS_MOST * sizeof(struct table_line), PAGE_SIZE);
+    assert(lines < length);
+    report->lines = memory;
+    record_writer_init(&report->stream, (uint8_t *)memory + lines, length - lines);
     listen_init(&report->listener, options->session);
     if (framed(report))
         report_hello(report);
@@ -280,6 +283,8 @@ void report_finish(struct report *report, const struct row *row, int64_t *sample
     close_record(report);
     if (count > 0)
         table_summarise(samples, count, cold, row->operations, &line);
+    assert(row->index < RECORD_ROWS_MOST);
+    report->lines[row->index] = line;
     if (report->rows_finished == 1) {
         char header[LINE_MOST];
         table_header(clock_unit(report->clock->class), header, sizeof(header));
@@ -289,6 +294,15 @@ void report_finish(struct report *report, const struct row *row, int64_t *sample
     }
     finish_text(report, row, &line);
     send_stream(report);
+}
+
+void report_trace(struct report *report, const void *packets, size_t length)
+{
+    const uint8_t *bytes = packets;
+    const size_t first = min_u64(length, WIRE_PAYLOAD_MOST);
+    wire_send(&report->sender, WIRE_TRACE, WIRE_PACKETS, bytes, first);
+    if (length > first)
+        wire_send(&report->sender, WIRE_TRACE, WIRE_PACKETS_MORE, bytes + first, length - first);
 }
 
 void report_end_again(struct report *report)

@@ -11,6 +11,7 @@
 #include "listen.h"
 #include "options.h"
 #include "record.h"
+#include "table.h"
 #include "wire.h"
 
 struct report {
@@ -20,9 +21,10 @@ struct report {
     struct record_writer stream; // the results so far
     size_t sent;                 // of the stream
     struct listener listener;
-    bool ended, success;   // END is out, and what it says
-    uint32_t results_crc;  // of the whole stream, once ended
-    uint64_t results_hash; // likewise
+    bool ended, success;      // END is out, and what it says
+    uint32_t results_crc;     // of the whole stream, once ended
+    uint64_t results_hash;    // likewise
+    struct table_line *lines; // of the rows measured, by index; n is 0 where there is none
     uint32_t rows_planned;
     uint32_t rows_finished; // also numbers the `ok` lines
     uint32_t rows_failed;
@@ -52,7 +54,8 @@ struct round {
     size_t count;
 };
 
-// `memory` holds the results stream. Sends HELLO.
+// `memory` holds the results stream and the rows' summaries, `length` at least 1 MiB; zeroed. Sends
+// HELLO.
 void report_open(struct report *report, const struct options *options, const struct clock *clock,
                  void *memory, size_t length);
 void report_refuse(struct report *report, const char *why);
@@ -71,6 +74,8 @@ void report_finish(struct report *report, const struct row *row, int64_t *sample
                    int64_t cold);
 // Text for the log, a line without its end.
 __attribute__((format(printf, 2, 3))) void report_log(struct report *report, const char *how, ...);
+// Sends packets of a trace, a whole number of them, as a piece that is used whole or not at all.
+void report_trace(struct report *report, const void *packets, size_t length);
 // Sends END and stays until the host has everything, or nobody answers (answer.h). success:
 // everything planned was measured.
 void report_end(struct report *report, bool success);

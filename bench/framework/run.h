@@ -10,6 +10,8 @@
 #include "options.h"
 #include "report.h"
 
+struct tracer;
+
 struct bench_run {
     struct options options;
     struct clock clock;
@@ -17,9 +19,10 @@ struct bench_run {
     struct measure measure;
     uint8_t *memory; // of the arena, what is not taken
     size_t length;
-    bool opened;  // HELLO is out
-    bool ended;   // END is out, or the target refused
-    bool success; // everything planned was measured
+    struct tracer *tracer; // of the traced pass, while it runs
+    bool opened;           // HELLO is out
+    bool ended;            // END is out, or the target refused
+    bool success;          // everything planned was measured
 };
 
 // The entry of the portable object, renamed for each flavour. Returns 0 if all is well so far.
@@ -37,8 +40,12 @@ struct bench_plan run_for_each_case(struct bench_run *run,
 // Takes memory off the arena for good; a multiple of 2 MiB.
 void *run_take(struct bench_run *run, size_t length);
 
-// The traced flavour's pass: runs each selected row's body once with the recorder on and says how
-// many events it recorded. Measures nothing.
+// True if there is a second pass: asked for, over a line that can carry it, and in the first boot
+// only: the others would tell the same.
+bool run_is_traced(const struct bench_run *run);
+
+// The traced flavour's pass: runs each selected row's body twice with the recorder on and sends the
+// trace. Measures nothing.
 void run_trace(struct bench_run *run);
 
 #endif

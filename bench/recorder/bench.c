@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 #include "facts.h"
 #include "replay.h"
 #include "store.h"
+#include "trace_file.h"
 
 #define PATH_MOST    4096u
 #define MISSING_MOST 20u // rows named one by one
@@ -192,6 +194,9 @@ static int tell(struct bench *bench, const struct run *run)
     printf("%s%s%s: %zu of %zu rows, %u of %u boots%s%s, results in %s\n",
            outcome_names[run->outcome], run->detail[0] != '\0' ? ": " : "", run->detail, whole,
            run->row_count, run->boots, run->boots_planned, log, trace, bench->folder);
+    if (run->trace_lost > 0)
+        printf("of the trace %" PRIu64 " bytes were lost on the line; it says where\n",
+               run->trace_lost);
     fflush(stdout);
     // A whole run with a rejected row is no success: a number that was promised is not there.
     return run->outcome == OUTCOME_NO_START                              ? EXIT_NO_TARGET
@@ -226,6 +231,8 @@ static int conclude(struct bench *bench)
     } else if (store_run(bench, &run)) {
         progress_show_tables(&bench->progress);
         code = tell(bench, &run);
+        if (!trace_write(bench->request->results, &run))
+            code = EXIT_HARNESS;
     } else {
         // The capture is whole: nothing needs to be measured again.
         complain("the run is not in the store; `recorder rebuild results=%s` adds it from %s",

@@ -88,6 +88,7 @@ void run_free(struct run *run)
 {
     facts_free(&run->facts);
     rows_free(run->rows, run->row_count);
+    buffer_free(&run->trace);
     *run = (struct run){0};
 }
 

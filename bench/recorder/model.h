@@ -106,7 +106,9 @@ struct run {
     struct facts facts;
     struct row *rows;
     size_t row_count;
-    uint64_t samples; // of all series
+    uint64_t samples;    // of all series
+    struct buffer trace; // the file, empty if there is none; not in the store
+    uint64_t trace_lost; // bytes of it that never came
 };
 
 // Sets or replaces. False if there are too many, or the value is longer than FACT_MOST.

@@ -8,6 +8,7 @@
 #include "commands.h"
 #include "replay.h"
 #include "store.h"
+#include "trace_file.h"
 
 #define PATH_MOST 4096u
 
@@ -88,7 +89,7 @@ static bool take_machine(struct rebuild *rebuild, const char *run_name, const ch
         rebuild->bad++;
         complain("%s is of run %s on %s: left out", path, run.run, theirs);
     } else {
-        done = put(rebuild, &run, machine, exists, before);
+        done = put(rebuild, &run, machine, exists, before) && trace_write(rebuild->results, &run);
     }
     run_free(&run);
     return done;

@@ -97,6 +97,7 @@ static bool open_boot(struct replay *replay, const struct capture_chunk *chunk)
         .boot = replay->boots, .session = get_u32(chunk->payload + 4), .clock = ""};
     replay->session = memory_get(sizeof(*replay->session));
     session_init(replay->session, &expect, (struct session_listener){0});
+    replay->session->keep_trace = replay->boots == 0; // the others have none
     replay->boots++;
     return true;
 }
@@ -189,6 +190,8 @@ static bool close_boot(struct replay *replay, const struct capture_chunk *chunk)
         take_clock(run, session, boot);
         add_facts(run, &session->results.facts, boot);
         take_rows(run, &session->results, boot);
+        trace_assemble(&session->trace, session->end_seen ? session->end.bytes[WIRE_TRACE] : 0,
+                       run);
     }
     count_line(replay, session);
     session_free(session);
@@ -214,6 +217,7 @@ static void note_counts(const struct replay *replay)
         {"line.lost_trace_frames", replay->lost_trace_frames},
         // That the target could not get rid of: the line took nothing.
         {"line.given_up_frames", replay->given_up_frames},
+        {"line.lost_trace_bytes", replay->run->trace_lost},
     };
     for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
         char text[32];

@@ -346,6 +346,9 @@ static void take_frame(void *context, const struct wire_header *header, const ui
         take_control(session, header, payload);
     else if (header->channel == WIRE_RESULTS && header->type == WIRE_DATA)
         take_data(session, header, payload);
+    else if (header->channel == WIRE_TRACE && session->keep_trace &&
+             (header->type == WIRE_PACKETS || header->type == WIRE_PACKETS_MORE))
+        trace_frames_add(&session->trace, header, payload);
     else if (header->channel == WIRE_LOG && header->type == WIRE_TEXT && !again)
         give_text(session, SESSION_LOG, payload, header->length);
     else if (header->channel == WIRE_LOG && header->type == WIRE_TABLE && !again)
@@ -382,6 +385,7 @@ void session_free(struct session *session)
     buffer_free(&session->stream);
     results_free(&session->results);
     memset(session->channels, 0, sizeof(session->channels));
+    trace_frames_free(&session->trace);
     session->pending = NULL;
     session->pending_count = 0;
 }

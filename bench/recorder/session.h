@@ -8,6 +8,7 @@
 #define SESSION_H
 
 #include "results.h"
+#include "trace_file.h"
 #include "wire.h"
 
 #define SESSION_WINDOW        (1u << 20)
@@ -88,6 +89,8 @@ struct session {
     struct wire_decoder decoder;
     struct session_channel channels[WIRE_CHANNELS];
     uint64_t foreign;
+    bool keep_trace; // set after session_init by who wants it
+    struct trace_frames trace;
 
     bool hello_seen;
     uint32_t hellos, ends; // how often they came

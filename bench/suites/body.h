@@ -14,6 +14,9 @@
 // loads from it are real.
 #define BODY_HIDE(pointer) __asm__ volatile("" : "+r"(pointer) : : "memory")
 
+// Makes the compiler believe that `value` may be anything.
+#define BODY_HIDE_VALUE(value) __asm__ volatile("" : "+r"(value))
+
 // Ends an operation: what it wrote is in memory and what the next one reads comes from there.
 // Without it the compiler carries a mechanism's state from one turn of the loop to the next in
 // registers, which no caller outside a loop would see.

@@ -17,22 +17,23 @@
 #define POLLUTED     1000u // pairs after the pollution
 #define OBJECTS_MOST 1024u
 
-// X(v, case, operations, fixed, least instructions, counted operations, exact samples, seconds,
-//   what)
+// X(v, case, operations, fixed, least instructions, counted operations, traced operations, exact
+//   samples, seconds, what)
 #define HEAP_CASES(X, v)                                                                           \
-    X(v, pair_64, 5000, false, 4, 10000, 4, 30, "64 B allocated and freed at once, hot")           \
-    X(v, lifo_64, 4096, false, 4, 8192, 4, 30, "64 B, 64 deep, freed last in first out")           \
-    X(v, alloc_64, HITS *HEAPS, true, 2, HITS *HEAPS, 8, 30,                                       \
+    X(v, pair_64, 5000, false, 4, 10000, 64, 4, 30, "64 B allocated and freed at once, hot")       \
+    X(v, lifo_64, 4096, false, 4, 8192, 2 * DEPTH, 4, 30,                                          \
+      "64 B, 64 deep, freed last in first out")                                                    \
+    X(v, alloc_64, HITS *HEAPS, true, 2, HITS *HEAPS, HITS *HEAPS, 8, 30,                          \
       "64 B allocated 48 times in a row from each of 8 heaps, frees not timed")                    \
-    X(v, random_1000, TABLE, false, 6, 100000, 2, 60,                                              \
+    X(v, random_1000, TABLE, false, 6, 100000, TABLE, 2, 60,                                       \
       "one of 1000 live objects freed and replaced, 8 to 2048 B uniform")                          \
-    X(v, mixed_100k, TABLE, false, 6, 100000, 2, 60,                                               \
+    X(v, mixed_100k, TABLE, false, 6, 100000, TABLE, 2, 60,                                        \
       "one of 100 live objects freed and replaced, 8 to 2048 B uniform over the bins")             \
-    X(v, mixed_large, TABLE, false, 6, 100000, 2, 60,                                              \
+    X(v, mixed_large, TABLE, false, 6, 100000, TABLE, 2, 60,                                       \
       "one of 100 live objects freed and replaced, 8 B to 64 KB log-uniform")                      \
-    X(v, pollution, POLLUTED, true, 4, POLLUTED, 4, 30,                                            \
+    X(v, pollution, POLLUTED, true, 4, POLLUTED, 100, 4, 30,                                       \
       "1000 pairs after 500 mixed objects were allocated and all freed")                           \
-    X(v, refill, 1, true, 16, 1, 8, 30,                                                            \
+    X(v, refill, 1, true, 16, 1, 1, 8, 30,                                                         \
       "one batch of 64 B moved from the slab to the cache and back")
 
 enum heap_case {
@@ -206,13 +207,15 @@ HEAP_VARIANTS(BODIES)
 #define BODY_ENTRIES(v)          HEAP_CASES(BODY_ENTRY, v)
 static bench_body *const bodies[] = {HEAP_VARIANTS(BODY_ENTRIES)};
 
-#define CASE_ENTRY(v, name_, operations_, fixed_, least_, counted_, samples_, seconds_, what_)     \
+#define CASE_ENTRY(v, name_, operations_, fixed_, least_, counted_, traced_, samples_, seconds_,   \
+                   what_)                                                                          \
     {.name = #name_,                                                                               \
      .what = what_,                                                                                \
      .operations = operations_,                                                                    \
      .fixed = fixed_,                                                                              \
      .least_instructions = least_,                                                                 \
      .counted_operations = counted_,                                                               \
+     .traced_operations = traced_,                                                                 \
      .samples_exact = samples_,                                                                    \
      .seconds = seconds_},
 static const struct bench_case cases[] = {HEAP_CASES(CASE_ENTRY, 0)};

@@ -7,16 +7,16 @@
 
 #define BATCH 16u
 
-// X(v, case, operations, fixed, least instructions, counted operations, exact samples, seconds,
-//   slots, what). An operation is one message sent and received.
+// X(v, case, operations, fixed, least instructions, counted operations, traced operations, exact
+//   samples, seconds, slots, what). An operation is one message sent and received.
 #define IPC_CASES(X, v)                                                                            \
-    X(v, pair_56, 4096, false, 8, 8192, 4, 30, RING_SLOTS_DEFAULT,                                 \
+    X(v, pair_56, 4096, false, 8, 8192, 128, 4, 30, RING_SLOTS_DEFAULT,                            \
       "56 B sent and received on one thread, 4096 slots")                                          \
-    X(v, pair_56_small, 4096, false, 8, 8192, 4, 30, 64,                                           \
+    X(v, pair_56_small, 4096, false, 8, 8192, 128, 4, 30, 64,                                      \
       "56 B sent and received on one thread, 64 slots: the ring fits the first-level cache")       \
-    X(v, pair_0, 4096, false, 4, 8192, 4, 30, RING_SLOTS_DEFAULT,                                  \
+    X(v, pair_0, 4096, false, 4, 8192, 128, 4, 30, RING_SLOTS_DEFAULT,                             \
       "empty messages sent and received on one thread, 4096 slots")                                \
-    X(v, batch_16, 4096, false, 8, 8192, 4, 30, RING_SLOTS_DEFAULT,                                \
+    X(v, batch_16, 4096, false, 8, 8192, 128, 4, 30, RING_SLOTS_DEFAULT,                           \
       "56 B in batches of 16 on one thread, per message, 4096 slots")
 
 enum ipc_case {
@@ -106,20 +106,21 @@ RING_VARIANTS(BODIES)
 #define BODY_ENTRIES(v)          IPC_CASES(BODY_ENTRY, v)
 static bench_body *const bodies[] = {RING_VARIANTS(BODY_ENTRIES)};
 
-#define CASE_ENTRY(v, name_, operations_, fixed_, least_, counted_, samples_, seconds_, slots_,    \
-                   what_)                                                                          \
+#define CASE_ENTRY(v, name_, operations_, fixed_, least_, counted_, traced_, samples_, seconds_,   \
+                   slots_, what_)                                                                  \
     {.name = #name_,                                                                               \
      .what = what_,                                                                                \
      .operations = operations_,                                                                    \
      .fixed = fixed_,                                                                              \
      .least_instructions = least_,                                                                 \
      .counted_operations = counted_,                                                               \
+     .traced_operations = traced_,                                                                 \
      .samples_exact = samples_,                                                                    \
      .seconds = seconds_},
 static const struct bench_case cases[] = {IPC_CASES(CASE_ENTRY, 0)};
 
-#define CASE_SLOTS(v, name_, operations_, fixed_, least_, counted_, samples_, seconds_, slots_,    \
-                   what_)                                                                          \
+#define CASE_SLOTS(v, name_, operations_, fixed_, least_, counted_, traced_, samples_, seconds_,   \
+                   slots_, what_)                                                                  \
     slots_,
 static const size_t case_slots[] = {IPC_CASES(CASE_SLOTS, 0)};
 

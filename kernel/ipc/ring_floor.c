@@ -23,8 +23,9 @@ enum status ring_floor_init(void *object, void *memory, size_t slots)
     return ring_floor_init_at(object, memory, slots, 0);
 }
 
-enum status ring_floor_send_batch(void *object, const struct ring_message *messages, size_t count,
-                                  size_t *sent)
+ALWAYS_INLINE enum status ring_floor_send_batch_untraced(void *object,
+                                                         const struct ring_message *messages,
+                                                         size_t count, size_t *sent)
 {
     struct ring_floor *ring = object;
     const uint64_t index = ring->producer.index;
@@ -54,8 +55,18 @@ enum status ring_floor_send_batch(void *object, const struct ring_message *messa
     return STATUS_OK;
 }
 
-enum status ring_floor_receive_batch(void *object, struct ring_message *messages, size_t count,
-                                     size_t *received)
+enum status ring_floor_send_batch(void *object, const struct ring_message *messages, size_t count,
+                                  size_t *sent)
+{
+    ring_trace_send(((struct ring_floor *)object)->producer.index);
+    const enum status status = ring_floor_send_batch_untraced(object, messages, count, sent);
+    ring_trace_sent(status, *sent);
+    return status;
+}
+
+ALWAYS_INLINE enum status ring_floor_receive_batch_untraced(void *object,
+                                                            struct ring_message *messages,
+                                                            size_t count, size_t *received)
 {
     struct ring_floor *ring = object;
     const uint64_t index = ring->consumer.index;
@@ -75,6 +86,15 @@ enum status ring_floor_receive_batch(void *object, struct ring_message *messages
     // Release: all slots of the batch are read before the producer sees any of them as free.
     __atomic_store_n(&ring->consumer.index, index + there, __ATOMIC_RELEASE);
     return STATUS_OK;
+}
+
+enum status ring_floor_receive_batch(void *object, struct ring_message *messages, size_t count,
+                                     size_t *received)
+{
+    ring_trace_receive(((struct ring_floor *)object)->consumer.index);
+    const enum status status = ring_floor_receive_batch_untraced(object, messages, count, received);
+    ring_trace_received(status, *received);
+    return status;
 }
 
 // The consumer's index first: what it had received by then was sent before, so that the

@@ -11,6 +11,7 @@
 #include "assert.h"
 #include "ring.h"
 #include "ring_copy.h"
+#include "ring_trace.h"
 
 struct ring_floor {
     // Constant after init.
@@ -46,7 +47,7 @@ void ring_floor_statistics(const void *object, struct ring_statistics *statistic
 bool ring_floor_check(const void *object);
 
 // FAST: expected 24 instructions.
-ALWAYS_INLINE enum status ring_floor_send(void *object, const void *payload, size_t length)
+ALWAYS_INLINE enum status ring_floor_send_untraced(void *object, const void *payload, size_t length)
 {
     struct ring_floor *ring = object;
     const uint64_t index = ring->producer.index;
@@ -69,8 +70,16 @@ ALWAYS_INLINE enum status ring_floor_send(void *object, const void *payload, siz
     return STATUS_OK;
 }
 
+ALWAYS_INLINE enum status ring_floor_send(void *object, const void *payload, size_t length)
+{
+    ring_trace_send(((struct ring_floor *)object)->producer.index);
+    const enum status status = ring_floor_send_untraced(object, payload, length);
+    ring_trace_sent(status, 1);
+    return status;
+}
+
 // FAST: expected 24 instructions.
-ALWAYS_INLINE enum status ring_floor_receive(void *object, void *payload, size_t *length)
+ALWAYS_INLINE enum status ring_floor_receive_untraced(void *object, void *payload, size_t *length)
 {
     struct ring_floor *ring = object;
     const uint64_t index = ring->consumer.index;
@@ -83,6 +92,14 @@ ALWAYS_INLINE enum status ring_floor_receive(void *object, void *payload, size_t
     // Release: the slot is read before the producer sees it as free.
     __atomic_store_n(&ring->consumer.index, index + 1, __ATOMIC_RELEASE);
     return STATUS_OK;
+}
+
+ALWAYS_INLINE enum status ring_floor_receive(void *object, void *payload, size_t *length)
+{
+    ring_trace_receive(((struct ring_floor *)object)->consumer.index);
+    const enum status status = ring_floor_receive_untraced(object, payload, length);
+    ring_trace_received(status, 1);
+    return status;
 }
 
 static const struct ring_ops ring_floor_ops = {

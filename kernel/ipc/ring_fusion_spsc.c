@@ -150,8 +150,9 @@ static COLD enum status send_what_fits(struct ring_fusion_spsc *ring,
 }
 
 // FAST: expected 32 instructions a message.
-enum status ring_fusion_spsc_send_batch(void *object, const struct ring_message *messages,
-                                        size_t count, size_t *sent)
+ALWAYS_INLINE enum status ring_fusion_spsc_send_batch_untraced(void *object,
+                                                               const struct ring_message *messages,
+                                                               size_t count, size_t *sent)
 {
     struct ring_fusion_spsc *ring = object;
     if (UNLIKELY(count - 1 > ring->mask)) { // an empty batch too: it wraps
@@ -163,9 +164,19 @@ enum status ring_fusion_spsc_send_batch(void *object, const struct ring_message 
     return publish(ring, messages, count, sent);
 }
 
+enum status ring_fusion_spsc_send_batch(void *object, const struct ring_message *messages,
+                                        size_t count, size_t *sent)
+{
+    ring_trace_send(((struct ring_fusion_spsc *)object)->producer.position);
+    const enum status status = ring_fusion_spsc_send_batch_untraced(object, messages, count, sent);
+    ring_trace_sent(status, *sent);
+    return status;
+}
+
 // FAST: expected 31 instructions a message.
-enum status ring_fusion_spsc_receive_batch(void *object, struct ring_message *messages,
-                                           size_t count, size_t *received)
+ALWAYS_INLINE enum status ring_fusion_spsc_receive_batch_untraced(void *object,
+                                                                  struct ring_message *messages,
+                                                                  size_t count, size_t *received)
 {
     struct ring_fusion_spsc *ring = object;
     const uint64_t first = ring->consumer.position;
@@ -187,6 +198,16 @@ enum status ring_fusion_spsc_receive_batch(void *object, struct ring_message *me
     // Release: as in receive, for all slots of the batch.
     __atomic_store_n(&ring->consumer.position, first + there, __ATOMIC_RELEASE);
     return STATUS_OK;
+}
+
+enum status ring_fusion_spsc_receive_batch(void *object, struct ring_message *messages,
+                                           size_t count, size_t *received)
+{
+    ring_trace_receive(((struct ring_fusion_spsc *)object)->consumer.position);
+    const enum status status =
+        ring_fusion_spsc_receive_batch_untraced(object, messages, count, received);
+    ring_trace_received(status, *received);
+    return status;
 }
 
 // The consumer's position first: it follows the acquire of a message, whose sender had counted it

@@ -24,6 +24,7 @@
 #include "assert.h"
 #include "ring.h"
 #include "ring_copy.h"
+#include "ring_trace.h"
 
 // Control word, low bits first: length 16 | type 8 | flags 8 | sequence 32. The sequence is on top
 // so that it wraps out of the word and never into another field.
@@ -103,7 +104,8 @@ ALWAYS_INLINE size_t ring_fusion_length(uint64_t control)
 }
 
 // FAST: expected 26 instructions for 56 bytes.
-ALWAYS_INLINE enum status ring_fusion_spsc_send(void *object, const void *payload, size_t length)
+ALWAYS_INLINE enum status ring_fusion_spsc_send_untraced(void *object, const void *payload,
+                                                         size_t length)
 {
     struct ring_fusion_spsc *ring = object;
     assert_slow(ring_is_aligned(payload, sizeof(ring_word)));
@@ -122,8 +124,17 @@ ALWAYS_INLINE enum status ring_fusion_spsc_send(void *object, const void *payloa
     return STATUS_OK;
 }
 
+ALWAYS_INLINE enum status ring_fusion_spsc_send(void *object, const void *payload, size_t length)
+{
+    ring_trace_send(((struct ring_fusion_spsc *)object)->producer.position);
+    const enum status status = ring_fusion_spsc_send_untraced(object, payload, length);
+    ring_trace_sent(status, 1);
+    return status;
+}
+
 // FAST: expected 28 instructions.
-ALWAYS_INLINE enum status ring_fusion_spsc_receive(void *object, void *payload, size_t *length)
+ALWAYS_INLINE enum status ring_fusion_spsc_receive_untraced(void *object, void *payload,
+                                                            size_t *length)
 {
     struct ring_fusion_spsc *ring = object;
     assert_slow(ring_is_aligned(payload, sizeof(ring_word)));
@@ -139,6 +150,14 @@ ALWAYS_INLINE enum status ring_fusion_spsc_receive(void *object, void *payload, 
     // Release, for the producer that renews its credit: the slot is read before it is free.
     __atomic_store_n(&ring->consumer.position, position + 1, __ATOMIC_RELEASE);
     return STATUS_OK;
+}
+
+ALWAYS_INLINE enum status ring_fusion_spsc_receive(void *object, void *payload, size_t *length)
+{
+    ring_trace_receive(((struct ring_fusion_spsc *)object)->consumer.position);
+    const enum status status = ring_fusion_spsc_receive_untraced(object, payload, length);
+    ring_trace_received(status, 1);
+    return status;
 }
 
 static const struct ring_ops ring_fusion_spsc_ops = {

@@ -39,8 +39,9 @@ static void copy_message(struct ring_message *to, const struct ring_message *fro
     ring_copy_whole(to->payload, from->payload);
 }
 
-enum status ring_locked_queue_send_batch(void *object, const struct ring_message *messages,
-                                         size_t count, size_t *sent)
+ALWAYS_INLINE enum status ring_locked_queue_send_batch_untraced(void *object,
+                                                                const struct ring_message *messages,
+                                                                size_t count, size_t *sent)
 {
     struct ring_locked_queue *queue = object;
     *sent = 0;
@@ -61,8 +62,18 @@ enum status ring_locked_queue_send_batch(void *object, const struct ring_message
     return fitting == 0 ? STATUS_FULL : STATUS_OK;
 }
 
-enum status ring_locked_queue_receive_batch(void *object, struct ring_message *messages,
-                                            size_t count, size_t *received)
+enum status ring_locked_queue_send_batch(void *object, const struct ring_message *messages,
+                                         size_t count, size_t *sent)
+{
+    ring_trace_send(((struct ring_locked_queue *)object)->back);
+    const enum status status = ring_locked_queue_send_batch_untraced(object, messages, count, sent);
+    ring_trace_sent(status, *sent);
+    return status;
+}
+
+ALWAYS_INLINE enum status ring_locked_queue_receive_batch_untraced(void *object,
+                                                                   struct ring_message *messages,
+                                                                   size_t count, size_t *received)
 {
     struct ring_locked_queue *queue = object;
     spinlock_acquire(&queue->lock);
@@ -74,6 +85,16 @@ enum status ring_locked_queue_receive_batch(void *object, struct ring_message *m
     spinlock_release(&queue->lock);
     *received = there;
     return there == 0 ? STATUS_EMPTY : STATUS_OK;
+}
+
+enum status ring_locked_queue_receive_batch(void *object, struct ring_message *messages,
+                                            size_t count, size_t *received)
+{
+    ring_trace_receive(((struct ring_locked_queue *)object)->front);
+    const enum status status =
+        ring_locked_queue_receive_batch_untraced(object, messages, count, received);
+    ring_trace_received(status, *received);
+    return status;
 }
 
 // The two readers below take the lock too, which `const` does not let them: the object itself is

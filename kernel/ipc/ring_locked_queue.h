@@ -10,6 +10,7 @@
 #include "assert.h"
 #include "ring.h"
 #include "ring_copy.h"
+#include "ring_trace.h"
 #include "spinlock.h"
 
 // All fields fit one line, so that the holder fetches the state together with the lock. Positions
@@ -42,7 +43,8 @@ void ring_locked_queue_statistics(const void *object, struct ring_statistics *st
 bool ring_locked_queue_check(const void *object);
 
 // FAST: expected 31 instructions for 56 bytes, one of them locked.
-ALWAYS_INLINE enum status ring_locked_queue_send(void *object, const void *payload, size_t length)
+ALWAYS_INLINE enum status ring_locked_queue_send_untraced(void *object, const void *payload,
+                                                          size_t length)
 {
     struct ring_locked_queue *queue = object;
     assert_slow(ring_is_aligned(payload, sizeof(ring_word)));
@@ -63,8 +65,17 @@ ALWAYS_INLINE enum status ring_locked_queue_send(void *object, const void *paylo
     return STATUS_OK;
 }
 
+ALWAYS_INLINE enum status ring_locked_queue_send(void *object, const void *payload, size_t length)
+{
+    ring_trace_send(((struct ring_locked_queue *)object)->back);
+    const enum status status = ring_locked_queue_send_untraced(object, payload, length);
+    ring_trace_sent(status, 1);
+    return status;
+}
+
 // FAST: expected 30 instructions, one of them locked.
-ALWAYS_INLINE enum status ring_locked_queue_receive(void *object, void *payload, size_t *length)
+ALWAYS_INLINE enum status ring_locked_queue_receive_untraced(void *object, void *payload,
+                                                             size_t *length)
 {
     struct ring_locked_queue *queue = object;
     assert_slow(ring_is_aligned(payload, sizeof(ring_word)));
@@ -80,6 +91,14 @@ ALWAYS_INLINE enum status ring_locked_queue_receive(void *object, void *payload,
     ring_copy_whole(payload, slot->payload);
     spinlock_release(&queue->lock);
     return STATUS_OK;
+}
+
+ALWAYS_INLINE enum status ring_locked_queue_receive(void *object, void *payload, size_t *length)
+{
+    ring_trace_receive(((struct ring_locked_queue *)object)->front);
+    const enum status status = ring_locked_queue_receive_untraced(object, payload, length);
+    ring_trace_received(status, 1);
+    return status;
 }
 
 static const struct ring_ops ring_locked_queue_ops = {

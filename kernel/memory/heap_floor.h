@@ -8,6 +8,7 @@
 #include "compiler.h"
 #include "heap.h"
 #include "heap_size_class.h"
+#include "heap_trace.h"
 
 #define HEAP_FLOOR_LARGEST (64u * 1024)
 // Behind the small classes: 4, 8, 16, 32 and 64 KiB.
@@ -30,7 +31,7 @@ ALWAYS_INLINE unsigned heap_floor_class(size_t size)
 void *heap_floor_cut(struct heap_floor *heap, size_t size);
 
 // A constant size that hits: 5 instructions.
-ALWAYS_INLINE void *heap_floor_allocate(void *heap, size_t size)
+ALWAYS_INLINE void *heap_floor_allocate_untraced(void *heap, size_t size)
 {
     struct heap_floor *floor = heap;
     if (UNLIKELY(size > HEAP_FLOOR_LARGEST))
@@ -43,14 +44,29 @@ ALWAYS_INLINE void *heap_floor_allocate(void *heap, size_t size)
     return object;
 }
 
+ALWAYS_INLINE void *heap_floor_allocate(void *heap, size_t size)
+{
+    heap_trace_allocate(size);
+    void *object = heap_floor_allocate_untraced(heap, size);
+    heap_trace_allocated(object, size);
+    return object;
+}
+
 // A constant size: 3 instructions.
-ALWAYS_INLINE void heap_floor_release(void *heap, void *pointer, size_t size)
+ALWAYS_INLINE void heap_floor_release_untraced(void *heap, void *pointer, size_t size)
 {
     struct heap_floor *floor = heap;
     struct heap_object *object = pointer;
     const unsigned class = heap_floor_class(size);
     object->next = floor->free[class];
     floor->free[class] = object;
+}
+
+ALWAYS_INLINE void heap_floor_release(void *heap, void *pointer, size_t size)
+{
+    heap_trace_release(size);
+    heap_floor_release_untraced(heap, pointer, size);
+    heap_trace_released(size);
 }
 
 enum status heap_floor_init(void *heap, void *memory, size_t length);

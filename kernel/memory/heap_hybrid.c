@@ -81,19 +81,23 @@ static size_t fill(struct heap_hybrid_cache *cache, unsigned class, size_t count
 {
     size_t moved = 0;
     const uint64_t objects = heap_hybrid_bin_objects(cache, class);
+    trace_begin(TRACE_HEAP_REFILL, (uint32_t)count);
     cache->heads[class] =
         heap_hybrid_cpu_take(cache->cpu, class, count, cache->heads[class], &moved);
     cache->moved[class] += moved;
     set_room(cache, class, objects + moved);
+    trace_end(TRACE_HEAP_REFILL);
     return moved;
 }
 
 static void drain(struct heap_hybrid_cache *cache, unsigned class, size_t count)
 {
     const uint64_t objects = heap_hybrid_bin_objects(cache, class);
+    trace_begin(TRACE_HEAP_SURPLUS, (uint32_t)count);
     cache->heads[class] = heap_hybrid_cpu_give(cache->cpu, class, count, cache->heads[class]);
     cache->moved[class] -= count;
     set_room(cache, class, objects - count);
+    trace_end(TRACE_HEAP_SURPLUS);
 }
 
 static void flush(struct heap_hybrid_cache *cache)
@@ -127,11 +131,13 @@ static void *allocate_large(struct heap_hybrid_cache *cache, size_t size)
     if (size <= HEAP_HYBRID_LARGEST) {
         struct buddy *buddy = &cache->cpu->pages->buddy;
         const unsigned order = buddy_order(size);
+        trace_begin(TRACE_HEAP_PAGES, 1u << order);
         if (UNLIKELY(!buddy_allocate(buddy, order, &address))) {
             reclaim(cache);
             if (!buddy_allocate(buddy, order, &address))
                 address = 0;
         }
+        trace_end(TRACE_HEAP_PAGES);
         if (address != 0) {
             cache->large_allocations++;
             cache->large_bytes_allocated += (uint64_t)PAGE_SIZE << order;
@@ -180,7 +186,9 @@ NOINLINE void heap_hybrid_cache_release_other(struct heap_hybrid_cache *cache, v
         const enum status status = heap_boot_release(pages->boot, pointer);
         assert(status == STATUS_OK);
     } else {
+        trace_begin(TRACE_HEAP_PAGES, 0);
         const enum status status = buddy_free_unit(&pages->buddy, (uintptr_t)pointer, &order);
+        trace_end(TRACE_HEAP_PAGES);
         assert(status != STATUS_DOUBLE);
         assert(status != STATUS_FOREIGN);
         assert(status == STATUS_OK); // inside a block, not at its start

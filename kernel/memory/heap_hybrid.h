@@ -34,6 +34,7 @@
 #include "heap.h"
 #include "heap_boot.h"
 #include "heap_size_class.h"
+#include "heap_trace.h"
 #include "list.h"
 
 #define HEAP_HYBRID_BIN_OBJECTS 64         // of a class in a cache, the hot slot included
@@ -242,13 +243,18 @@ size_t heap_hybrid_refill(void *heap, size_t size);
 
 ALWAYS_INLINE void *heap_hybrid_allocate(void *heap, size_t size)
 {
-    return heap_hybrid_cache_allocate(&((struct heap_hybrid *)heap)->cache, size);
+    heap_trace_allocate(size);
+    void *object = heap_hybrid_cache_allocate(&((struct heap_hybrid *)heap)->cache, size);
+    heap_trace_allocated(object, size);
+    return object;
 }
 
 ALWAYS_INLINE void heap_hybrid_release(void *heap, void *pointer, size_t size)
 {
-    (void)size;
+    (void)size; // but for the trace
+    heap_trace_release(size);
     heap_hybrid_cache_release(&((struct heap_hybrid *)heap)->cache, pointer);
+    heap_trace_released(size);
 }
 
 static const struct heap_ops heap_hybrid_ops = {

@@ -66,7 +66,10 @@ static struct heap_hybrid_slab *slab_create(struct heap_hybrid_cpu *cpu, unsigne
     struct heap_hybrid_pages *pages = cpu->pages;
     const unsigned order = slab_order[class];
     uintptr_t start = 0;
-    if (!buddy_allocate(&pages->buddy, order, &start))
+    trace_begin(TRACE_HEAP_PAGES, 1u << order);
+    const bool found = buddy_allocate(&pages->buddy, order, &start);
+    trace_end(TRACE_HEAP_PAGES);
+    if (!found)
         return NULL;
     const uint64_t page = (start - pages->base) >> PAGE_SHIFT;
     struct heap_hybrid_slab *slab = &pages->slabs[page];
@@ -86,7 +89,9 @@ static void slab_destroy(struct heap_hybrid_cpu *cpu, struct heap_hybrid_slab *s
     for (unsigned i = 0; i < 1u << slab->order; i++)
         pages->map[page + i] = HEAP_CLASS_NONE;
     cpu->classes[slab->class].slabs--;
+    trace_begin(TRACE_HEAP_PAGES, 1u << slab->order);
     const enum status status = buddy_free(&pages->buddy, slab_start(pages, slab), slab->order);
+    trace_end(TRACE_HEAP_PAGES);
     assert(status == STATUS_OK);
 }
 

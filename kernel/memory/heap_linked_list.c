@@ -2,6 +2,7 @@
 #include "heap_linked_list.h"
 
 #include "assert.h"
+#include "heap_trace.h"
 
 #define USED 1u // in block.size; sizes are multiples of 16
 
@@ -109,6 +110,7 @@ void *heap_linked_list_allocate(void *heap, size_t size)
 {
     struct heap_linked_list *list = heap;
     block *hole = NULL;
+    heap_trace_allocate(size);
     spinlock_acquire(&list->lock);
     if (size <= HEAP_LINKED_LIST_LARGEST) {
         const size_t bytes = block_bytes(size);
@@ -124,6 +126,7 @@ void *heap_linked_list_allocate(void *heap, size_t size)
         list->counts.failures++;
     }
     spinlock_release(&list->lock);
+    heap_trace_allocated(hole, size);
     return hole == NULL ? NULL : (char *)hole + HEADER;
 }
 
@@ -141,7 +144,8 @@ static void insert_hole(struct heap_linked_list *list, block *hole)
 void heap_linked_list_release(void *heap, void *pointer, size_t size)
 {
     struct heap_linked_list *list = heap;
-    (void)size;
+    (void)size; // but for the trace
+    heap_trace_release(size);
     assert((uintptr_t)pointer % 16 == 0);
     assert((uintptr_t)pointer > list->start && (uintptr_t)pointer < list->end);
     block *freed = (block *)(void *)((char *)pointer - HEADER);
@@ -169,6 +173,7 @@ void heap_linked_list_release(void *heap, void *pointer, size_t size)
     }
     block_above(freed)->previous = freed->size;
     spinlock_release(&list->lock);
+    heap_trace_released(size);
 }
 
 void heap_linked_list_statistics(const void *heap, struct heap_statistics *statistics)

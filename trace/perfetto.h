@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: MIT
+// Native Perfetto traces, written by the kernel itself with integers only.
+//
+// The writer gathers packets in memory of the caller and hands them to a sink in chunks. A chunk
+// stands for itself: it begins by declaring everything it uses (clock, names, tracks) and the
+// slices it begins it ends, so that any chunk may be lost and the rest is still a valid trace.
+//
+//   sequence  a FIFO of packets with names and clock of its own: PERFETTO_SEQUENCE_BENCH for what
+//             the framework says, PERFETTO_SEQUENCE_CPU + cpu for what a CPU recorded
+//   row       a track below "Benchmarks" with the phases of one benchmark and its counters, and a
+//             thread track with the operations
+//   time      nanoseconds of BOOTTIME, made from ticks here: Perfetto has no clock with a rate
+//
+// Rules for callers
+//   order     init, open, rows..., close; attributes, processes and threads between open and the
+//             first row
+//   threads   one at a time; the buffers read here are recorded into by nobody meanwhile
+//   memory    all of the caller's; texts need to live during the call only
+#ifndef PERFETTO_H
+#define PERFETTO_H
+
+#include "deflate.h"
+#include "proto.h"
+#include "trace.h"
+
+#define PERFETTO_SEQUENCE_BENCH 1u
+#define PERFETTO_SEQUENCE_CPU   2u // plus the CPU's index
+#define PERFETTO_CPUS_MOST      64u
+#define PERFETTO_CHUNK_BYTES    DEFLATE_INPUT_MOST
+#define PERFETTO_FLOW_EVERY     16u // one message in so many has its flow drawn
+// In one phase of a row so many operations are drawn of those without anything nested, and of those
+// with; of the others, one in so many still shows the counters.
+#define PERFETTO_LEAVES_DRAWN   192u
+#define PERFETTO_NESTED_DRAWN   256u
+#define PERFETTO_OTHERS_SAMPLED 64u
+
+// Receives whole packets in the order of the file. Called from within the writer's functions.
+struct perfetto_sink {
+    void *context;
+    void (*send)(void *context, const void *packets, size_t length);
+};
+
+// What the writer needs. `deflate` may be NULL: then chunks are sent as they are.
+struct perfetto_memory {
+    uint8_t chunk[PERFETTO_CHUNK_BYTES];
+    uint8_t squeezed[PERFETTO_CHUNK_BYTES + PERFETTO_CHUNK_BYTES / 8 + 64];
+    struct deflate deflate;
+};
+
+struct perfetto_counts {
+    uint64_t events;       // written: begins, ends, instants, counter values
+    uint64_t left_out;     // recorded operations that are not drawn
+    uint64_t packets;      // before compression
+    uint64_t packet_bytes; // of them
+    uint64_t bytes;        // handed to the sink
+    uint64_t lost;         // recorded too late: the buffers were full
+};
+
+struct perfetto {
+    struct perfetto_memory *memory;
+    struct perfetto_sink sink;
+    struct proto chunk;
+    bool compress;
+    uint64_t multiplier;     // of ticks, for PERFETTO_CLOCK_SHIFT
+    uint64_t snapshot_ticks; // of the last clock snapshot: they must not go backwards
+    uint64_t cpus_seen;      // bit for each CPU with a sequence
+    uint32_t category_iid[TRACE_EVENT_COUNT]; // of each event: a category's is its first event's
+    uint64_t lost[PERFETTO_CPUS_MOST];
+    bool bench_begun; // that sequence has its first packet
+    struct perfetto_counts counts;
+};
+
+#define PERFETTO_CLOCK_SHIFT 32
+
+// Nanoseconds of `ticks`, rounded down; hz as for perfetto_multiplier. Off by less than ticks /
+// 2^32
+// + 1 ns, which is below 1 ns a millisecond from 1 MHz to 4 GHz and beyond.
+static inline uint64_t perfetto_ticks_to_ns(uint64_t multiplier, uint64_t ticks)
+{
+    return (uint64_t)((unsigned __int128)ticks * multiplier >> PERFETTO_CLOCK_SHIFT);
+}
+
+// For ticks of `hz` a second, 1 to 2^40; 0 (unknown) counts a tick as a nanosecond.
+uint64_t perfetto_multiplier(uint64_t hz);
+
+void perfetto_init(struct perfetto *perfetto, struct perfetto_memory *memory, bool compress,
+                   uint64_t hz, struct perfetto_sink sink);
+
+struct perfetto_system {
+    const char *name;    // of the system that runs
+    const char *release; // its build
+    const char *machine; // the architecture
+    const char *machine_name;
+    uint32_t cpus;
+    uint64_t ticks; // now
+};
+
+// The trace's first packets: clock and system.
+void perfetto_open(struct perfetto *perfetto, const struct perfetto_system *system);
+
+// A fact about the trace, shown as trace_attribute.KEY.
+void perfetto_attribute_number(struct perfetto *perfetto, const char *key, uint64_t value);
+void perfetto_attribute_text(struct perfetto *perfetto, const char *key, const char *value);
+
+// Names must have no space: Perfetto cuts a process's name there. pid and tid from 1 to 65535, of
+// one number space.
+struct perfetto_thread {
+    uint32_t pid, tid;
+    const char *process, *name;
+};
+void perfetto_thread(struct perfetto *perfetto, const struct perfetto_thread *thread);
+
+// Shown with a slice: `text` if it is not NULL, else the number.
+struct perfetto_note {
+    const char *name;
+    const char *text;
+    int64_t number;
+};
+
+#define PERFETTO_NOTES_MOST 12u
+
+struct perfetto_phase {
+    enum trace_event event;
+    uint64_t begin, end; // ticks
+    struct perfetto_note notes[PERFETTO_NOTES_MOST];
+    size_t note_count;
+};
+
+struct perfetto_recording {
+    const struct trace_buffer *buffer;
+    uint32_t cpu;
+    struct perfetto_thread thread; // what ran there
+};
+
+struct perfetto_row {
+    uint32_t number;  // its place below "Benchmarks", unique
+    const char *name; // suite/case/variant
+    const char *what;
+    const struct perfetto_phase *phases; // in order
+    size_t phase_count;
+    const struct perfetto_recording *recordings; // one for each CPU, one at least; of one process
+    size_t recording_count;
+};
+
+// Writes a row: what the CPUs recorded, then its phases.
+void perfetto_row(struct perfetto *perfetto, const struct perfetto_row *row);
+
+// The losses, and what is left of the last chunk.
+void perfetto_close(struct perfetto *perfetto);
+
+// ---- between the files of the writer ------------------------------------------------------------
+
+struct perfetto_event_about {
+    const char *name, *category, *value;
+    enum trace_kind kind;
+};
+extern const struct perfetto_event_about perfetto_events[TRACE_EVENT_COUNT];
+
+// Packets: open returns the mark for close. A packet of an event never needs more than
+// PERFETTO_PACKET_MOST bytes.
+#define PERFETTO_PACKET_MOST 1024u
+size_t perfetto_packet_open(struct perfetto *perfetto, uint32_t sequence);
+void perfetto_packet_close(struct perfetto *perfetto, size_t mark);
+void perfetto_flush(struct perfetto *perfetto);
+// Begins anew on a CPU's sequence: forgets names and clock and declares them, from `ticks` on.
+// `dropped`: 0, or why packets are missing in front. Returns the time the sequence's clock stands
+// at.
+uint64_t perfetto_resync(struct perfetto *perfetto, const struct perfetto_recording *recording,
+                         uint64_t ticks, uint32_t dropped);
+// Declares the row's tracks and those above them; the room was made by perfetto_resync.
+void perfetto_row_tracks(struct perfetto *perfetto, uint32_t sequence,
+                         const struct perfetto_row *row, uint64_t counters);
+void perfetto_record(struct perfetto *perfetto, const struct perfetto_row *row,
+                     const struct perfetto_recording *recording, uint64_t counters,
+                     uint64_t *left_out);
+// Writes counters that more than one CPU changed, in the order of time.
+void perfetto_counters(struct perfetto *perfetto, const struct perfetto_row *row,
+                       uint64_t counters);
+
+#define PERFETTO_UUID_ROOT                   1u
+#define PERFETTO_UUID_SUITE(pid)             (0x10000u + (pid))
+#define PERFETTO_UUID_PROCESS(pid)           (0x20000u + (pid))
+#define PERFETTO_UUID_THREAD(tid)            (0x40000u + (tid))
+#define PERFETTO_UUID_ROW(number)            (0x100000u + (uint64_t)(number)*64)
+#define PERFETTO_UUID_COUNTER(number, event) (PERFETTO_UUID_ROW(number) + 1 + (event))
+
+_Static_assert(TRACE_EVENT_COUNT < 63, "a row and its counters share 64 numbers, and a mask");
+
+#endif

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: MIT
+// Numbers of the fields of Perfetto's messages that are written here: facts of the format, from
+// protos/perfetto/trace of https://github.com/google/perfetto.
+#ifndef PERFETTO_FIELDS_H
+#define PERFETTO_FIELDS_H
+
+#define TRACE_PACKET 1
+
+enum packet_field {
+    PACKET_CLOCK_SNAPSHOT = 6,
+    PACKET_TIMESTAMP = 8,
+    PACKET_SEQUENCE_ID = 10,
+    PACKET_TRACK_EVENT = 11,
+    PACKET_INTERNED_DATA = 12,
+    PACKET_SEQUENCE_FLAGS = 13,
+    PACKET_TRACE_STATS = 35,
+    PACKET_PREVIOUS_DROPPED = 42,
+    PACKET_SYSTEM_INFO = 45,
+    PACKET_COMPRESSED = 50,
+    PACKET_TIMESTAMP_CLOCK = 58,
+    PACKET_DEFAULTS = 59,
+    PACKET_TRACK_DESCRIPTOR = 60,
+    PACKET_FIRST_ON_SEQUENCE = 87,
+    PACKET_PROCESS_TREE = 122,
+    PACKET_ATTRIBUTES = 126,
+};
+
+enum sequence_flag { SEQUENCE_CLEARED = 1, SEQUENCE_NEEDS = 2 };
+enum dropped_cause { DROPPED_PRESENT = 1, DROPPED_BUFFER_FULL = 256 };
+
+enum snapshot_field { SNAPSHOT_CLOCKS = 1, SNAPSHOT_PRIMARY = 2 };
+enum clock_field { CLOCK_ID = 1, CLOCK_TIMESTAMP = 2, CLOCK_INCREMENTAL = 3 };
+enum clock_id { CLOCK_BOOTTIME = 6, CLOCK_TSC = 9, CLOCK_OF_SEQUENCE = 64 };
+
+enum defaults_field { DEFAULTS_TRACK_EVENT = 11, DEFAULTS_CLOCK = 58 };
+
+enum interned_field {
+    INTERNED_CATEGORIES = 1,
+    INTERNED_NAMES = 2,
+    INTERNED_ANNOTATIONS = 3,
+};
+enum interned_string_field { INTERNED_IID = 1, INTERNED_STRING = 2 };
+
+enum track_field {
+    TRACK_UUID = 1,
+    TRACK_NAME = 2,
+    TRACK_PROCESS = 3,
+    TRACK_THREAD = 4,
+    TRACK_PARENT = 5,
+    TRACK_COUNTER = 8,
+    TRACK_CHILD_ORDERING = 11,
+    TRACK_RANK = 12,
+    TRACK_DESCRIPTION = 14,
+};
+enum track_ordering { ORDERING_EXPLICIT = 3 };
+enum process_field { PROCESS_PID = 1, PROCESS_NAME = 6 };
+enum thread_field { THREAD_PID = 1, THREAD_TID = 2, THREAD_NAME = 5 };
+enum counter_field { COUNTER_UNIT = 3 };
+enum counter_unit { UNIT_COUNT = 2, UNIT_BYTES = 3 };
+
+enum event_field {
+    EVENT_CATEGORY_IID = 3,
+    EVENT_ANNOTATION = 4,
+    EVENT_TYPE = 9,
+    EVENT_NAME_IID = 10,
+    EVENT_TRACK = 11,
+    EVENT_COUNTER_VALUE = 30,
+    EVENT_FLOW = 47,
+    EVENT_FLOW_ENDS = 48,
+};
+enum event_type { TYPE_BEGIN = 1, TYPE_END = 2, TYPE_INSTANT = 3, TYPE_COUNTER = 4 };
+enum annotation_field {
+    ANNOTATION_NAME_IID = 1,
+    ANNOTATION_UINT = 3,
+    ANNOTATION_INT = 4,
+    ANNOTATION_STRING = 6,
+    ANNOTATION_NAME = 10,
+};
+
+enum tree_field { TREE_PROCESS = 1, TREE_THREAD = 2 };
+enum tree_process_field { TREE_PROCESS_PID = 1, TREE_PROCESS_COMMAND = 3 };
+enum tree_thread_field { TREE_THREAD_TID = 1, TREE_THREAD_PID = 2, TREE_THREAD_NAME = 3 };
+
+enum stats_field { STATS_BUFFER = 1, STATS_WRITER = 18 };
+enum buffer_stats_field { BUFFER_WRITER_LOSS = 19 };
+enum writer_stats_field { WRITER_SEQUENCE = 1, WRITER_BUFFER = 4 };
+
+enum system_field {
+    SYSTEM_UTSNAME = 1,
+    SYSTEM_CPUS = 8,
+    SYSTEM_MACHINE_NAME = 17,
+};
+enum utsname_field { UTSNAME_SYSTEM = 1, UTSNAME_RELEASE = 3, UTSNAME_MACHINE = 4 };
+enum attributes_field { ATTRIBUTES_ATTRIBUTE = 1 };
+enum attribute_field { ATTRIBUTE_KEY = 1, ATTRIBUTE_NUMBER = 2, ATTRIBUTE_TEXT = 3 };
+
+#endif
