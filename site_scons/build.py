@@ -64,6 +64,9 @@ TRACED_ONLY = {
     "bench/framework/run_trace.c",
 }
 
+# What the recorder shares with its targets.
+RECORDER_BELOW = ["trace/wire.c", "trace/proto.c", "bench/framework/record.c"]
+
 # GCC would turn the loops of memcpy into calls of memcpy.
 FILE_FLAGS = {"kernel/lib/string.c": ["-fno-tree-loop-distribute-patterns"]}
 
@@ -226,7 +229,7 @@ def recorder(env: Env) -> Node:
         "recorder_objects",
         ["bench/recorder"],
         HOSTED,
-        ["trace/wire.c", "trace/proto.c", "bench/framework/record.c"],
+        RECORDER_BELOW,
     )
     return env.Program(
         "#build/recorder", objects, LIBS=["sqlite3", "dw", "elf", "crypto"], LINKFLAGS=["-no-pie"]

@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from build import FLAVOURS, RACES, SANITISED, WARNINGS
+from build import FLAVOURS, RACES, RECORDER_BELOW, SANITISED, WARNINGS
 from build import compile_one, portable_object, portable_sources, sources
 from layers import BOTTOM, PORTABLE
 
@@ -97,7 +97,7 @@ def faulty_store(env: Env) -> list[Node]:
     """build/test/faulty_store: the recorder as it is, over a disk that fails on purpose."""
     values = {"CONFIG_TRACE": 0, "CONFIG_ASSERT_SLOW": 0, "main": "recorder_main"}
     layers = [(path, "bench/recorder") for path in sources("bench/recorder")]
-    layers += [("trace/wire.c", "trace"), ("bench/framework/record.c", "bench/framework")]
+    layers += [(path, os.path.dirname(path)) for path in RECORDER_BELOW]
     objects = [
         compile_one(env, "test/faulty", path, layer, SANITISED, values) for path, layer in layers
     ]
@@ -113,11 +113,10 @@ def faulty_store(env: Env) -> list[Node]:
 
 # What the fuzzers are linked with, besides the mutator.
 FUZZED = [
-    ("trace/wire.c", "trace"),
-    ("bench/framework/record.c", "bench/framework"),
+    *((path, os.path.dirname(path)) for path in RECORDER_BELOW),
     *(
         (f"bench/recorder/{name}.c", "bench/recorder")
-        for name in ("common", "model", "results", "session", "session_gaps")
+        for name in ("common", "model", "results", "session", "session_gaps", "trace_file")
     ),
 ]
 

@@ -191,12 +191,12 @@ static int tell(struct bench *bench, const struct run *run)
     for (size_t i = 0; i < run->row_count; i++)
         whole += run->rows[i].status == ROW_OK;
     name_rows(bench, run);
-    printf("%s%s%s: %zu of %zu rows, %u of %u boots%s%s, results in %s\n",
-           outcome_names[run->outcome], run->detail[0] != '\0' ? ": " : "", run->detail, whole,
-           run->row_count, run->boots, run->boots_planned, log, trace, bench->folder);
     if (run->trace_lost > 0)
         printf("of the trace %" PRIu64 " bytes were lost on the line; it says where\n",
                run->trace_lost);
+    printf("%s%s%s: %zu of %zu rows, %u of %u boots%s%s, results in %s\n",
+           outcome_names[run->outcome], run->detail[0] != '\0' ? ": " : "", run->detail, whole,
+           run->row_count, run->boots, run->boots_planned, log, trace, bench->folder);
     fflush(stdout);
     // A whole run with a rejected row is no success: a number that was promised is not there.
     return run->outcome == OUTCOME_NO_START                              ? EXIT_NO_TARGET

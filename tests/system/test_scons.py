@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import ROOT, scons
+from system_run import ROOT, scons
 
 WRONG = [
     (["target=qmeu", "bench"], "qemu, host"),
@@ -22,7 +22,7 @@ WRONG = [
     (["size=big", "bench"], "quick, full"),
     (["colour=red", "bench"], "suites"),
     (["bnech"], "bench"),
-    (["trace"], "arrives"),
+    (["compare"], "arrives"),
     (["nightly"], "arrives"),
     (["run=latest", "bench"], "report"),
     (["debug"], "filter="),
