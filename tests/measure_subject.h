@@ -27,8 +27,8 @@ struct script {
     uint64_t cold;    // further ticks of the first window after `prepare`
     uint64_t warming; // of the next two
     uint64_t hiccup;  // of every second window
-    uint64_t later;   // of window `later_window` after every `prepare` but the first
-    unsigned later_window;
+    uint64_t later;   // of window `later_window` after the `later_prepare`th `prepare`, from 1
+    unsigned later_window, later_prepare;
     unsigned tagged_from; // window of a round whose events are 0, then 1, 2, 3, ... as bits
     uint64_t wrong_at;    // operations whose checksum is wrong by one
     uint64_t failed_at;   // operations that are answered with BENCH_FAILED
@@ -64,7 +64,9 @@ static uint64_t body(void *context, uint64_t operations)
     now += script->each * operations;
     now += window == 0 ? script->cold : window <= 2 ? script->warming : 0;
     now += window % 2 == 1 ? script->hiccup : 0;
-    now += script->prepared > 1 && window == script->later_window ? script->later : 0;
+    now += script->prepared == script->later_prepare && window == script->later_window
+               ? script->later
+               : 0;
     if (script->tagged_from > 0 && window >= script->tagged_from) {
         const unsigned bits = window - script->tagged_from;
         events.interrupts += bits & 1;

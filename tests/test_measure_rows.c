@@ -74,6 +74,7 @@ START_TEST(an_exact_clock_repeats_every_window_in_every_round)
 {
     scripts[1].later = 1;
     scripts[1].later_window = 3 + (unsigned)_i;
+    scripts[1].later_prepare = 2;
     fails_alone(RECORD_ROW_UNSTEADY, "took 80 in the first round, then 81", 2);
     ck_assert_int_eq(rows[1].detail[strlen("window ")], '0' + _i);
 }
@@ -84,7 +85,10 @@ START_TEST(a_sampled_clock_need_not_repeat_itself)
     sampled();
     scripts[0].later = 1;
     scripts[0].later_window = 4;
+    scripts[0].later_prepare = 3; // the first was for the calibration
     run(1);
+    ck_assert_int_eq(round_of(0, 0).samples[1], 80);
+    ck_assert_int_eq(round_of(0, 1).samples[1], 81);
     ended(0, RECORD_ROW_OK, "");
 }
 END_TEST
