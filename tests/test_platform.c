@@ -11,6 +11,10 @@
 size_t (*test_line_write)(const void *bytes, size_t length);
 size_t (*test_line_read)(void *bytes, size_t capacity);
 bool test_clock_stopped;
+enum platform_clock test_clock_class = PLATFORM_CLOCK_EMULATED;
+uint64_t test_clock_hz;
+uint64_t (*test_clock_ns)(void);
+void (*test_events)(struct platform_events *events);
 uint8_t test_build_id[20];
 size_t test_build_id_length;
 
@@ -19,18 +23,20 @@ uint64_t platform_clock_ns(void)
     struct timespec now;
     if (test_clock_stopped)
         return 0;
+    if (test_clock_ns != NULL)
+        return test_clock_ns();
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
 enum platform_clock platform_clock_class(void)
 {
-    return PLATFORM_CLOCK_EMULATED;
+    return test_clock_class;
 }
 
 uint64_t platform_clock_hz(void)
 {
-    return 0;
+    return test_clock_hz;
 }
 
 size_t platform_line_write(const void *bytes, size_t length)
@@ -83,6 +89,8 @@ void platform_describe(void (*emit)(void *context, const char *key, const char *
 void platform_events(struct platform_events *events)
 {
     *events = (struct platform_events){0};
+    if (test_events != NULL)
+        test_events(events);
 }
 
 _Noreturn void platform_panic(const char *reason, const char *file, unsigned line)

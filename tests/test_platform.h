@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What a test may put in place of the unit tests' platform: the line, and a machine without a
-// clock. One thread.
+// What a test may put in place of the unit tests' platform: the line, the clock, what disturbs
+// samples. One thread.
 #ifndef TEST_PLATFORM_H
 #define TEST_PLATFORM_H
 
@@ -12,6 +12,14 @@ extern size_t (*test_line_read)(void *bytes, size_t capacity);
 
 // platform_clock_ns gives 0, as on a target that has no clock but the one it measures with.
 extern bool test_clock_stopped;
+
+// What platform_clock_class and platform_clock_hz give; emulated and unknown unless a test says so.
+extern enum platform_clock test_clock_class;
+extern uint64_t test_clock_hz;
+
+// In place of platform_clock_ns and platform_events. NULL: the machine's clock, and no events.
+extern uint64_t (*test_clock_ns)(void);
+extern void (*test_events)(struct platform_events *events);
 
 // What platform_build_id gives; none while the length is 0.
 extern uint8_t test_build_id[20];

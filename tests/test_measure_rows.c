@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: MIT
+// bench/framework/measure.c: rows that fail, counters, definitions.
+#include <check.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "measure_subject.h"
+
+// ---- rows that do not count ---------------------------------------------------------------------
+
+// The second of three variants fails in its own way; the others must not notice.
+static void fails_alone(enum record_row_status status, const char *words, unsigned rounds)
+{
+    options.rounds = 4;
+    run(VARIANTS);
+    ended(0, RECORD_ROW_OK, "");
+    ended(1, status, words);
+    ended(2, RECORD_ROW_OK, "");
+    ck_assert_uint_eq(count_of(RECORD_SAMPLES, 0), 4);
+    ck_assert_uint_eq(count_of(RECORD_SAMPLES, 1), rounds);
+    ck_assert_uint_eq(count_of(RECORD_SAMPLES, 2), 4);
+    ck_assert_uint_eq(report.rows_failed, 1);
+}
+
+START_TEST(a_body_that_could_not_do_its_work_has_failed)
+{
+    scripts[1].failed_at = 8;
+    scripts[1].broken = true; // the first failure is the one that is told
+    fails_alone(RECORD_ROW_FAILED, "memory, or room", 1);
+}
+END_TEST
+
+START_TEST(a_wrong_checksum_is_told_with_both)
+{
+    scripts[1].wrong_at = 8;
+    fails_alone(RECORD_ROW_CHECKSUM, "checksum 19, the work gives 18", 1); // hexadecimal
+}
+END_TEST
+
+START_TEST(work_that_takes_too_few_instructions_was_deleted)
+{
+    cases[1].least_instructions = 10;
+    scripts[1].each = 9;
+    fails_alone(RECORD_ROW_DELETED, "72 for 8 operations of at least 10", 1);
+}
+END_TEST
+
+START_TEST(work_of_32_instructions_a_tick_is_possible_and_faster_is_deleted)
+{
+    sampled();
+    cases[1].least_instructions = 320;
+    scripts[1].each = 9;
+    fails_alone(RECORD_ROW_DELETED, "of at least 320", 0); // found while it was calibrated
+}
+END_TEST
+
+START_TEST(a_variant_that_cannot_be_prepared_has_failed)
+{
+    scripts[1].unprepared = true;
+    fails_alone(RECORD_ROW_FAILED, "could not be prepared", 0);
+}
+END_TEST
+
+START_TEST(an_invariant_broken_after_a_round_fails_the_row)
+{
+    scripts[1].broken = true;
+    fails_alone(RECORD_ROW_FAILED, "an invariant is broken", 1);
+}
+END_TEST
+
+// Whichever recorded window differs.
+START_TEST(an_exact_clock_repeats_every_window_in_every_round)
+{
+    scripts[1].later = 1;
+    scripts[1].later_window = 3 + (unsigned)_i;
+    scripts[1].later_prepare = 2;
+    fails_alone(RECORD_ROW_UNSTEADY, "took 80 in the first round, then 81", 2);
+    ck_assert_int_eq(rows[1].detail[strlen("window ")], '0' + _i);
+}
+END_TEST
+
+START_TEST(a_sampled_clock_need_not_repeat_itself)
+{
+    sampled();
+    scripts[0].later = 1;
+    scripts[0].later_window = 4;
+    scripts[0].later_prepare = 3; // the first was for the calibration
+    run(1);
+    ck_assert_int_eq(round_of(0, 0).samples[1], 80);
+    ck_assert_int_eq(round_of(0, 1).samples[1], 81);
+    ended(0, RECORD_ROW_OK, "");
+}
+END_TEST
+
+START_TEST(samples_without_memory_are_a_panic)
+{
+    memory_length = 2u << 20;
+    run(1);
+}
+END_TEST
+
+// ---- counters, one window -----------------------------------------------------------------------
+
+START_TEST(counters_come_from_a_pass_of_their_own_length)
+{
+    char text[RECORD_NAME_MOST + 1];
+    struct record_reader reader;
+    cases[1].counted_operations = 123;
+    rows[1] = rows[VARIANTS]; // the twin of the first
+    rows[1].index = 1;
+    run(2);
+    ck_assert_uint_eq(window_operations[window_count - 1], 123);
+    ck_assert_uint_ne(window_operations[window_count - 2], 123);
+    ck_assert_uint_eq(count_of(RECORD_COUNTER, 0), 1);
+    ck_assert_uint_eq(count_of(RECORD_COUNTER, 1), 0);
+    ck_assert(find(RECORD_COUNTER, 0, 0, &reader));
+    record_get_text(&reader, text, RECORD_NAME_MOST, true);
+    ck_assert_str_eq(text, "windows");
+    ck_assert_uint_eq(record_get_u64(&reader), 1); // made anew for this pass
+    ck_assert_uint_eq(record_get_u64(&reader), 7);
+}
+END_TEST
+
+START_TEST(a_counted_pass_that_does_not_do_its_work_rejects_the_row)
+{
+    cases[1].counted_operations = 123;
+    if (_i == 0)
+        scripts[0].wrong_at = 123;
+    else
+        scripts[0].failed_at = 123;
+    run(2);
+    ended(0, _i == 0 ? RECORD_ROW_CHECKSUM : RECORD_ROW_FAILED, "");
+    ended(1, RECORD_ROW_OK, "");
+    ck_assert_uint_eq(count_of(RECORD_COUNTER, 0), 0);
+    ck_assert_uint_eq(count_of(RECORD_COUNTER, 1), 1);
+}
+END_TEST
+
+START_TEST(one_window_is_one_window_and_reports_nothing)
+{
+    const struct measure measure = measuring();
+    cases[1].counted_operations = 123;
+    scripts[0].wrong_at = _i == 1 ? 8 : 0;
+    scripts[0].failed_at = _i == 2 ? 8 : 0;
+    scripts[0].unprepared = _i == 3;
+    ck_assert_int_eq(measure_once(&measure, &rows[0]), _i == 0);
+    ck_assert_uint_eq(window_count, _i == 3 ? 0 : 1);
+    ck_assert_uint_eq(scripts[0].before, window_count);
+    ck_assert_uint_eq(report.stream.length, 0);
+}
+END_TEST
+
+// ---- definitions --------------------------------------------------------------------------------
+
+START_TEST(a_definition_changes_with_what_a_number_depends_on)
+{
+    struct bench_case other = cases[1];
+    struct bench_suite source = suite;
+    const uint64_t same = measure_definition(&suite, &cases[1], 1);
+    ck_assert_uint_eq(measure_definition(&suite, &other, 1), same);
+    ck_assert_uint_ne(measure_definition(&suite, &other, 2), same);
+    source.source_hash++;
+    ck_assert_uint_ne(measure_definition(&source, &other, 1), same);
+    other.operations++;
+    ck_assert_uint_ne(measure_definition(&suite, &other, 1), same);
+    other = cases[1];
+    other.fixed = true;
+    ck_assert_uint_ne(measure_definition(&suite, &other, 1), same);
+    other = cases[1];
+    other.name = "seconD";
+    ck_assert_uint_ne(measure_definition(&suite, &other, 1), same);
+}
+END_TEST
+
+START_TEST(a_definition_does_not_change_with_what_is_said_about_a_number)
+{
+    struct bench_case other = cases[1];
+    struct bench_suite source = suite;
+    char name[] = "second"; // the same name elsewhere
+    const uint64_t same = measure_definition(&suite, &cases[1], 1);
+    source.what = "said differently";
+    source.variant_count = 1;
+    other.name = name;
+    other.what = "said differently";
+    other.seconds = 99;
+    other.samples_exact = 99;
+    other.counted_operations = 99;
+    other.least_instructions = 2;
+    ck_assert_uint_eq(measure_definition(&source, &other, 1), same);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *checks = suite_create("measured rows");
+    TCase *tests = tcase_create("failures, counters, definitions");
+    tcase_set_timeout(tests, 60);
+    tcase_add_checked_fixture(tests, set_up, tear_down);
+    tcase_add_test(tests, a_body_that_could_not_do_its_work_has_failed);
+    tcase_add_test(tests, a_wrong_checksum_is_told_with_both);
+    tcase_add_test(tests, work_that_takes_too_few_instructions_was_deleted);
+    tcase_add_test(tests, work_of_32_instructions_a_tick_is_possible_and_faster_is_deleted);
+    tcase_add_test(tests, a_variant_that_cannot_be_prepared_has_failed);
+    tcase_add_test(tests, an_invariant_broken_after_a_round_fails_the_row);
+    tcase_add_loop_test(tests, an_exact_clock_repeats_every_window_in_every_round, 0, 3);
+    tcase_add_test(tests, a_sampled_clock_need_not_repeat_itself);
+    tcase_add_test_raise_signal(tests, samples_without_memory_are_a_panic, SIGABRT);
+    tcase_add_test(tests, counters_come_from_a_pass_of_their_own_length);
+    tcase_add_loop_test(tests, a_counted_pass_that_does_not_do_its_work_rejects_the_row, 0, 2);
+    tcase_add_loop_test(tests, one_window_is_one_window_and_reports_nothing, 0, 4);
+    tcase_add_test(tests, a_definition_changes_with_what_a_number_depends_on);
+    tcase_add_test(tests, a_definition_does_not_change_with_what_is_said_about_a_number);
+    suite_add_tcase(checks, tests);
+    SRunner *runner = srunner_create(checks);
+    srunner_run_all(runner, CK_ENV);
+    const int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
