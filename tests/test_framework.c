@@ -195,7 +195,7 @@ START_TEST(words_are_read)
     char why[256] = "";
     ck_assert_msg(
         options_read("image session=4000000000 boot=3 output=framed suites=ipc,heap "
-                     "filter=heap/* rounds=7 samples=9 seed=11 size=full trace=on clock=insn",
+                     "filter=heap/* rounds=7 samples=9 seed=11 size=full trace=off clock=insn",
                      &options, why, sizeof(why)),
         "%s", why);
     ck_assert_uint_eq(options.session, 4000000000u);
@@ -206,7 +206,7 @@ START_TEST(words_are_read)
     ck_assert_uint_eq(options.rounds, 7);
     ck_assert_uint_eq(options.samples, 9);
     ck_assert_uint_eq(options.seed, 11);
-    ck_assert(options.full && options.trace);
+    ck_assert(options.full && !options.trace);
 }
 END_TEST
 
@@ -216,7 +216,7 @@ START_TEST(nothing_said_means_the_defaults)
     char why[256];
     ck_assert(options_read("", &options, why, sizeof(why)));
     ck_assert_int_eq(options.output, OUTPUT_TEXT);
-    ck_assert(!options.full && !options.trace && !options.smoke);
+    ck_assert(!options.full && options.trace && !options.smoke);
     ck_assert_uint_eq(options.rounds, 0);
 }
 END_TEST
@@ -269,11 +269,13 @@ static unsigned selected(const char *words)
 
 START_TEST(selection_is_by_suite_and_by_pattern)
 {
-    const unsigned all = selected(""), heap = selected("suites=heap"), ipc = selected("suites=ipc");
+    const unsigned all = selected(""), heap = selected("suites=heap"), ipc = selected("suites=ipc"),
+                   trace = selected("suites=trace");
     ck_assert_uint_gt(heap, 0);
     ck_assert_uint_gt(ipc, 0);
-    ck_assert_uint_eq(all, heap + ipc);
-    ck_assert_uint_eq(selected("suites=ipc,heap"), all);
+    ck_assert_uint_gt(trace, 0);
+    ck_assert_uint_eq(all, heap + ipc + trace);
+    ck_assert_uint_eq(selected("suites=ipc,heap"), heap + ipc);
     ck_assert_uint_eq(selected("filter=heap/pair_64/hybrid"), 1);
     ck_assert_uint_eq(selected("filter=heap/*/hybrid suites=ipc"), 0);
     ck_assert_uint_eq(selected("filter=heap/pair_64/*"), selected("filter=heap/pair_64"));

@@ -228,11 +228,3 @@ def test_text_output_is_ktap_with_closed_values(bench: Bench) -> None:
     assert "1..3" in lines and lines[-1] == "# bench-end"
     assert len(values) == 3 and all(line.endswith(" ;") for line in values)
     assert sum(line.startswith("ok ") for line in lines) == 3
-
-
-def test_traced_pass_records_events_after_the_numbers(bench: Bench) -> None:
-    assert bench.run("qemu", "filter=heap/mixed_100k trace=on") == 0, bench.output
-    log = (bench.results / "runs/test/qemu-exact/log.txt").read_text()
-    traced = [line for line in log.splitlines() if line.startswith("traced ")]
-    assert len(traced) == 3
-    assert all("0 lost" in line for line in traced)
