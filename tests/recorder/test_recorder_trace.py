@@ -12,7 +12,7 @@ import wire_encoder as wire
 from recorder_run import SESSION, SUCCESS, Recorder, send
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests/trace")]
+sys.path += [str(ROOT), str(ROOT / "tests/trace")]  # behind: each folder has a conftest
 import by_hand  # noqa: E402
 
 from reports.perfetto_check import Report, check  # noqa: E402

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Running targets and commands as a user would, in a results folder of the test's own."""
+"""Results folders and copies of the tree, one for each test."""
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -11,81 +10,13 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "targets/qemu"))
-import machines  # noqa: E402
-
-SECONDS = 120
-
-
-class Bench:
-    """One recorder invocation for a target, in its own results folder."""
-
-    def __init__(self, results: Path) -> None:
-        self.results = results
-        self.done: subprocess.CompletedProcess[str] | None = None
-
-    def command(self, target: str, program: str, arguments: str, **words: str) -> list[str]:
-        if target == "host":
-            image = str(ROOT / f"build/{program}/tickmark")
-            start = [image, "line={line}", "{arguments}"]
-            about = {"machine": "native", "clock": "tsc", "success-exit": "0"}
-        else:
-            machine = machines.MACHINES["exact"]
-            image = str(ROOT / f"build/{program}/tickmark.elf")
-            start = machine.command(image)
-            arguments = " ".join([*machine.arguments(), arguments]).strip()
-            about = {
-                "machine": "exact",
-                "clock": machine.clock,
-                "success-exit": str(machines.SUCCESS_EXIT),
-            }
-        given = {
-            "run": "test",
-            "target": target,
-            "image": image,
-            "results": str(self.results),
-            "boots": "1",
-            "commit": "unknown",
-            "dirty": "0",
-            "size": "quick",
-            "arguments": arguments,
-            **about,
-            **words,
-        }
-        return [
-            str(ROOT / "build/recorder"),
-            "bench",
-            *(f"{name}={value}" for name, value in given.items()),
-            "--",
-            *start,
-        ]
-
-    def run(self, target: str, arguments: str = "", program: str = "", **words: str) -> int:
-        command = self.command(target, program or target, arguments, **words)
-        self.done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
-        return self.done.returncode
-
-    @property
-    def output(self) -> str:
-        assert self.done is not None
-        return self.done.stdout + self.done.stderr
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from system_run import ROOT, Bench  # noqa: E402
 
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path / "results")
-
-
-def scons(*words: str, folder: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["scons", *words],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env={**os.environ, **environment},
-    )
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import ROOT, scons
+from system_run import ROOT, scons
 
 WRONG = [
     (["target=qmeu", "bench"], "qemu, host"),

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import ROOT, Bench
+from system_run import ROOT, Bench
 
 TARGETS = ["qemu", "host"]
 

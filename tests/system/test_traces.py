@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from conftest import ROOT, Bench, scons
+from system_run import ROOT, Bench, scons
 
-sys.path[:0] = [str(ROOT), str(ROOT / "tests/recorder")]
+sys.path += [str(ROOT), str(ROOT / "tests/recorder")]  # behind: each folder has a conftest
 import wire_encoder as wire  # noqa: E402
 
 from reports.perfetto_check import BEGIN, COUNTER, Report, check  # noqa: E402
