@@ -195,7 +195,7 @@ START_TEST(words_are_read)
     char why[256] = "";
     ck_assert_msg(
         options_read("image session=4000000000 boot=3 output=framed suites=ipc,heap "
-                     "filter=heap/* rounds=7 samples=9 seed=11 size=full trace=on clock=insn",
+                     "filter=heap/* rounds=7 samples=9 seed=11 size=full trace=off clock=insn",
                      &options, why, sizeof(why)),
         "%s", why);
     ck_assert_uint_eq(options.session, 4000000000u);
@@ -206,7 +206,7 @@ START_TEST(words_are_read)
     ck_assert_uint_eq(options.rounds, 7);
     ck_assert_uint_eq(options.samples, 9);
     ck_assert_uint_eq(options.seed, 11);
-    ck_assert(options.full && options.trace);
+    ck_assert(options.full && !options.trace);
 }
 END_TEST
 
@@ -269,10 +269,11 @@ static unsigned selected(const char *words)
 
 START_TEST(selection_is_by_suite_and_by_pattern)
 {
-    const unsigned all = selected(""), heap = selected("suites=heap"), ipc = selected("suites=ipc");
-    const unsigned trace = selected("suites=trace");
+    const unsigned all = selected(""), heap = selected("suites=heap"), ipc = selected("suites=ipc"),
+                   trace = selected("suites=trace");
     ck_assert_uint_gt(heap, 0);
     ck_assert_uint_gt(ipc, 0);
+    ck_assert_uint_gt(trace, 0);
     ck_assert_uint_eq(all, heap + ipc + trace);
     ck_assert_uint_eq(selected("suites=ipc,heap"), heap + ipc);
     ck_assert_uint_eq(selected("filter=heap/pair_64/hybrid"), 1);

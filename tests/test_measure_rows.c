@@ -137,20 +137,6 @@ START_TEST(a_counted_pass_that_does_not_do_its_work_rejects_the_row)
 }
 END_TEST
 
-START_TEST(one_window_is_one_window_and_reports_nothing)
-{
-    const struct measure measure = measuring();
-    cases[1].counted_operations = 123;
-    scripts[0].wrong_at = _i == 1 ? 8 : 0;
-    scripts[0].failed_at = _i == 2 ? 8 : 0;
-    scripts[0].unprepared = _i == 3;
-    ck_assert_int_eq(measure_once(&measure, &rows[0]), _i == 0);
-    ck_assert_uint_eq(window_count, _i == 3 ? 0 : 1);
-    ck_assert_uint_eq(scripts[0].before, window_count);
-    ck_assert_uint_eq(report.stream.length, 0);
-}
-END_TEST
-
 // ---- definitions --------------------------------------------------------------------------------
 
 START_TEST(a_definition_changes_with_what_a_number_depends_on)
@@ -208,7 +194,6 @@ int main(void)
     tcase_add_test_raise_signal(tests, samples_without_memory_are_a_panic, SIGABRT);
     tcase_add_test(tests, counters_come_from_a_pass_of_their_own_length);
     tcase_add_loop_test(tests, a_counted_pass_that_does_not_do_its_work_rejects_the_row, 0, 2);
-    tcase_add_loop_test(tests, one_window_is_one_window_and_reports_nothing, 0, 4);
     tcase_add_test(tests, a_definition_changes_with_what_a_number_depends_on);
     tcase_add_test(tests, a_definition_does_not_change_with_what_is_said_about_a_number);
     suite_add_tcase(checks, tests);

@@ -124,25 +124,25 @@ static void add_losses(struct run *run)
 
 // ---- pieces ------------------------------------------------------------------------------------
 
-// True if the bytes are packets, whole, and nothing else.
-static bool is_packets(const uint8_t *bytes, size_t length)
+// How many packets the bytes are; 0 if they are not whole packets and nothing else.
+static size_t count_packets(const uint8_t *bytes, size_t length)
 {
-    size_t at = 0;
-    while (at < length) {
+    size_t at = 0, packets = 0;
+    for (; at < length; packets++) {
         uint64_t packet = 0;
         unsigned count = 0;
         if (bytes[at++] != PACKET_TAG)
-            return false;
+            return 0;
         do {
             if (at == length || count == LENGTH_BYTES_MOST)
-                return false;
+                return 0;
             packet |= (uint64_t)(bytes[at] & 0x7f) << (7 * count++);
         } while ((bytes[at++] & 0x80) != 0);
         if (packet > length - at)
-            return false;
+            return 0;
         at += packet;
     }
-    return true;
+    return packets;
 }
 
 struct assembly {
@@ -160,11 +160,15 @@ static void lose(struct assembly *assembly, uint64_t bytes)
     assembly->open = false;
 }
 
-static void close_piece(struct assembly *assembly)
+// The open piece is over. If that is only guessed, because what follows is missing, several packets
+// may lack a last one that would end their slices; a single one, which a compressed piece is, is
+// whole or not.
+static void close_piece(struct assembly *assembly, bool certain)
 {
     if (!assembly->open)
         return;
-    if (!is_packets(assembly->piece.bytes, assembly->piece.length)) {
+    const size_t packets = count_packets(assembly->piece.bytes, assembly->piece.length);
+    if (packets == 0 || (packets > 1 && !certain)) {
         lose(assembly, 0);
         return;
     }
@@ -179,7 +183,7 @@ static void take_frame(struct assembly *assembly, const struct trace_frame *fram
                        const uint8_t *bytes)
 {
     if (frame->first) {
-        close_piece(assembly);
+        close_piece(assembly, true);
         assembly->open = true;
     }
     if (assembly->open)
@@ -192,22 +196,24 @@ void trace_assemble(struct trace_frames *frames, uint64_t sent, struct run *run)
 {
     struct assembly assembly = {.run = run};
     uint64_t expected = 0;
-    if (frames->count == 0 && sent == 0)
-        return;
+    if (frames->count == 0)
+        return; // no trace, or nothing of it: the line's counts tell
     qsort(frames->frames, frames->count, sizeof(frames->frames[0]), by_offset);
     add_head(run);
     for (size_t i = 0; i < frames->count; i++) {
         const struct trace_frame *frame = &frames->frames[i];
         if (frame->offset < expected)
             continue; // came before
-        if (frame->offset > expected)
+        if (frame->offset > expected) {
+            close_piece(&assembly, false);
             lose(&assembly, frame->offset - expected);
+        }
         take_frame(&assembly, frame, frames->bytes.bytes);
         expected = (uint64_t)frame->offset + frame->length;
     }
+    close_piece(&assembly, expected == sent);
     if (expected < sent)
         lose(&assembly, sent - expected);
-    close_piece(&assembly);
     if (assembly.gap)
         add_gap(run);
     if (run->trace_lost > 0)

@@ -80,6 +80,8 @@ ALWAYS_INLINE uint64_t store_only(struct trace_entry *entries, uint64_t operatio
 ALWAYS_INLINE uint64_t event(const struct trace_way_ops *ops, struct trace_context *context,
                              uint64_t operations)
 {
+    if (ops->way == WAY_OUT)
+        return 0; // no such row: see applies()
     return ops->way == WAY_FLOOR ? store_only(context->buffer->entries, operations)
                                  : record_into(context->buffer, operations);
 }
@@ -89,6 +91,8 @@ ALWAYS_INLINE uint64_t off(const struct trace_way_ops *ops, struct trace_context
 {
     uint64_t passed = 0;
     (void)context;
+    if (ops->way == WAY_FLOOR)
+        return 0; // no such row
     if (ops->way == WAY_RECORDER)
         return record_into(NULL, operations);
     for (uint64_t i = 0; i < operations; i++) {

@@ -67,6 +67,7 @@ ALWAYS_INLINE enum status ring_locked_queue_send_untraced(void *object, const vo
 
 ALWAYS_INLINE enum status ring_locked_queue_send(void *object, const void *payload, size_t length)
 {
+    // Outside the lock: with several producers the number is a guess, and only a flow's.
     ring_trace_send(((struct ring_locked_queue *)object)->back);
     const enum status status = ring_locked_queue_send_untraced(object, payload, length);
     ring_trace_sent(status, 1);

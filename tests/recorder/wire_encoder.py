@@ -218,6 +218,7 @@ class Target:
     facts: tuple[tuple[str, str], ...] = (("cpu.brand", "a fake CPU"),)
     seconds: int = 60
     log: tuple[bytes, ...] = (b"first words\n", b"more words\n")
+    trace_bytes: int | None = None  # what END says of the trace; else as of the results
     table: tuple[bytes, ...] = (b"row  p50\n", b"heap/pair_64/hybrid  2.0\n")
     sequences: list[int] = field(default_factory=lambda: [0, 0, 0, 0])
 
@@ -283,7 +284,10 @@ class Target:
         payload += n(crc32c(stream) if crc is None else crc)
         payload += n(fnv1a(stream) if hash is None else hash)
         for channel in range(4):
-            payload += n(max(self.sequences[channel], len(stream))) + n(len(stream)) + n(0)
+            total = len(stream)
+            if channel == TRACE and self.trace_bytes is not None:
+                total = self.trace_bytes
+            payload += n(max(self.sequences[channel], len(stream))) + n(total) + n(0)
         return self.send(CONTROL, END, payload)
 
     def text(self) -> bytes:

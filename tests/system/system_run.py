@@ -4,12 +4,9 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "targets/qemu"))
@@ -72,11 +69,6 @@ class Bench:
         return self.done.stdout + self.done.stderr
 
 
-@pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path / "results")
-
-
 def scons(*words: str, folder: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["scons", *words],
@@ -86,21 +78,3 @@ def scons(*words: str, folder: Path = ROOT, **environment: str) -> subprocess.Co
         timeout=300,
         env={**os.environ, **environment},
     )
-
-
-@pytest.fixture
-def clone(tmp_path: Path) -> Path:
-    """A copy of the working tree without what was built or measured."""
-    copy = tmp_path / "clone"
-    tracked = subprocess.run(
-        ["git", "ls-files", "-co", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.splitlines()
-    for name in tracked:
-        if (ROOT / name).is_file():
-            (copy / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, copy / name)
-    return copy

@@ -254,7 +254,7 @@ def test_every_chunk_stands_for_itself(made: Path, decode: Any) -> None:
     chunks = decode((made / "chunks.perfetto-trace").read_bytes())
     assert len(chunks) > 20 and all(chunk.HasField("compressed") for chunk in chunks)
     whole = follow(unpack(chunks, decode))
-    for missing in range(0, len(chunks), 5):
+    for missing in (0, len(chunks) // 2, len(chunks) - 1):
         rest = chunks[:missing] + chunks[missing + 1 :]
         told = follow(unpack(rest, decode))
         count = sum(len(slices) for slices in told.slices.values())

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: MIT
+"""Serving a trace the way the Perfetto UI fetches it."""
+
+from __future__ import annotations
+
+import http.client
+import queue
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from reports import serve_trace
+
+NAME = "trace.perfetto-trace"
+CONTENT = bytes(range(256)) * 4096
+
+
+class Served:
+    def __init__(self, path: Path, seconds: float) -> None:
+        self.result: bool | None = None
+        ports: queue.Queue[int] = queue.Queue()
+
+        def run() -> None:
+            self.result = serve_trace.serve(str(path), 0, seconds, ports.put)
+
+        self.thread = threading.Thread(target=run)
+        self.thread.start()
+        self.port = ports.get(timeout=30)
+
+    def url(self, name: str) -> str:
+        return f"http://127.0.0.1:{self.port}/{name}"
+
+    def ended(self) -> bool | None:
+        self.thread.join(timeout=60)
+        assert not self.thread.is_alive()
+        return self.result
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    (tmp_path / NAME).write_bytes(CONTENT)
+    return tmp_path / NAME
+
+
+@pytest.fixture
+def served(path: Path) -> Iterator[Served]:
+    server = Served(path, 60)
+    yield server
+    if server.thread.is_alive():
+        urllib.request.urlopen(server.url(NAME)).read()
+    server.ended()
+
+
+def get(url: str) -> http.client.HTTPResponse:
+    request = urllib.request.Request(url, headers={"Origin": "https://ui.perfetto.dev"})
+    return urllib.request.urlopen(request, timeout=30)  # type: ignore[no-any-return]
+
+
+def test_one_fetch_gets_the_file_with_the_headers_the_ui_needs(served: Served) -> None:
+    with get(served.url(NAME)) as answer:
+        assert answer.status == 200
+        assert answer.headers["Access-Control-Allow-Origin"] == "https://ui.perfetto.dev"
+        assert answer.headers["Cache-Control"] == "no-cache"
+        assert answer.read() == CONTENT
+    assert served.ended() is True
+    with pytest.raises(urllib.error.URLError):
+        get(served.url(NAME))
+
+
+def test_other_requests_are_answered_and_do_not_end_it(served: Served) -> None:
+    for other in ("", "favicon.ico", "../etc/passwd", NAME + "x"):
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            get(served.url(other))
+    for method, status in (("HEAD", 200), ("OPTIONS", 204)):
+        connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=30)
+        connection.request(method, "/" + NAME, headers={"Origin": "https://ui.perfetto.dev"})
+        answer = connection.getresponse()
+        assert (answer.status, answer.read()) == (status, b"")
+        assert answer.headers["Access-Control-Allow-Origin"] == "https://ui.perfetto.dev"
+        connection.close()
+    assert served.thread.is_alive()
+    assert get(served.url(NAME)).read() == CONTENT
+    assert served.ended() is True
+
+
+def test_it_listens_on_this_computer_only(served: Served) -> None:
+    assert serve_trace.ADDRESS == "127.0.0.1" and serve_trace.PORT == 9001
+
+
+def test_it_ends_when_nobody_comes(path: Path) -> None:
+    assert Served(path, 0.3).ended() is False
+
+
+def test_a_taken_port_is_said(
+    path: Path, served: Served, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert serve_trace.show(str(path), served.port, 1) == 40
+    assert f"127.0.0.1:{served.port}" in capsys.readouterr().out
+
+
+def test_the_link_is_the_one_the_ui_takes() -> None:
+    assert serve_trace.link(9001, NAME) == (
+        "https://ui.perfetto.dev/#!/?url=http://127.0.0.1:9001/trace.perfetto-trace"
+        "&referrer=open_trace_in_ui"
+    )
