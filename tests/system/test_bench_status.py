@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: MIT
+"""`scons bench` says with its status that a target did not start or did not end well."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from conftest import ROOT, scons
+
+sys.path.insert(0, str(ROOT / "site_scons"))
+import options as option_words  # noqa: E402
+import run as commands  # noqa: E402
+
+QEMU = "qemu-system-x86_64"
+
+
+def put_first(folder: Path) -> str:
+    """The search path with `folder` in front: all other programs stay where they are."""
+    return os.pathsep.join([str(folder), os.environ["PATH"]])
+
+
+def broken(folder: Path, script: str | None) -> None:
+    """A QEMU that cannot be started, or one that runs a script."""
+    program = folder / QEMU
+    if script is None:
+        program.symlink_to(QEMU)  # to itself: found, and cannot be opened
+    else:
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+
+
+# 33 is what QEMU ends with when the kernel says that all is well.
+@pytest.mark.parametrize("script", [None, "exit 0", "exit 33"])
+def test_a_target_that_says_nothing_is_a_bench_that_ends_with_30(
+    script: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken(tmp_path, script)
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("PATH", put_first(tmp_path))
+    monkeypatch.setattr(commands, "RESULTS", str(tmp_path / "results"))
+    monkeypatch.setattr(commands, "_status", 0)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # its lock is this test's own
+    words = option_words.read({"target": "qemu", "suites": "ipc"}, ["bench"])
+    assert commands.bench(words) == 30
+    assert commands._status == 30  # what the exit hook passes on
+
+
+def test_a_failed_command_s_own_status_leaves_scons(tmp_path: Path) -> None:
+    broken(tmp_path, "exit 1")
+    done = scons("-Q", "target=qemu", "bench", "output=text", PATH=put_first(tmp_path))
+    assert done.returncode == 40, done.stdout + done.stderr
