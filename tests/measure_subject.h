@@ -167,6 +167,7 @@ static struct options options;
 static struct clock fake_clock;
 static struct row rows[VARIANTS + 1];
 static struct report report;
+static uint8_t *stream; // what the report writes to
 static void *memory;
 static size_t memory_length;
 
@@ -179,8 +180,7 @@ static size_t swallow(const void *bytes, size_t length)
 
 static inline void set_up(void)
 {
-    static uint8_t *stream;
-    stream = malloc(4u << 20);
+    stream = aligned_alloc(4096, 4u << 20);
     memory = aligned_alloc(2u << 20, MEMORY_BYTES);
     ck_assert(stream != NULL && memory != NULL);
     memory_length = MEMORY_BYTES;
@@ -212,7 +212,7 @@ static inline void set_up(void)
 
 static inline void tear_down(void)
 {
-    free(report.stream.bytes);
+    free(stream);
     free(memory);
 }
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import ROOT, scons
+from system_run import ROOT, scons
 
 sys.path.insert(0, str(ROOT / "site_scons"))
 import options as option_words  # noqa: E402
