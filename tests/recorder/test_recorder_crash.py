@@ -222,7 +222,11 @@ def test_a_writer_that_dies_in_its_transaction_does_not_harm_the_other(whole, tm
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         dies = subprocess.Popen(words(recorder, "dies", FAULTY), env=environment, **quiet)
         lives = subprocess.Popen(words(recorder, "lives", recorder_path()), **quiet)
-        assert (dies.wait(60), lives.wait(60)) == (-signal.SIGKILL, 0)
+        # With the other in its way, the one may need fewer changes than it needs alone: a kill late
+        # in its list is then never reached, and it ends well.
+        ends = (-signal.SIGKILL, 0) if which > changes // 2 else (-signal.SIGKILL,)
+        assert dies.wait(60) in ends
+        assert lives.wait(60) == 0
         runs = {run for run, _ in recorder.digests()}
         assert {"first", "lives"} <= runs <= {"first", "lives", "dies"}
         recorder.check_store()
