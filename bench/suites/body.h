@@ -2,8 +2,8 @@
 // How a suite turns cases and variants into bodies: each body is written once, inlined over a
 // variant's constant table, and gets a symbol SUITE_CASE__VARIANT that a debugger finds.
 //
-// A suite defines SUITE_CASES(X, v) with a line X(v, case, ...) for each case, an ALWAYS_INLINE
-// function for each case, and BODY / BODY_ENTRY from the macros below.
+// A suite defines SUITE_CASES(X, v) with a line X(v, case, ...) for each case and an ALWAYS_INLINE
+// function for each case; its BODY and BODY_ENTRY make the table of bodies from both.
 #ifndef BODY_H
 #define BODY_H
 

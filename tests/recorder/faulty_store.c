@@ -6,7 +6,8 @@
 //   kill   the process dies by SIGKILL in the NUMBER-th change, half of it done
 //   full   the NUMBER-th change, and all later ones that need room, find the disk full
 //   io     the NUMBER-th access, of whatever kind, fails
-//   count  nothing; TICKMARK_FAULT_COUNT names a file that gets "CHANGES ACCESSES"
+//   count  nothing
+// TICKMARK_FAULT_COUNT names a file that gets "CHANGES ACCESSES" if the process lives to its end.
 // Changes are writes, truncations, deletions and syncs; accesses are these and reads and opens.
 #include <signal.h>
 #include <sqlite3.h>
@@ -211,7 +212,6 @@ int main(int count, char **words)
     if (sqlite3_vfs_register(&disk.faulty, 1) != SQLITE_OK)
         return 2;
     const int code = recorder_main(count, words);
-    if (is_kind("count"))
-        write_counts();
+    write_counts();
     return code;
 }
