@@ -3,6 +3,8 @@
 // pushes five words, the entry makes the error code and the vector of it seven, fifteen registers
 // follow: 22 words, so that the call below finds the stack as the C convention wants it.
 
+#include "registers.h"
+
         .section .text.traps, "ax"
 
         // Each entry is 16 bytes, so that traps.c can compute its address. The vectors with an
@@ -33,26 +35,7 @@ trap_common:
         .cfi_def_cfa rsp, 56            // above what the CPU pushed
         .cfi_offset rip, -40
         .cfi_offset rsp, -16
-        .macro  save register
-        pushq   %\register
-        .cfi_adjust_cfa_offset 8
-        .cfi_rel_offset \register, 0
-        .endm
-        save    rax
-        save    rcx
-        save    rdx
-        save    rbx
-        save    rbp
-        save    rsi
-        save    rdi
-        save    r8
-        save    r9
-        save    r10
-        save    r11
-        save    r12
-        save    r13
-        save    r14
-        save    r15
+        save_registers
         cld                             // the C convention; the interrupted code may have set it
         movq    %rsp, %rdi
         call    trap_handle             // never returns

@@ -4,6 +4,8 @@
 // The frame's RIP and RSP are those of this function's first instruction, where its unwind data is
 // that of any function just entered: the caller is the next frame, found by its return address.
 
+#include "registers.h"
+
 #define SELECTOR_CODE 0x08              // boot.S
 #define SELECTOR_DATA 0x10
 #define TRAP_NONE     256               // traps.h
@@ -17,10 +19,6 @@ platform_panic:
         pushq   \value
         .cfi_adjust_cfa_offset 8
         .endm
-        .macro  save register
-        word    %\register
-        .cfi_rel_offset \register, 0
-        .endm
         // struct trap_frame, last field first
         word    $SELECTOR_DATA
         word    %rsp                    // one word below RSP on entry: put right below
@@ -31,21 +29,7 @@ platform_panic:
         word    $platform_panic
         word    $0
         word    $TRAP_NONE
-        save    rax
-        save    rcx
-        save    rdx
-        save    rbx
-        save    rbp
-        save    rsi
-        save    rdi
-        save    r8
-        save    r9
-        save    r10
-        save    r11
-        save    r12
-        save    r13
-        save    r14
-        save    r15
+        save_registers
         cld
         movl    %edx, %ecx              // line
         movq    %rsi, %rdx              // file
