@@ -2,14 +2,13 @@
 // kernel/machine/boot_info: both loaders' tables, whole, truncated and hostile. Physical memory is
 // one allocation of exactly the readable length, so that a sanitizer sees every read beyond it.
 #include <check.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "boot_info.h"
 #include "compiler.h"
 #include "random.h"
+#include "seed.h"
 
 #define BASE  0x10000u // address of the memory's first byte
 #define BYTES 8192u
@@ -403,15 +402,6 @@ START_TEST(tables_elsewhere_or_of_no_known_protocol_are_refused)
 END_TEST
 
 // ---- random damage -----------------------------------------------------------------------------
-
-static struct random seeded_for(const char *test)
-{
-    const char *text = getenv("SEED");
-    const uint64_t seed = text != NULL ? strtoull(text, NULL, 10) : (uint64_t)time(NULL);
-    printf("%s: SEED=%lu\n", test, (unsigned long)seed);
-    fflush(stdout);
-    return random_seeded(seed);
-}
 
 START_TEST(damaged_tables_never_lead_outside)
 {

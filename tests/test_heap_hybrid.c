@@ -3,14 +3,13 @@
 // assertions of its slow paths.
 #include <check.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "compiler.h"
 #include "heap_hybrid.h"
 #include "random.h"
+#include "seed.h"
 
 static struct heap_hybrid heap;
 static void *memory;
@@ -354,11 +353,7 @@ END_TEST
 
 START_TEST(mixed_100000_cycles_balance_and_hit)
 {
-    const char *text = getenv("SEED");
-    const uint64_t seed = text != NULL ? strtoull(text, NULL, 10) : (uint64_t)time(NULL);
-    printf("cycles: SEED=%lu\n", (unsigned long)seed);
-    fflush(stdout);
-    struct random random = random_seeded(seed);
+    struct random random = seeded_for("cycles");
     static unsigned char *objects[100];
     static size_t sizes[100];
     for (unsigned i = 0; i < 100000; i++) {
