@@ -409,7 +409,7 @@ static const struct planted {
     {&ring_floor_ops, IN_RING(ring_floor, mask), 1},
     {&ring_floor_ops, IN_RING(ring_floor, start), 1},
     {&ring_floor_ops, IN_RING(ring_floor, producer.limit), 1},
-    {&ring_floor_ops, IN_RING(ring_floor, consumer.index), 4},
+    {&ring_floor_ops, IN_RING(ring_floor, consumer.position), 4},
     {&ring_floor_ops, IN_SLOT(ring_message, 2), 49},
 };
 
