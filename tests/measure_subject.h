@@ -143,13 +143,12 @@ static const struct variant about[VARIANTS] = {{"a", "the first", VARIANT_BASELI
                                                {"b", "the second", VARIANT_PRODUCT},
                                                {"c", "the third", VARIANT_FLOOR}};
 static const struct bench_variant variants[VARIANTS] = {
-    {&about[0], &scripts[0]}, {&about[1], &scripts[1]}, {&about[2], &scripts[2]}};
+    {&about[0], &scripts[0], 7}, {&about[1], &scripts[1], 8}, {&about[2], &scripts[2], 9}};
 static bench_body *const bodies[2 * VARIANTS] = {other_body, body,       other_body,
                                                  body,       other_body, body};
 static struct bench_case cases[2];
 static struct bench_suite suite = {.name = "scripted",
                                    .what = "whatever a test wants",
-                                   .source_hash = 77,
                                    .cases = cases,
                                    .case_count = 2,
                                    .variants = variants,

@@ -50,7 +50,7 @@ static size_t select_rows(const struct bench_run *run, const struct bench_suite 
                 .bench_case = bench_case,
                 .variant = variant,
                 .aa = aa != 0,
-                .definition = measure_definition(suite, bench_case, run->options.seed)};
+                .definition = measure_definition(bench_case, variant, run->options.seed)};
             count++;
         }
     }

@@ -76,14 +76,18 @@ uint64_t measure_samples(const struct options *options, const struct clock *cloc
     return SAMPLES_SAMPLED;
 }
 
-uint64_t measure_definition(const struct bench_suite *suite, const struct bench_case *bench_case,
-                            uint64_t seed)
+uint64_t measure_definition(const struct bench_case *bench_case,
+                            const struct bench_variant *variant, uint64_t seed)
 {
-    const uint64_t parameters[] = {suite->source_hash, bench_case->operations,
-                                   bench_case->fixed,  WARM_UP_WINDOWS,
-                                   TIMER_SHARE,        seed};
+    const uint64_t parameters[] = {bench_case->source_hash,
+                                   bench_case->operations,
+                                   bench_case->fixed,
+                                   WARM_UP_WINDOWS,
+                                   TIMER_SHARE,
+                                   seed};
     uint64_t hash = record_hash(RECORD_HASH_START, parameters, sizeof(parameters));
-    return record_hash(hash, bench_case->name, string_length(bench_case->name, RECORD_NAME_MOST));
+    hash = record_hash(hash, bench_case->name, string_length(bench_case->name, RECORD_NAME_MOST));
+    return (hash ^ hash >> 32) << 32 | variant->source_hash;
 }
 
 // ---- windows ------------------------------------------------------------------------------------

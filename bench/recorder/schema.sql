@@ -38,7 +38,7 @@ CREATE TABLE IF NOT EXISTS bench_row (
     role TEXT NOT NULL,           -- baseline, product, floor, peer
     what TEXT NOT NULL,           -- what the case measures, one line
     unit TEXT NOT NULL,           -- instructions, ticks, core cycles, emulated ticks
-    definition TEXT NOT NULL,     -- 16 hexadecimal digits: hash of source and parameters
+    definition TEXT NOT NULL,     -- 16 hexadecimal digits: 8 of what was asked, 8 of what answered
     operations INTEGER NOT NULL,  -- declared for one window; what a round really used stands there
     status TEXT NOT NULL,         -- ok, missing, checksum wrong, work deleted, not deterministic, failed
     PRIMARY KEY (run, machine, id, aa)

@@ -18,6 +18,7 @@
 
 #include "bench.h"
 #include "compiler.h"
+#include "definitions.h" // generated: DEFINITION_CASE_..., DEFINITION_VARIANT_...
 
 // Hides where a pointer comes from and what it points to, so that stores through it are done and
 // loads from it are real.
@@ -62,11 +63,13 @@
      .counted_operations = counted_,                                                               \
      .traced_operations = traced_,                                                                 \
      .samples_exact = samples_,                                                                    \
-     .seconds = seconds_},
+     .seconds = seconds_,                                                                          \
+     .source_hash = BODY_JOIN(BODY_JOIN(DEFINITION_CASE_, SUITE), _##name_)},
 
 #define BODY_VARIANT(v)                                                                            \
     {.about = &BODY_JOIN(SUITE_MECHANISM, _##v##_ops).about,                                       \
-     .ops = &BODY_JOIN(SUITE_MECHANISM, _##v##_ops)},
+     .ops = &BODY_JOIN(SUITE_MECHANISM, _##v##_ops),                                               \
+     .source_hash = BODY_JOIN(BODY_JOIN(DEFINITION_VARIANT_, SUITE), _##v)},
 
 #define SUITE_TABLES                                                                               \
     enum { SUITE_CASES(BODY_CASE_NUMBER, 0) CASE_COUNT };                                          \
@@ -76,8 +79,7 @@
     static const struct bench_variant variants[] = {SUITE_VARIANTS(BODY_VARIANT)};
 
 #define SUITE_MEMBERS                                                                              \
-    .name = BODY_STRING(SUITE), .source_hash = BENCH_SOURCE_HASH, .cases = cases,                  \
-    .case_count = CASE_COUNT, .variants = variants, .variant_count = ARRAY_COUNT(variants),        \
-    .bodies = bodies
+    .name = BODY_STRING(SUITE), .cases = cases, .case_count = CASE_COUNT, .variants = variants,    \
+    .variant_count = ARRAY_COUNT(variants), .bodies = bodies
 
 #endif

@@ -284,8 +284,9 @@ static void before(size_t which, const void *ops_, void *context_, uint64_t oper
     const struct heap_ops *ops = ops_;
     struct heap_context *context = context_;
     if (which == CASE_alloc_64) {
-        if (context->held == 0)
-            context->held = alloc_64(ops, context, operations);
+        for (; context->held < operations; context->held++)
+            context->objects[context->held] =
+                ops->allocate(context->heaps[context->held / HITS], SIZE_SMALL);
         for (size_t i = context->held; i-- > 0;)
             ops->release(context->heaps[i / HITS], context->objects[i], SIZE_SMALL);
         context->held = operations;
