@@ -11,7 +11,8 @@ INCLUDES: dict[str, list[str]] = {
     "trace": BOTTOM,
     "kernel/memory": BOTTOM + ["trace"],
     "kernel/ipc": BOTTOM + ["trace", "kernel/memory"],
-    "kernel/machine": BOTTOM + ["trace", "kernel/memory", "kernel/ipc"],
+    "kernel/hardware": BOTTOM,
+    "kernel/machine": BOTTOM + ["trace", "kernel/memory", "kernel/ipc", "kernel/hardware"],
     "bench/framework": BOTTOM + ["trace"],
     "bench/suites": BOTTOM + ["trace", "kernel/memory", "kernel/ipc", "bench/framework"],
     "bench/recorder": ["targets", "kernel/lib", "trace", "bench/framework"],
@@ -23,5 +24,6 @@ PORTABLE = ["kernel/lib", "trace", "kernel/memory", "kernel/ipc", "bench/framewo
 
 def include_path(folder: str) -> list[str]:
     """The folders searched for quoted includes, nearest first."""
-    below = INCLUDES.get(folder, BOTTOM + ["trace", "bench/framework", "kernel/machine"])
+    outside = BOTTOM + ["trace", "bench/framework", "kernel/hardware", "kernel/machine"]
+    below = INCLUDES.get(folder, outside)
     return [folder] + [other for other in below if other != folder]

@@ -34,7 +34,7 @@ def sanitised(env: Env, out: str, path: str, layer: str) -> Node:
 
 def test_object(env: Env, path: str, flags: list[str] = SANITISED, out: str = "test") -> Node:
     """A test sees the headers of every portable layer, the machine's parsers and the recorder."""
-    folders = [*BOTTOM, *PORTABLE, "kernel/machine", "bench/recorder", "tests"]
+    folders = [*BOTTOM, *PORTABLE, "kernel/hardware", "bench/recorder", "tests"]
     paths = [f"#{folder}" for folder in folders] + ["#build/generated"]
     defines = {"CONFIG_TRACE": 0, "CONFIG_ASSERT_SLOW": 1}
     if path in RENAMED:
@@ -69,7 +69,7 @@ def check_programs(env: Env) -> tuple[list[Node], list[Node]]:
         if layer != "bench/suites"
     ]
     machine = [
-        sanitised(env, "test", path, "kernel/machine") for path in ("kernel/machine/boot_info.c",)
+        sanitised(env, "test", path, "kernel/hardware") for path in sources("kernel/hardware")
     ]
     suites = [sanitised(env, "test", path, "bench/suites") for path in sources("bench/suites")]
     recorder = [

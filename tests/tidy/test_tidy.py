@@ -92,6 +92,14 @@ def test_portable_layers_do_not_see_targets_or_machine() -> None:
         assert [other for other in path if other.startswith("targets/")] == []
 
 
+def test_hardware_layer_is_free_of_privilege() -> None:
+    """Parsers and logic over registers run on the host too: no assembly, nothing from above."""
+    assert not {"kernel/machine", "targets/qemu"} & set(layers.include_path("kernel/hardware"))
+    files = [p for p in FILES if relative(p.parent) == "kernel/hardware"]
+    assert len(files) > 1 and [p for p in files if p.suffix not in (".c", ".h")] == []
+    assert [relative(p) for p in files if re.search(r"\basm\b|\b__asm", p.read_text())] == []
+
+
 @pytest.mark.parametrize("path", C_FILES, ids=names(C_FILES))
 def test_no_preprocessor_conditionals_outside_guards(path: Path) -> None:
     name = relative(path)
@@ -104,7 +112,8 @@ def test_no_preprocessor_conditionals_outside_guards(path: Path) -> None:
     assert len(guards) == (1 if path.suffix == ".h" else 0)
 
 
-PORTABLE_C = [p for p in C_FILES if relative(p.parent) in layers.PORTABLE]
+INTEGERS_ONLY = [*layers.PORTABLE, "kernel/hardware", "kernel/machine"]
+PORTABLE_C = [p for p in C_FILES if relative(p.parent) in INTEGERS_ONLY]
 
 
 @pytest.mark.parametrize("path", PORTABLE_C, ids=names(PORTABLE_C))
@@ -117,7 +126,7 @@ def test_every_folder_has_its_line_in_the_readme() -> None:
     readme = (ROOT / "README.md").read_text()
     folders = {relative(path).split("/")[0] for path in FILES if "/" in relative(path)}
     folders -= {".ci", ".github"}
-    folders |= {"kernel/" + f for f in ("lib", "arch", "memory", "ipc", "machine")}
+    folders |= {"kernel/" + f for f in ("lib", "arch", "memory", "ipc", "hardware", "machine")}
     folders |= {"bench/" + f for f in ("framework", "suites", "recorder")}
     assert [f for f in sorted(folders) if f"`{f}/`" not in readme] == []
 
