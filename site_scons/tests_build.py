@@ -8,7 +8,7 @@ import os
 from typing import Any
 
 from build import FLAVOURS, RACES, RECORDER_BELOW, SANITISED, WARNINGS
-from build import compile_one, portable_object, portable_sources, sources
+from build import compile_one, outside_names, portable_object, portable_sources, sources
 from layers import BOTTOM, PORTABLE
 
 Env = Any
@@ -20,6 +20,12 @@ PROBE = [
     ("kernel/lib/string.c", "kernel/lib"),
     ("kernel/lib/format.c", "kernel/lib"),
 ]
+# What looks at every variant of a mechanism. No other test depends on the folder of variants=.
+OF_VARIANTS = {
+    "heap": ["test_heap", "test_suites"],
+    "ring": ["test_ring", "test_ring_model", "test_suites", "races_ring"],
+}
+BELOW = {"kernel/lib", "kernel/memory", "kernel/ipc", "bench/suites"}  # what they link with
 # The functions of string.c stand beside libc's under names of their own.
 LIB_RENAMES = {f"mem{name}": f"lib_mem{name}" for name in ("cpy", "move", "set", "cmp")}
 RENAMED = {"kernel/lib/string.c", "tests/test_lib.c"}
@@ -36,6 +42,7 @@ def test_object(env: Env, path: str, flags: list[str] = SANITISED, out: str = "t
     """A test sees the headers of every portable layer, the machine's parsers and the recorder."""
     folders = [*BOTTOM, *PORTABLE, "kernel/hardware", "bench/recorder", "tests"]
     paths = [f"#{folder}" for folder in folders] + ["#build/generated"]
+    paths += env["VARIANT_FOLDERS"]
     defines = {"CONFIG_TRACE": 0, "CONFIG_ASSERT_SLOW": 1}
     if path in RENAMED:
         defines.update(LIB_RENAMES)
@@ -63,33 +70,35 @@ def test_program(env: Env, path: str, objects: list[Node]) -> list[Node]:
 
 def check_programs(env: Env) -> tuple[list[Node], list[Node]]:
     """One program for each tests/test_*.c, and the programs that other tests start."""
-    portable = [
-        sanitised(env, "test", path, layer)
-        for path, layer in portable_sources(env)
-        if layer != "bench/suites"
-    ]
+    portable = {
+        below: [
+            sanitised(env, "test", path, layer)
+            for path, layer in portable_sources(env)
+            if (layer in BELOW) == below
+        ]
+        for below in (True, False)
+    }
     machine = [
         sanitised(env, "test", path, "kernel/hardware") for path in sources("kernel/hardware")
     ]
-    suites = [sanitised(env, "test", path, "bench/suites") for path in sources("bench/suites")]
     recorder = [
-        compile_one(
-            env,
-            "test",
-            path,
-            "bench/recorder",
-            SANITISED,
-            {"CONFIG_TRACE": 0, "CONFIG_ASSERT_SLOW": 1},
-        )
+        sanitised(env, "test", path, "bench/recorder")
         for path in sources("bench/recorder")
         if not path.endswith("/main.c")
     ]
-    # An archive hands each program only what it refers to.
-    library = env.StaticLibrary("#build/test/tickmark", portable + machine + suites + recorder)
+    # Archives hand each program only what it refers to, and what a test of the variants links with
+    # is built without the rest.
+    below = env.StaticLibrary("#build/test/tickmark_below", portable[True])
+    above = env.StaticLibrary("#build/test/tickmark", portable[False] + machine + recorder)
     platform = test_object(env, "tests/test_platform.c")
-    paths = [path for path in sources("tests", "test_*.c") if path != "tests/test_platform.c"]
-    programs = [test_program(env, path, [platform, library])[0] for path in paths]
-    helpers = test_program(env, "tests/line/line_target.c", [platform, library])
+    programs = []
+    for path in sources("tests", "test_*.c"):
+        name = os.path.splitext(os.path.basename(path))[0]
+        if name != "test_platform":
+            only_below = any(name in tests for tests in OF_VARIANTS.values())
+            libraries = [below] if only_below else [above, below]
+            programs += test_program(env, path, [platform, *libraries])
+    helpers = test_program(env, "tests/line/line_target.c", [platform, above, below])
     return programs, helpers
 
 
@@ -194,15 +203,7 @@ def sanitised_host(env: Env) -> list[Node]:
     ]
     objects += [sanitised(env, "test/host_string", "kernel/lib/string.c", "kernel/lib")]
     objects += [
-        compile_one(
-            env,
-            "test/host",
-            path,
-            "targets/host",
-            SANITISED,
-            {"CONFIG_TRACE": 0, "CONFIG_ASSERT_SLOW": 1},
-        )
-        for path in sources("targets/host")
+        sanitised(env, "test/host", path, "targets/host") for path in sources("targets/host")
     ]
     objects += [compile_one(env, "test/host", "tests/no_traced_pass.c", "tests", SANITISED, {})]
     return env.Program(
@@ -223,8 +224,19 @@ def other_programs(
 
 
 def declare_tests(env: Env) -> tuple[list[str], list[Node]]:
+    """The Check programs to run, and all that must be built for the tests. With variants=FOLDER
+    only what looks at the variants of its mechanisms."""
     programs, helpers = check_programs(env)
     programs += race_program(env)
+    if env["VARIANT_FOLDERS"]:
+        wanted = {
+            test
+            for mechanism, names in outside_names(env).items()
+            for test in OF_VARIANTS[mechanism]
+            if names
+        }
+        programs = [one for one in programs if os.path.basename(one.path) in wanted]
+        return [program.path for program in programs], programs
     # Bodies whose answer is known, in place of the suites.
     planted = other_programs(env, "planted", portable_sources(env, PLANTED), ["host", "qemu"])
     # No benchmarks at all: asks the kernel questions.

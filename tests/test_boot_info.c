@@ -8,6 +8,7 @@
 #include "boot_info.h"
 #include "compiler.h"
 #include "random.h"
+#include "run_checks.h"
 #include "seed.h"
 
 #define BASE  0x10000u // address of the memory's first byte
@@ -531,9 +532,5 @@ static Suite *boot_info_suite(void)
 
 int main(void)
 {
-    SRunner *runner = srunner_create(boot_info_suite());
-    srunner_run_all(runner, CK_ENV);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_checks(boot_info_suite());
 }

@@ -7,6 +7,7 @@
 #include "buddy.h"
 #include "compiler.h"
 #include "random.h"
+#include "run_checks.h"
 #include "seed.h"
 
 #define KIB 1024ull
@@ -440,9 +441,5 @@ int main(void)
     tcase_add_loop_test(tests, random_units_never_overlap_and_all_coalesce_in_the_end, 0, 10);
     tcase_add_test(tests, the_check_finds_planted_faults);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_checks(suite);
 }

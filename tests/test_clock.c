@@ -6,6 +6,7 @@
 
 #include "clock.h"
 #include "cpu.h"
+#include "run_checks.h"
 #include "scripted_ticks.h"
 #include "test_platform.h"
 
@@ -235,9 +236,5 @@ int main(void)
     tcase_add_loop_test(tests, a_frequency_from_one_source_only_is_refused, 0, 2);
     tcase_add_loop_test(tests, a_trapped_counter_is_refused, 0, 2);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_checks(suite);
 }

@@ -8,6 +8,7 @@
 #include "options.h"
 #include "random.h"
 #include "record.h"
+#include "run_checks.h"
 #include "seed.h"
 #include "table.h"
 
@@ -346,9 +347,5 @@ int main(void)
     tcase_add_test(tests, percentiles_are_nearest_rank);
     tcase_add_test(tests, a_value_is_one_operation_s_share_and_never_below_nothing);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_checks(suite);
 }

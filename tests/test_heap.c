@@ -9,6 +9,7 @@
 #include "compiler.h"
 #include "heap_variants.h"
 #include "random.h"
+#include "run_checks.h"
 #include "seed.h"
 
 #define VARIANT_OPS(name) &heap_##name##_ops,
@@ -478,9 +479,5 @@ static Suite *heap_suite(void)
 
 int main(void)
 {
-    SRunner *runner = srunner_create(heap_suite());
-    srunner_run_all(runner, CK_ENV);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_checks(heap_suite());
 }

@@ -9,6 +9,7 @@
 #include "compiler.h"
 #include "heap_hybrid.h"
 #include "random.h"
+#include "run_checks.h"
 #include "seed.h"
 
 static struct heap_hybrid heap;
@@ -523,9 +524,5 @@ int main(void)
     PANICS(a_pointer_into_the_middle_is_found_when_the_cache_sends_it_back);
 #undef PANICS
     suite_add_tcase(suite, panics);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_checks(suite);
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "measure_subject.h"
+#include "run_checks.h"
 
 // ---- order --------------------------------------------------------------------------------------
 
@@ -275,9 +276,5 @@ int main(void)
                         sizeof(budgets) / sizeof(budgets[0]));
     tcase_add_test(tests, rounds_follow_the_clock_unless_they_are_asked_for);
     suite_add_tcase(checks, tests);
-    SRunner *runner = srunner_create(checks);
-    srunner_run_all(runner, CK_ENV);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_checks(checks);
 }

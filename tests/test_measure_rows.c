@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "measure_subject.h"
+#include "run_checks.h"
 
 // ---- rows that do not count ---------------------------------------------------------------------
 
@@ -235,9 +236,5 @@ int main(void)
     tcase_add_test(tests, a_definition_does_not_change_with_what_is_said_about_a_number);
     tcase_add_loop_test(tests, every_case_and_every_variant_has_a_hash_of_its_own_sources, 0, 2);
     suite_add_tcase(checks, tests);
-    SRunner *runner = srunner_create(checks);
-    srunner_run_all(runner, CK_ENV);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_checks(checks);
 }

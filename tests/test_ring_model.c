@@ -10,6 +10,7 @@
 
 #include "random.h"
 #include "ring_subject.h"
+#include "run_checks.h"
 #include "seed.h"
 
 // The obvious queue: what a ring of `slots` has to do.
@@ -294,9 +295,5 @@ int main(void)
     fflush(stdout); // the tests fork
     Suite *suite = suite_create("ring_model");
     add_whole_tests(suite);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_checks(suite);
 }

@@ -62,7 +62,7 @@ static const struct variant abouts[VARIANTS] = {
     {.name = "three", .what = "the third", .role = VARIANT_FLOOR},
 };
 static const struct bench_variant variants[VARIANTS] = {
-    {&abouts[0], NULL}, {&abouts[1], NULL}, {&abouts[2], NULL}};
+    {.about = &abouts[0]}, {.about = &abouts[1]}, {.about = &abouts[2]}};
 static char names[CASES][16];
 static struct bench_case cases[CASES];
 static const struct bench_suite suite = {.name = "line",

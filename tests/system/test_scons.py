@@ -111,6 +111,16 @@ def test_a_variant_outside_is_a_folder(clone: Path, tmp_path: Path) -> None:
     (mine / "heap_bump.h").write_text(BUMP_H)
     (mine / "heap_bump.c").write_text(BUMP_C)
     assert "heap/pair_64/bump" in rows_listed(clone, f"variants={mine}")
+    # The tests of all heaps run on it.
+    tested = scons("-Q", "test", f"variants={mine}", folder=clone)
+    assert tested.returncode == 0, tested.stdout + tested.stderr
+    assert "bump, small: SEED=" in tested.stdout and "hybrid, small: SEED=" in tested.stdout
+    assert tested.stdout.rstrip().endswith("mine pass, beside those from here")
+    # They find what is wrong with it.
+    (mine / "heap_bump.h").write_text(BUMP_H.replace("size : 1, 16)", "size : 1, 8)"))
+    tested = scons("-Q", "test", f"variants={mine}", folder=clone)
+    assert tested.returncode != 0
+    assert "is not aligned" in tested.stdout
 
 
 def test_a_variant_inside_is_two_files_and_two_lines(clone: Path) -> None:
