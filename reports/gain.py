@@ -16,6 +16,7 @@ from reports.figure import VERDICT_COLOURS, Palette, dress, log_ticks, new_figur
 from reports.judge import VERDICTS, Judgement, best, counts, sentence
 from reports.text import interval, quantity, several
 
+WIDE, NARROW = 11.4, 3.7  # inches
 MARKERS = ("o", "D", "s", "^", "v", "P")
 _HOLLOW = ("not judged here",)
 
@@ -98,10 +99,10 @@ def gain_figure(report: Report, palette: Palette, narrow: bool = False) -> Figur
     if not lines:
         return None
     height = 0.95 + len(lines) * (0.62 if narrow else 0.5)
-    figure, axes = new_figure(4.3 if narrow else 9.0, height, palette)
+    figure, axes = new_figure(NARROW if narrow else WIDE, height, palette)
     draw_gains(axes, lines, machines_of(report), palette, narrow)
     top = 1 - (0.42 if not narrow else 0.62) / height
-    left = 0.03 if narrow else 0.235
+    left = 0.03 if narrow else 0.19
     figure.subplots_adjust(left=left, right=0.97, top=top, bottom=0.36 / height)
     return figure
 
@@ -142,9 +143,9 @@ def limit_figure(report: Report, palette: Palette, narrow: bool = False) -> Figu
     if not lines:
         return None
     height = 0.8 + len(lines) * (0.52 if narrow else 0.33)
-    figure, axes = new_figure(4.3 if narrow else 9.0, height, palette)
+    figure, axes = new_figure(NARROW if narrow else WIDE, height, palette)
     draw_limits(axes, lines, machines_of(report), palette, narrow)
-    left = 0.03 if narrow else 0.305
+    left = 0.03 if narrow else 0.245
     figure.subplots_adjust(left=left, right=0.97, top=1 - 0.08 / height, bottom=0.5 / height)
     return figure
 
@@ -157,7 +158,7 @@ def draw_limits(
     low, high = min([0.4, *values]), max([1.6, *values])
     # Texts stand beside the line, across from their points: there must be room on both sides.
     low, high = min(low, 1 / high**0.5), max(high, 1 / low)
-    log_ticks(axes, low / 1.2, high * 1.2, "×", 6)
+    log_ticks(axes, low / 1.2, high * (2.2 if narrow else 1.2), "×", 6)
     axes.axvline(1, color=palette["ink"], linewidth=1.2, zorder=1)
     axes.set_xlabel("part of the bound that is used up; left of 1 holds", fontsize=8.5)
     _names(axes, lines, palette, narrow)

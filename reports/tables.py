@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from reports.claims import Claim, Claims, case_of, claimed, rival_claimed, variant_of
 from reports.judge import VERDICTS, Judgement, Verdicts, counts
-from reports.measure import Summary, status_of, summarise
+from reports.measure import Summary, status_of, summarise, supports
 from reports.store import Machine, Row, Run
 from reports.text import BELOW, DASH, interval, number, quantity, several
 
@@ -25,7 +25,8 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """`numeric` columns are set flush right; `minor` ones may go where there is no room."""
+    """`numeric` columns are set flush right; `minor` ones may go where there is no room; with the
+    rows that are `firsts` something else begins."""
 
     title: str
     columns: tuple[str, ...]
@@ -33,6 +34,18 @@ class Table:
     numeric: frozenset[int] = frozenset()
     minor: frozenset[int] = frozenset()
     note: str = ""
+    firsts: frozenset[int] = frozenset()
+
+    def only(self, *columns: str) -> Table:
+        """The same with these columns, in this order."""
+        chosen = [self.columns.index(column) for column in columns]
+        return replace(
+            self,
+            columns=columns,
+            rows=tuple(tuple(row[i] for i in chosen) for row in self.rows),
+            numeric=frozenset(n for n, i in enumerate(chosen) if i in self.numeric),
+            minor=frozenset(n for n, i in enumerate(chosen) if i in self.minor),
+        )
 
 
 def cases_of(machine: Machine) -> list[str]:
@@ -70,13 +83,20 @@ def claims_table(
 
     `with_data`: only those that some machine has data for, or only the others.
     """
+    chosen = []
+    for claim in (c for c in claims.claims if c.design == design):
+        has_data = any(j.verdict != "no data" for j in verdicts.of(claim.id))
+        if with_data is None or has_data == with_data:
+            chosen.append(claim)
+    return judged_table(chosen, verdicts, run, claims.designs[design])
+
+
+def judged_table(chosen: list[Claim], verdicts: Verdicts, run: Run, title: str) -> Table:
+    """Some claims, in their order: a line each, a pair of columns for each machine."""
     machines = [machine for machine in run.machines if machine.intact]
     rows = []
-    for claim in (c for c in claims.claims if c.design == design):
+    for claim in chosen:
         judged = verdicts.of(claim.id)
-        has_data = any(j.verdict != "no data" for j in judged)
-        if with_data is not None and has_data != with_data:
-            continue
         cells = [
             Cell(claim.id, "name", _what(claim)),
             Cell(claimed(claim), "", _over_rival(judged)),
@@ -88,7 +108,7 @@ def claims_table(
     columns = ["claim", "claimed"]
     for machine in machines:
         columns += [machine.name, "verdict"]
-    return Table(claims.designs[design], tuple(columns), tuple(rows))
+    return Table(title, tuple(columns), tuple(rows))
 
 
 def _what(claim: Claim) -> str:
@@ -167,18 +187,17 @@ def _row_cells(row: Row, summary: Summary | None) -> tuple[Cell, ...]:
     disturbed = summary.disturbed["in all"]
     kinds = [f"{count} {kind}" for kind, count in summary.disturbed.items() if kind != "in all"]
     causes = ", ".join(kind for kind in kinds if not kind.startswith("0 "))
-    p999 = _resolved(summary.p999) if summary.n >= 1000 else Cell(DASH, "number", "n < 1000")
     return (
         name,
-        _resolved(summary.p50),
-        _resolved(summary.low),
-        _resolved(summary.p90),
-        _resolved(summary.p99),
-        p999,
-        _resolved(summary.high),
-        _resolved(summary.high_clean) if summary.n > disturbed else Cell(DASH, "number"),
-        _resolved(summary.mean),
-        _resolved(summary.cold),
+        resolved(summary.p50),
+        resolved(summary.low),
+        percentile(row, summary.n, summary.p90, 0.9),
+        percentile(row, summary.n, summary.p99, 0.99),
+        percentile(row, summary.n, summary.p999, 0.999),
+        resolved(summary.high),
+        resolved(summary.high_clean) if summary.n > disturbed else Cell(DASH, "number"),
+        resolved(summary.mean),
+        resolved(summary.cold),
         Cell(number(summary.n), "number"),
         Cell(number(disturbed), "number", causes),
     )
@@ -195,11 +214,17 @@ def noise_text(aa: tuple[float, float]) -> str:
     """The noise floor as percent of the baseline: how far the baseline is from itself."""
     low, high = (100 * (end - 1) for end in aa)
     if low == high == 0:
-        return "none, exact"
+        return "none that the clock's step shows"
     return f"{low:+.2f} to {high:+.2f}\u00a0%".replace("-", "−")
 
 
-def _resolved(value: float | None) -> Cell:
+def percentile(row: Row, n: int, value: float | None, share: float) -> Cell:
+    """A percentile, or a dash where n samples do not tell it."""
+    return resolved(value) if supports(row, n, share) else Cell(DASH, "number")
+
+
+def resolved(value: float | None) -> Cell:
+    """A cost, or that it is below resolution."""
     return Cell(BELOW, "below") if value is None else Cell(number(value), "number")
 
 
@@ -222,7 +247,14 @@ def counters_table(machine: Machine) -> Table:
         ("row", "counter", "value", "exactly"),
         tuple(rows),
         frozenset([2, 3]),
+        firsts=case_firsts([row[0].text for row in rows]),
     )
+
+
+def case_firsts(ids: list[str]) -> frozenset[int]:
+    """Where in a list of row ids another case begins than that of the row before."""
+    cases = [case_of(row) for row in ids]
+    return frozenset(i for i in range(1, len(cases)) if cases[i] != cases[i - 1])
 
 
 def facts_table(machine: Machine) -> Table:

@@ -174,13 +174,26 @@ def test_below_resolution_is_said_and_never_a_number(store: Store, tmp_path: Pat
     assert "-5" not in to_markdown(report)
 
 
-def test_p999_wants_a_thousand_samples(store: Store, tmp_path: Path) -> None:
-    machine = store.machine()
-    machine.row("heap/pair_64/hybrid", list(range(1, 51)), rounds=20)
-    machine.row("heap/pair_64/floor", list(range(1, 51)), rounds=19)
-    machine.seal()
+def test_a_percentile_wants_ten_samples_beyond_it(store: Store, tmp_path: Path) -> None:
+    host, exact = store.machine(), store.machine("qemu-exact")
+    for number, rounds in enumerate((9, 10, 99, 100, 999, 1000)):
+        host.row(f"heap/case{number}/hybrid", list(range(1, 11)), rounds=rounds)
+    host.seal()
+    exact.row("heap/case0/hybrid", list(range(1, 11)), rounds=2)
+    exact.seal()
     rows = json.loads(to_json(report_of(store, claims_of(tmp_path, TICKS))))["rows"]
-    assert [(row["id"][-6:], row["p999"]) for row in rows] == [("/floor", None), ("hybrid", 50)]
+    names = ("p50", "p90", "p99", "p999")
+    known = [tuple(row[name] is not None for name in names) for row in rows]
+    assert known[:6] == [
+        (True, False, False, False),
+        (True, True, False, False),
+        (True, True, False, False),
+        (True, True, True, False),
+        (True, True, True, False),
+        (True, True, True, True),
+    ]
+    # Each round of an exact machine repeats the others: there is nothing to estimate.
+    assert rows[6]["machine"] == "qemu-exact" and rows[6]["p999"] == 10
 
 
 def test_disturbed_samples_are_counted_and_none_is_dropped(store: Store, tmp_path: Path) -> None:
