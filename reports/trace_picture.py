@@ -48,8 +48,17 @@ def moments_figure(
     return figure
 
 
-def _lanes(moment: Moment) -> int:
-    return max((s.depth + 1 for s in moment.slices), default=1)
+def _lanes(moment: Moment) -> dict[int, tuple[int, int]]:
+    """Of each thread with operations in the window: its first lane, below the phase's, and how many
+    it has."""
+    deep: dict[int, int] = {}
+    for s in moment.slices:
+        deep[s.thread] = max(deep.get(s.thread, 0), s.depth + 1)
+    lanes, at = {}, 1
+    for thread in sorted(deep):
+        lanes[thread] = at, deep[thread]
+        at += deep[thread]
+    return lanes
 
 
 def _counters(moment: Moment) -> int:
@@ -68,8 +77,9 @@ def _head(narrow: bool) -> float:
 
 
 def _window(moment: Moment) -> float:
-    """The phase, the lanes of the thread, and room for arrows below them, in inches."""
-    return (_lanes(moment) + 1 + (0.8 if moment.flows else 0)) * LANE
+    """The phase, the lanes of the threads, and room for arrows below them, in inches."""
+    lanes = 1 + sum(count for _, count in _lanes(moment).values())
+    return (lanes + (0.8 if moment.flows else 0)) * LANE
 
 
 class _Block:
@@ -230,16 +240,18 @@ class _Block:
         phase = moment.phase
         self.box(axes, phase, 0.06, 0.84, PHASE_COLOURS.get(phase.name, "muted"), phase.name)
         self.label(axes, "phase", 0.48)
+        first = _lanes(moment)
         for s in moment.slices:
             text = f"{s.name} {number(s.length)}"
-            self.box(axes, s, s.depth + 1.06, 0.84, self.colours[s.name], text)
-        row = moment.row
-        self.label(axes, f"thread {row.process}/{row.thread}" if row.process else row.thread, 1.48)
+            at = first[s.thread][0] + s.depth + 0.06
+            self.box(axes, s, at, 0.84, self.colours[s.name], text)
+        for thread, (lane, _) in first.items():
+            self.label(axes, f"thread {moment.row.threads[thread]}", lane + 0.48)
         for source, target in moment.flows:
             axes.add_patch(
                 FancyArrowPatch(
-                    ((source.begin + source.end) / 2, 1.9),
-                    ((target.begin + target.end) / 2, 1.9),
+                    ((source.begin + source.end) / 2, first[source.thread][0] + 0.9),
+                    ((target.begin + target.end) / 2, first[target.thread][0] + 0.9),
                     connectionstyle="arc3,rad=0.35",
                     arrowstyle="-|>",
                     mutation_scale=9,

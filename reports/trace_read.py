@@ -29,13 +29,15 @@ SEQUENCE_CLOCKS = range(64, 128)
 
 @dataclass
 class Slice:
-    """Times in nanoseconds of the trace. `depth` counts from 0 within its track."""
+    """Times in nanoseconds of the trace. `depth` counts from 0 within its track; `thread` is where
+    it stands among the threads of its row."""
 
     name: str
     begin: int
     end: int
     depth: int
     notes: dict[str, str | int] = field(default_factory=dict)
+    thread: int = 0
 
     @property
     def length(self) -> int:
@@ -53,12 +55,12 @@ class Counted:
 
 @dataclass
 class TracedRow:
-    """One row of the traced pass. Slices are in the order they began."""
+    """One row of the traced pass. Slices are in the order they began; a thread is called
+    process/thread."""
 
     name: str
     suite: str
-    process: str = ""
-    thread: str = ""
+    threads: list[str] = field(default_factory=list)
     phases: list[Slice] = field(default_factory=list)
     slices: list[Slice] = field(default_factory=list)
     counters: list[Counted] = field(default_factory=list)
@@ -194,8 +196,10 @@ class _Reader:
             return
         row.slices.append(begun)
         track = self.tracks.get(uuid)
-        if track is not None and track.thread:
-            row.thread, row.process = track.thread, track.process
+        name = f"{track.process}/{track.thread}" if track is not None else ""
+        if name not in row.threads:
+            row.threads.append(name)
+        begun.thread = row.threads.index(name)
         for flow in event.numbers(47) + event.numbers(48):
             if flow in self.flow_from:
                 row.flows.append((self.flow_from[flow], begun))

@@ -15,7 +15,7 @@ from reports.trace_read import Slice, TracedRow, traced_rows
 
 FILE = "trace.perfetto-trace"
 OPERATIONS = 8  # in the window, those at the top
-BUSY = 0.5  # of the window they take at least: elsewhere operations were left out of the trace
+PAUSE = 4  # times the longest of them: where nothing is drawn for longer, something was left out
 NARROW_OPERATIONS = 4
 SUITES_MOST = 3
 TRACE_MOST = 64 << 20
@@ -112,8 +112,7 @@ def best_moment(row: TracedRow) -> tuple[tuple[int, int, int], Moment] | None:
         tops = [i for i, s in enumerate(inside) if s.depth == 0] + [len(inside)]
         for k in range(max(len(tops) - OPERATIONS, 1)):
             group = inside[tops[k] : tops[min(k + OPERATIONS, len(tops) - 1)]]
-            busy = sum(s.length for s in group if s.depth == 0)
-            if not group or busy < BUSY * (group[-1].end - group[0].begin):
+            if not group or _has_pause([s for s in group if s.depth == 0]):
                 continue
             kinds = len({(s.name, s.depth) for s in group})
             nested = sum(s.depth > 0 for s in group)
@@ -121,6 +120,11 @@ def best_moment(row: TracedRow) -> tuple[tuple[int, int, int], Moment] | None:
             if best is None or score > best[0]:
                 best = score, Moment(row, phase, *_around(group))
     return best
+
+
+def _has_pause(tops: list[Slice]) -> bool:
+    longest = max(s.length for s in tops)
+    return any(b.begin - a.end > PAUSE * longest for a, b in zip(tops, tops[1:]))
 
 
 def _around(slices: list[Slice]) -> tuple[int, int]:
@@ -133,10 +137,10 @@ def _around(slices: list[Slice]) -> tuple[int, int]:
 def paths(row: TracedRow) -> dict[str, list[int]]:
     """How long each kind of operation took, by its path: allocate > refill > pages."""
     found: dict[str, list[int]] = {}
-    stack: list[str] = []
+    stacks: dict[int, list[str]] = {}
     for s in row.slices:
-        stack = [*stack[: s.depth], s.name]
-        found.setdefault(" > ".join(stack), []).append(s.length)
+        stacks[s.thread] = [*stacks.get(s.thread, [])[: s.depth], s.name]
+        found.setdefault(" > ".join(stacks[s.thread]), []).append(s.length)
     return found
 
 

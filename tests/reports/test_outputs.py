@@ -176,8 +176,8 @@ def test_below_resolution_is_said_and_never_a_number(store: Store, tmp_path: Pat
 
 def test_a_percentile_wants_ten_samples_beyond_it(store: Store, tmp_path: Path) -> None:
     host, exact = store.machine(), store.machine("qemu-exact")
-    for number, rounds in enumerate((9, 10, 99, 100, 999, 1000)):
-        host.row(f"heap/case{number}/hybrid", list(range(1, 11)), rounds=rounds)
+    for i, rounds in enumerate((9, 10, 99, 100, 999, 1000)):
+        host.row(f"heap/case{i}/hybrid", list(range(1, 11)), rounds=rounds)
     host.seal()
     exact.row("heap/case0/hybrid", list(range(1, 11)), rounds=2)
     exact.seal()
