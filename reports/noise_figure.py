@@ -14,7 +14,7 @@ def noise_figure(tests: list[SelfTest], palette: Palette, narrow: bool = False) 
     """One line a case, in per cent of the baseline; None if nothing ran against itself."""
     if not tests:
         return None
-    width = 3.6 if narrow else 6.4
+    width = 3.6 if narrow else 5.0
     height = 0.62 + len(tests) * 0.3
     figure, axes = new_figure(width, height, palette)
     longest = max(len(test.case) for test in tests)
@@ -27,7 +27,7 @@ def noise_figure(tests: list[SelfTest], palette: Palette, narrow: bool = False) 
     reach = 1.15 * max(max(test.reach for test in tests), 0.05)
     axes.set_xlim(-reach, reach)
     axes.set_ylim(len(tests) - 0.4, -0.6)
-    axes.xaxis.set_major_locator(MaxNLocator(4 if narrow else 6, symmetric=True))
+    axes.xaxis.set_major_locator(MaxNLocator(4 if narrow else 5, symmetric=True))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: signed_percent(x)))
     axes.axvline(0, color=palette["ink"], linewidth=1, zorder=1)
     axes.set_yticks(range(len(tests)), [test.case for test in tests])

@@ -105,7 +105,7 @@ def test_the_page_is_one_file_with_ids_that_are_unique(whole: Store) -> None:
     assert {link[1:] for link in links} <= set(page.ids)
     assert "@import" not in text and "http://www.w3.org" in text
     assert text.count('role="img"') == text.count("<svg viewBox") - 1 >= 22
-    assert "prefers-color-scheme: dark" in text
+    assert "screen and (prefers-color-scheme: dark)" in text
     assert "never confirms one" in text
     assert re.search(r"#0[0-9a-f]f00?[0-9a-f]e\b", text) is None, "a stand-in colour was left"
 
