@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 """A browser fetches a trace as the Perfetto UI does: from another origin, with its own rules.
 
-The UI itself is on the network. In its place a page is served as https://ui.perfetto.dev, by a server
-of this test with a certificate of its own; only the name is mapped, so to the browser it is that
-origin.
+The UI itself is on the network. In its place a page is served as https://ui.perfetto.dev, by a
+server of this test with a certificate of its own; only the name is mapped, so to the browser it is
+that origin. What it does not show: newer browsers ask a person whether a page from the network may
+reach this computer, and this page is from this computer.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ from __future__ import annotations
 import hashlib
 import http.server
 import json
+import os
 import queue
 import shutil
+import socket
 import ssl
 import subprocess
 import sys
@@ -109,18 +112,6 @@ def browser(tmp_path_factory: pytest.TempPathFactory, origin: int) -> Iterator[c
     names = ",".join(f"MAP {name}:443 127.0.0.1:{origin}" for name in (UI, STRANGER))
     switches = [f"--host-resolver-rules={names}", "--ignore-certificate-errors"]
     with chromium.Chromium(profile, *switches) as started:
-        # A person is asked whether a public page may reach this computer, and says yes.
-        for name in (UI, STRANGER):
-            for permission in ("local-network-access", "loopback-network"):
-                try:
-                    started.call(
-                        "Browser.setPermission",
-                        permission={"name": permission},
-                        setting="granted",
-                        origin=f"https://{name}",
-                    )
-                except chromium.BrowserError:
-                    pass  # versions differ in what they call it, and older ones do not ask
         yield started
 
 
@@ -196,3 +187,33 @@ def test_the_uis_policy_lets_it_reach_one_port_only(
     got = fetched(browser, UI, f"http://127.0.0.1:{serving.port}/{NAME}")
     assert "error" in got, "which is why the port of `scons trace` is 9001 and no other"
     assert serving.ended() is False
+
+
+def port_is_free() -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((serve_trace.ADDRESS, serve_trace.PORT))
+        except OSError:
+            return False
+    return True
+
+
+def test_the_command_serves_on_the_port_that_the_ui_may_reach(
+    browser: chromium.Chromium, trace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not port_is_free():
+        pytest.skip(f"somebody uses port {serve_trace.PORT} of this computer")
+    monkeypatch.setattr(_Page, "policy", _Page.POLICY % serve_trace.PORT)
+    words = [sys.executable, "-m", "reports.serve_trace", str(trace)]
+    hidden = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY")}
+    with subprocess.Popen(words, cwd=ROOT, env=hidden, stdout=subprocess.PIPE, text=True) as shown:
+        try:
+            assert shown.stdout is not None
+            assert shown.stdout.readline() == f"tickmark: {trace}\n"
+            url = address(shown.stdout.readline(), serve_trace.PORT)
+            got = fetched(browser, UI, url)
+            assert (got["size"], got["hex"]) == (len(CONTENT), hashlib.sha256(CONTENT).hexdigest())
+            assert shown.wait(timeout=60) == 0
+        finally:
+            shown.kill()
