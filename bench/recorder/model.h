@@ -35,7 +35,7 @@ extern const char *const outcome_names[OUTCOMES];
 
 enum row_status {
     ROW_OK,
-    ROW_MISSING,
+    ROW_MISSING, // planned, and no whole result came: not measured, or lost on the way
     ROW_CHECKSUM,
     ROW_DELETED,
     ROW_UNSTEADY,

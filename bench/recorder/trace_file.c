@@ -196,8 +196,10 @@ void trace_assemble(struct trace_frames *frames, uint64_t sent, struct run *run)
 {
     struct assembly assembly = {.run = run};
     uint64_t expected = 0;
-    if (frames->count == 0)
-        return; // no trace, or nothing of it: the line's counts tell
+    if (frames->count == 0) {
+        run->trace_lost += sent; // no trace was made, or nothing of it came
+        return;
+    }
     qsort(frames->frames, frames->count, sizeof(frames->frames[0]), by_offset);
     add_head(run);
     for (size_t i = 0; i < frames->count; i++) {

@@ -157,6 +157,7 @@ def test_gap_that_never_fills_is_damage(recorder: Recorder, target: wire.Target)
     pieces = target.data(stream)
     assert bench(recorder, framed(target, pieces[:1] + pieces[2:], stream)) == 40
     damaged(recorder, "200 bytes of results at 200 never came")
+    assert ": missing: no whole result came" in recorder.done.stdout, "measured they may have been"
 
 
 def test_gap_before_a_deadline_is_damage_and_no_hang(recorder, target) -> None:
