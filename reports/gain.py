@@ -187,7 +187,7 @@ def overview_figure(report: Report, palette: Palette) -> Figure:
     upper, lower = 0.28 * len(designs) + 0.75, 0.5 * len(lines) + 0.95
     figure, axes = new_figure(9.0, upper + lower, palette)
     whole = upper + lower
-    axes.set_position((0.235, 1 - (upper - 0.12) / whole, 0.75, (upper - 0.62) / whole))
+    axes.set_position((0.265, 1 - (upper - 0.12) / whole, 0.72, (upper - 0.62) / whole))
     _tiles(axes, report, designs, palette)
     total = sum(counts(report.claims, report.verdicts, house=False).values())
     met = counts(report.claims, report.verdicts, house=False)["met"]
@@ -202,7 +202,7 @@ def overview_figure(report: Report, palette: Palette) -> Figure:
     )
     if lines:
         gains = dress(figure.add_subplot(), palette)
-        gains.set_position((0.235, 0.36 / whole, 0.735, (lower - 0.85) / whole))
+        gains.set_position((0.265, 0.36 / whole, 0.705, (lower - 0.85) / whole))
         draw_gains(gains, lines, machines_of(report), palette)
     return figure
 
@@ -228,7 +228,9 @@ def _tiles(axes: Axes, report: Report, designs: list[str], palette: Palette) -> 
     axes.set_xlim(0, max(most, 1) + 6)
     axes.set_ylim(len(designs) - 0.4, -0.6)
     axes.set_xticks([])
-    axes.set_yticks(range(len(designs)), designs, color=palette["ink"])
+    titles = [report.claims.designs[design] for design in designs]
+    names = [title if len(title) <= 36 else title.partition(":")[0] for title in titles]
+    axes.set_yticks(range(len(designs)), names, color=palette["ink"])
     handles = [
         Patch(facecolor=palette["grid" if v == "no data" else VERDICT_COLOURS[v]], label=v)
         for v in VERDICTS

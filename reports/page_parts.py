@@ -106,7 +106,6 @@ class Trace:
     """A look into the trace of a machine."""
 
     machine: Machine
-    caption: str
     moments: tuple[Part, ...]
 
 
@@ -225,9 +224,9 @@ def trace_part(view: trace_view.View | None) -> Trace | None:
     parts = []
     for i, moment in enumerate(view.moments):
         table = trace_view.operations_table(view, moment)
-        finding = trace_view.moment_finding(view, moment)
+        finding = f"{trace_view.moment_finding(view, moment)} {CAPTION}"
         figures = [moments_figure(view, [moment], PAGE, small) for small in (False, True)]
         title = f"Trace of {moment.row.name} on {view.machine.name}"
         drawn = picture(f"trace-{i}", title, finding, table, *figures)
         parts.append(Part(moment.row.name, f"trace-{i}", moment.row.suite, drawn, table))
-    return Trace(view.machine, CAPTION, tuple(parts))
+    return Trace(view.machine, tuple(parts))

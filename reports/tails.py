@@ -146,10 +146,12 @@ def tails_finding(machine: Machine, suite: str, tails: list[Tail]) -> str:
                 text += f"; the shortest is {near[1]}, {number(near[0])} times"
             sentences.append(text + ".")
             break
-    farthest = max(((tail.reach(tail.summary.high) or 0.0), tail.name) for tail in tails)
+    farthest = max(tails, key=lambda tail: (tail.reach(tail.summary.high) or 0.0, tail.name))
+    times = number(farthest.reach(farthest.summary.high))
+    disturbed = farthest.summary.high_clean != farthest.summary.high
     sentences.append(
-        f"The largest sample of all, against its row's median, is one of {farthest[1]},"
-        f" {number(farthest[0])} times."
+        f"The largest sample of all, against its row's median, is one of {farthest.name},"
+        f" {times} times{' and disturbed' if disturbed else ''}."
     )
     told = [tail for tail in tails if tail.modes is not None]
     many = [tail for tail in told if len(tail.modes or ()) > 1]

@@ -20,26 +20,39 @@ OPERATION_COLOURS = ("blue", "vermillion", "green", "purple", "orange", "sky")
 TINT = 0.34  # of a slice's colour, so that its name can be read in light and dark
 LANE = 0.27  # inches
 OVERVIEW, GAP, FOOT, HEAD = 0.3, 0.34, 0.46, 0.26
+SIGN = 0.32
 COUNTERS_MOST = 2
 COUNTER, COUNTER_TEXT = 0.6, 0.18
 CHARACTER = 0.073  # inches
 
 
 def trace_figure(view: View, palette: Palette, narrow: bool = False) -> Figure | None:
-    """All moments of a view in one figure, below one another; None if there are none."""
-    return moments_figure(view, list(view.moments), palette, narrow)
+    """All moments of a view in one figure, below one another, with the caption, because a picture
+    goes where it likes; None if there are none."""
+    figure = moments_figure(view, list(view.moments), palette, narrow, SIGN)
+    if figure is not None:
+        width, height = figure.get_size_inches()
+        figure.text(
+            0.12 / width,
+            0.5 * SIGN / height,
+            f"{view.machine.name}, run {view.machine.run}. {CAPTION}",
+            color=palette["muted"],
+            fontsize=8.5,
+            va="center",
+        )
+    return figure
 
 
 def moments_figure(
-    view: View, moments: list[Moment], palette: Palette, narrow: bool = False
+    view: View, moments: list[Moment], palette: Palette, narrow: bool = False, below: float = 0
 ) -> Figure | None:
-    """Some moments of a view."""
+    """Some moments of a view, with so many inches free below them."""
     if not moments:
         return None
     if narrow:
         moments = [moment.shorter(NARROW_OPERATIONS) for moment in moments]
     heights = [_height(moment, narrow) for moment in moments]
-    width, height = 3.7 if narrow else 11.4, sum(heights)
+    width, height = 3.7 if narrow else 11.4, sum(heights) + below
     figure = bare_figure(width, height, palette)
     top = height
     for moment, own in zip(moments, heights):

@@ -117,14 +117,14 @@ def test_the_finding_names_the_longest_tail(store: Store, tmp_path: Path) -> Non
     host = store.machine()
     host.row("heap/pair_64/hybrid", [10] * 98 + [40] * 2, rounds=10)
     host.row("heap/lifo_64/hybrid", [10] * 98 + [15] * 2, rounds=10)
-    host.row("heap/lifo_64/floor", [10] * 99 + [900], rounds=10)
+    host.row("heap/lifo_64/floor", [10] * 99 + [900], rounds=10, tags=lambda b, r: [0] * 99 + [8])
     host.seal()
     machine = machine_of(store, tmp_path)
     text = tails.tails_finding(machine, "heap", tails.tails_of(machine, "heap"))
     assert text == (
         "heap on host-native: at p99 the longest tail is pair_64/hybrid, 4 times its median; the"
         " shortest is lifo_64/floor, 1 times. The largest sample of all, against its row's median,"
-        " is one of lifo_64/floor, 90 times. 2 of 3 rows have more than one mode."
+        " is one of lifo_64/floor, 90 times and disturbed. 2 of 3 rows have more than one mode."
     )
 
 

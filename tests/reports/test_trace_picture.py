@@ -176,5 +176,6 @@ def test_the_picture_has_the_lanes_the_trace_has(store_with_trace: Store, tmp_pa
     assert figure is not None
     texts = {text.get_text() for axes in figure.axes for text in axes.texts}
     assert {"thread ipc/producer", "thread ipc/consumer"} <= texts
+    assert any(text.get_text().endswith(CAPTION) for text in figure.texts)
     assert trace_figure(View(machine, (), 0), PICTURE) is None
     assert "not a screenshot" in CAPTION

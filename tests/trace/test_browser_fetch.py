@@ -44,7 +44,7 @@ pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
 NAME = "trace.perfetto-trace"
 CONTENT = (ROOT / "tests/trace/golden/two_cpus.perfetto-trace").read_bytes() * 200
 UI = "ui.perfetto.dev"
-STRANGER = "stranger.example"
+STRANGER = "stranger.test"
 
 # What the UI does with the address in its link, and what it would keep.
 FETCH = """
