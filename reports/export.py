@@ -11,6 +11,7 @@ from typing import Any
 from reports.document import CAVEATS, Report, aa_of
 from reports.judge import Judgement
 from reports.measure import Summary, status_of, summarise
+from reports.modes import modes_of
 from reports.store import Machine, Row
 from reports.tables import (
     Cell,
@@ -21,6 +22,7 @@ from reports.tables import (
     rows_table,
     verdict_table,
 )
+from reports.tails import clock_step
 from reports.text import utc
 
 SCHEMA = 1
@@ -80,6 +82,7 @@ def _row(report: Report, machine: Machine, row: Row) -> dict[str, Any]:
         **_numbers(summary),
         "aa_low": _finite(aa[0]) if aa else None,
         "aa_high": _finite(aa[1]) if aa else None,
+        "modes": modes_of(row, clock_step(machine)) if summary is not None else None,
         "status": status,
         "role": row.role,
         "what": row.what,

@@ -190,11 +190,13 @@ def tails_part(report: Report, machine: Machine) -> Tails:
         if not found:
             continue
         table = tails.tails_table(machine, suite, found)
-        figures = [tail_figure(found, PAGE, small) for small in (False, True)]
+        figure = tail_figure(found, PAGE)
         title = f"Tails of {suite} on {machine.name}"
         finding = tails.tails_finding(machine, suite, found)
         name = f"{anchor}-{i}"
-        parts.append(Part(suite, name, "", picture(name, title, finding, table, *figures), table))
+        parts.append(
+            Part(suite, name, "", picture(name, title, finding, table, figure, None), table)
+        )
     return Tails(machine, "", tuple(parts), None)
 
 

@@ -17,6 +17,7 @@ from reports.measure import ordered_samples
 from reports.tails import Tail
 from reports.text import number
 
+WIDTH, COLUMNS = 3.9, 2
 POINTS_MOST = 70
 FAR_LEAST, FAR_MOST = 2.0, 100.0
 NEAR = 0.8
@@ -39,19 +40,16 @@ def exceeding(tail: Tail) -> tuple[numpy.ndarray, numpy.ndarray]:
     return cost, share
 
 
-def tail_figure(tails: list[Tail], palette: Palette, narrow: bool = False) -> Figure | None:
+def tail_figure(tails: list[Tail], palette: Palette) -> Figure | None:
     """A small plot for each case of a suite, all on the same axes; None if there is nothing."""
     drawn = [tail for tail in tails if tail.summary.p50]
     cases = list(dict.fromkeys(case_of(tail.row.id) for tail in drawn))
     if not cases:
         return None
-    columns = min(2 if narrow else 4, len(cases))
-    rows = ceil(len(cases) / columns)
-    full = 2 if narrow else 4
-    width = (3.7 if narrow else 11.4) * (0.12 + 0.88 * columns / full if columns < full else 1.0)
-    head, foot, panel = 0.34 + (0.2 if narrow else 0.0), 0.42, 1.55
-    height = head + foot + rows * panel
-    figure, grid = new_grid(width, height, rows, columns, palette)
+    rows = ceil(len(cases) / COLUMNS)
+    head, foot, panel = 0.54, 0.42, 1.55
+    width, height = WIDTH, head + foot + rows * panel
+    figure, grid = new_grid(width, height, rows, COLUMNS, palette)
     figure.subplots_adjust(
         left=0.62 / width,
         right=1 - 0.12 / width,
@@ -62,29 +60,28 @@ def tail_figure(tails: list[Tail], palette: Palette, narrow: bool = False) -> Fi
     )
     far = _far(drawn)
     least = min(1 / tail.summary.n for tail in drawn)
-    most = 4 if narrow else 5
     for i, axes in enumerate(grid):
         if i >= len(cases):
-            axes.set_visible(False)
+            axes.remove()
             continue
-        _panel(axes, [t for t in drawn if case_of(t.row.id) == cases[i]], far, least, palette, most)
+        _panel(axes, [t for t in drawn if case_of(t.row.id) == cases[i]], far, least, palette)
         axes.set_title(
             cases[i].partition("/")[2], fontsize=9, loc="left", color=palette["ink"], pad=4
         )
-        if i % columns:
+        if i % COLUMNS:
             axes.tick_params(axis="y", labelleft=False)
     unit = "cost of a sample, as a multiple of its row's median"
     figure.text(0.5, 0.1 / height, unit, ha="center", fontsize=8.5, color=palette["muted"])
     figure.text(
         0.06 / width,
-        0.5,
-        "share of samples that take more",
+        (foot + height - head) / 2 / height,
+        "share that takes more",
         rotation="vertical",
         va="center",
         fontsize=8.5,
         color=palette["muted"],
     )
-    _legend(figure, drawn, height, palette, narrow)
+    _legend(figure, drawn, height, palette)
     return figure
 
 
@@ -107,10 +104,8 @@ def _peers(tails: list[Tail]) -> dict[str, str]:
     return {name: PEER_COLOURS[i % len(PEER_COLOURS)] for i, name in enumerate(names)}
 
 
-def _panel(
-    axes: Axes, tails: list[Tail], far: float, least: float, palette: Palette, most: int
-) -> None:
-    log_ticks(axes, NEAR, far * 1.15, "×", most)
+def _panel(axes: Axes, tails: list[Tail], far: float, least: float, palette: Palette) -> None:
+    log_ticks(axes, NEAR, far * 1.15, "×", 4)
     axes.set_yscale("log")
     axes.set_ylim(least / 1.4, 1.3)
     decades = [10.0**e for e in range(0, -7, -1) if 10.0**e >= least / 1.4]
@@ -136,9 +131,7 @@ def _panel(
         )
 
 
-def _legend(
-    figure: Figure, tails: list[Tail], height: float, palette: Palette, narrow: bool
-) -> None:
+def _legend(figure: Figure, tails: list[Tail], height: float, palette: Palette) -> None:
     peers = _peers(tails)
     seen: dict[str, Line2D] = {}
     for tail in tails:
@@ -158,7 +151,7 @@ def _legend(
         handles=list(seen.values()),
         loc="upper left",
         bbox_to_anchor=(0.0, 1 - 0.02 / height),
-        ncol=2 if narrow else 6,
+        ncol=2,
         frameon=False,
         fontsize=8.5,
         handlelength=2.0,

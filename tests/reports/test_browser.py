@@ -105,6 +105,11 @@ def test_the_page_loads_fits_and_can_be_read(
     assert page.requests() == [file.as_uri()], "the page needs nothing but itself"
     whole, window = page.value(WIDTHS)
     assert whole <= window == width, "the page is wider than the window"
+    cut = page.value(
+        "[...document.querySelectorAll('.scroll')].filter((s) => s.scrollWidth > s.clientWidth + 1)"
+        ".map((s) => s.getAttribute('aria-label'))"
+    )
+    assert width < WIDE or cut == [], "on a wide page every table is seen whole"
     background = page.value("getComputedStyle(document.body).backgroundColor")
     shade = [int(part) for part in background.removeprefix("rgb(").removesuffix(")").split(",")]
     assert (max(shade) < 64) == dark, f"asked for {'dark' if dark else 'light'}: {background}"

@@ -160,6 +160,8 @@ def test_json_has_the_fields_of_schema_one(whole: Store) -> None:
     row = exact["heap/pair_64/hybrid"]
     assert (row["min"], row["p50"], row["max"], row["n"]) == (21.84, 21.84, 21.84, 80)
     assert (row["aa_low"], row["aa_high"]) == (1, 1)
+    sampled = next(r for r in document["rows"] if r["id"] == row["id"] and r is not row)
+    assert len(sampled["modes"]) == 1 and sampled["min"] <= sampled["modes"][0] <= sampled["max"]
     assert row["counters"]["header_bytes"] == {"value": 0, "unit": "bytes"}
 
 
