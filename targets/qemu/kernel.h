@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "acpi.h"
 #include "boot_info.h"
 #include "cpu.h"
 #include "platform.h"
@@ -15,6 +16,7 @@
 // `line` has the rules of uart.h.
 struct kernel {
     struct boot_info boot;
+    struct acpi_info acpi;
     struct boot_range arena; // platform_arena clears it at its first call
     bool arena_cleared;
     struct cpu_local boot_cpu;

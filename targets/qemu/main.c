@@ -6,6 +6,7 @@
 #include "machine.h"
 
 #include "compiler.h"
+#include "firmware.h"
 #include "hpet.h"
 #include "kernel.h"
 #include "kernel_map.h"
@@ -83,6 +84,7 @@ void kernel_main(uint32_t protocol, uint32_t information)
     hpet_init();
     uart_init(&kernel.line, COM1, hpet_ns);
     read_boot_info(protocol, information);
+    firmware_read();
     kernel_map_protect();
     if (!cpu_has_baseline())
         last_words_refused("this CPU lacks POPCNT or BMI1, which the object code is built for");

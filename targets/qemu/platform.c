@@ -5,6 +5,7 @@
 #include "assert.h"
 #include "compiler.h"
 #include "cpu.h"
+#include "firmware.h"
 #include "format.h"
 #include "hpet.h"
 #include "kernel.h"
@@ -140,6 +141,7 @@ void platform_describe(void (*emit)(void *context, const char *key, const char *
     format(value, sizeof(value), "%lu", kernel.boot.memory_bytes);
     emit(context, "memory.bytes", value);
     emit(context, "boot.protocol", kernel.boot.protocol == BOOT_BY_PVH ? "pvh" : "multiboot2");
+    firmware_describe(emit, context);
 }
 
 void platform_events(struct platform_events *events)
