@@ -120,11 +120,17 @@ FUZZED = [
     ),
 ]
 
+FUZZED_ACPI = [
+    *(f"kernel/lib/{name}.c" for name in ("format", "numa", "string")),
+    *sources("kernel/hardware"),
+    "tests/test_platform.c",
+]
+
 
 def fuzzers(env: Env) -> list[Node]:
     """build/fuzz/: clang's libFuzzer under both sanitisers, and the decoder as a filter."""
     clang = env.Clone(CC="clang")
-    folders = [*BOTTOM, *PORTABLE, "bench/recorder", "tests"]
+    folders = [*BOTTOM, *PORTABLE, "kernel/hardware", "bench/recorder", "tests"]
     defines = {"CONFIG_TRACE": 0, "CONFIG_ASSERT_SLOW": 1}
     common = ["-std=gnu11", "-O1", "-g", "-D_GNU_SOURCE", "-mpopcnt", "-mbmi"]
     sanitisers = "-fsanitize=fuzzer-no-link,address,undefined"
@@ -135,10 +141,10 @@ def fuzzers(env: Env) -> list[Node]:
             f"#build/fuzz/{os.path.splitext(path)[0]}.o",
             "#" + path,
             CPPPATH=[f"#{folder}" for folder in [*folders, "tests/fuzz"]],
-            CPPDEFINES=defines,
+            CPPDEFINES={**defines, **LIB_RENAMES} if path in RENAMED else defines,
             CCFLAGS=flags + ["-Wall", "-Wextra", "-Werror"],
         )
-        for path in [*paths, *sources("tests/fuzz")]
+        for path in [*paths, *FUZZED_ACPI, *sources("tests/fuzz")]
     }
     below = [objects[path] for path in paths]
     made = []
@@ -148,6 +154,11 @@ def fuzzers(env: Env) -> list[Node]:
             [objects[f"tests/fuzz/{name}.c"], objects["tests/fuzz/mutator.c"], below],
             LINKFLAGS=["-fsanitize=fuzzer,address,undefined"],
         )
+    made += clang.Program(
+        "#build/fuzz/fuzz_acpi",
+        [objects[path] for path in ["tests/fuzz/fuzz_acpi.c", *FUZZED_ACPI]],
+        LINKFLAGS=["-fsanitize=fuzzer,address,undefined"],
+    )
     made += clang.Program(
         "#build/fuzz/wire_dump",
         [objects["tests/fuzz/wire_dump.c"], objects["trace/wire.c"]],

@@ -19,7 +19,9 @@ sys.path.insert(0, str(ROOT / "tests/recorder"))
 import wire_decoder  # noqa: E402
 import wire_encoder as wire  # noqa: E402
 
+FOLDERS = {"fuzz_wire": "corpus", "fuzz_session": "corpus", "fuzz_acpi": "corpus_acpi"}
 CORPUS = sorted((ROOT / "tests/fuzz/corpus").glob("*.bin"))
+ACPI_CORPUS = sorted((ROOT / "tests/fuzz/corpus_acpi").glob("*.bin"))
 SOAK = os.environ.get("TICKMARK_SOAK") == "1"
 SEED = int(os.environ.get("SEED", time.time_ns() % 2**31))
 SECONDS = 1200 if SOAK else 8
@@ -39,7 +41,13 @@ def test_the_corpus_is_small_and_of_every_kind() -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["fuzz_wire", "fuzz_session"])
+def test_the_tables_are_small_and_of_every_kind() -> None:
+    assert sum(path.stat().st_size for path in ACPI_CORPUS) < 16 << 10
+    for signature in (b"RSDT", b"XSDT", b"FACP", b"APIC", b"SRAT", b"SLIT", b"MCFG", b"HPET"):
+        assert [path for path in ACPI_CORPUS if signature in path.read_bytes()], signature
+
+
+@pytest.mark.parametrize("name", FOLDERS)
 def test_nothing_breaks_it(tmp_path: Path, name: str) -> None:
     found = tmp_path / "found"
     found.mkdir()
@@ -53,7 +61,7 @@ def test_nothing_breaks_it(tmp_path: Path, name: str) -> None:
         f"-artifact_prefix={tmp_path}/",
         "-print_final_stats=1",
         str(found),
-        str(ROOT / "tests/fuzz/corpus"),
+        str(ROOT / "tests/fuzz" / FOLDERS[name]),
     ]
     done = subprocess.run(words, capture_output=True, text=True, timeout=SECONDS + 120)
     print(f"SEED={SEED}")
