@@ -68,6 +68,9 @@ def check_facts(facts: dict[str, str], protocol: str) -> None:
     assert facts["boot.protocol"] == protocol
     assert facts["build_id"] == image().build_id
     assert facts["cpu.vendor"].isalnum()
+    assert facts["acpi.root"].endswith(", told by the loader")
+    assert (facts["acpi.problems"], facts["cpus.described"]) == ("0", "1")
+    assert (facts["hpet.address"], facts["numa.nodes"]) == ("fed00000", "1")
     start, length = int(facts["arena.start"]), int(facts["arena.bytes"])
     assert start % (2 * MIB) == 0 and length % (2 * MIB) == 0
     assert start > 16 * MIB and start + length <= 512 * MIB
