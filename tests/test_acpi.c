@@ -315,6 +315,17 @@ START_TEST(pointers_that_lead_nowhere_are_passed_over)
 }
 END_TEST
 
+START_TEST(one_empty_pointer_is_a_line)
+{
+    uint64_t at[TABLES];
+    struct build build = machine(at);
+    build.tables[build.count++] = 0;
+    read_build(&build, &info, put_roots(&build));
+    ck_assert_uint_eq(info.problems, 1);
+    ck_assert(was_said("1 pointers of the XSDT are empty"));
+}
+END_TEST
+
 START_TEST(a_root_table_that_points_at_itself_is_a_table_like_others)
 {
     uint64_t at[TABLES];
@@ -470,6 +481,7 @@ static Suite *acpi_suite(void)
 
     TCase *roots = tcase_create("roots");
     tcase_add_test(roots, pointers_that_lead_nowhere_are_passed_over);
+    tcase_add_test(roots, one_empty_pointer_is_a_line);
     tcase_add_test(roots, a_root_table_that_points_at_itself_is_a_table_like_others);
     tcase_add_test(roots, tables_without_room_are_counted);
     tcase_add_test(roots, without_a_whole_xsdt_the_rsdt_is_read);

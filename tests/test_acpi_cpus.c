@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // kernel/hardware/acpi_cpus: MADTs, whole and with one thing wrong in them.
 #include <signal.h>
+#include <stdio.h>
 
 #include "acpi_builder.h"
 
@@ -110,16 +111,20 @@ END_TEST
 
 START_TEST(cpus_without_room_are_counted_and_enabled_ones_go_first)
 {
-    struct build build = {.used = 0};
-    const uint64_t at = begin_madt(&build);
-    put_x2apic(&build, 999, 999, 2);
-    for (unsigned i = 0; i < MACHINE_CPUS_MOST + 3; i++)
-        put_x2apic(&build, i, i, 1);
-    expect_madt(&build, at, true, 1);
-    ck_assert_uint_eq(cpus.cpu_count, MACHINE_CPUS_MOST);
-    ck_assert_uint_eq(cpus.enabled_count, MACHINE_CPUS_MOST);
-    ck_assert_uint_eq(cpus.left_out, 3);
-    ck_assert(was_said("3 CPUs are left out"));
+    for (unsigned more = 0; more < 4; more++) {
+        char line[32];
+        struct build build = {.used = 0};
+        const uint64_t at = begin_madt(&build);
+        put_x2apic(&build, 999, 999, 2); // without room, but not missed
+        for (unsigned i = 0; i < MACHINE_CPUS_MOST + more; i++)
+            put_x2apic(&build, i, i, 1);
+        expect_madt(&build, at, true, more > 0);
+        ck_assert_uint_eq(cpus.cpu_count, MACHINE_CPUS_MOST);
+        ck_assert_uint_eq(cpus.enabled_count, MACHINE_CPUS_MOST);
+        ck_assert_uint_eq(cpus.left_out, more);
+        snprintf(line, sizeof(line), "%u CPUs are left out", more);
+        ck_assert_int_eq(was_said(line), more > 0);
+    }
 }
 END_TEST
 
@@ -163,6 +168,7 @@ START_TEST(interrupts_of_no_isa_bus_are_a_problem)
     put_override(&build, 1, 2, 7, 0);
     put_override(&build, 0, 16, 7, 0);
     expect_madt(&build, at, true, 2);
+    ck_assert(was_said("interrupt 2 of bus 1") && was_said("interrupt 16 of bus 0"));
     ck_assert_uint_eq(cpus.irqs[2].gsi, 2);
 }
 END_TEST
@@ -257,6 +263,16 @@ START_TEST(an_entry_may_have_its_least_length_and_more_but_not_less)
 }
 END_TEST
 
+START_TEST(the_last_entry_may_be_a_head_and_nothing_else)
+{
+    struct build build = {.used = 0};
+    const uint64_t at = begin_madt(&build);
+    put_xapic(&build, 0, 3, 1);
+    put(&build, 0x02c8, 2);
+    expect_madt(&build, at, true, 0);
+}
+END_TEST
+
 START_TEST(a_table_cut_anywhere_gives_what_is_left)
 {
     struct build build = {.used = 0};
@@ -304,6 +320,7 @@ static Suite *cpus_suite(void)
     tcase_add_test(madt, the_address_of_the_local_apics_may_be_overridden);
     tcase_add_loop_test(madt, an_entry_may_have_its_least_length_and_more_but_not_less, 0,
                         ARRAY_COUNT(entries));
+    tcase_add_test(madt, the_last_entry_may_be_a_head_and_nothing_else);
     tcase_add_test(madt, a_table_cut_anywhere_gives_what_is_left);
     tcase_add_test_raise_signal(madt, a_table_shorter_than_its_fixed_part_dies, SIGABRT);
     suite_add_tcase(suite, madt);

@@ -121,6 +121,30 @@ START_TEST(domains_without_room_are_counted_to_node_0)
 }
 END_TEST
 
+START_TEST(one_domain_without_room_is_enough_for_a_line)
+{
+    struct build build = {.used = 0};
+    have_cpus(0);
+    const uint64_t at = begin_srat(&build, 3);
+    for (unsigned i = 0; i < NUMA_NODES_MOST + 1; i++)
+        put_memory_of(&build, i, i * GIB, GIB, 1);
+    ck_assert(read_srat(&build, at, 1));
+    ck_assert(was_said("1 entries are left out"));
+    ck_assert_uint_eq(numa.range_count, NUMA_NODES_MOST);
+}
+END_TEST
+
+START_TEST(a_single_cpu_without_node_is_a_line)
+{
+    struct build build = {.used = 0};
+    have_cpus(2);
+    const uint64_t at = begin_srat(&build, 3);
+    put_cpu_of(&build, 3, 1, 1);
+    ck_assert(read_srat(&build, at, 1));
+    ck_assert(was_said("1 CPUs have no node"));
+}
+END_TEST
+
 START_TEST(a_broken_affinity_entry_ends_the_table)
 {
     static const struct {
@@ -192,6 +216,18 @@ START_TEST(distances_are_those_of_the_domains)
 }
 END_TEST
 
+START_TEST(as_many_nodes_as_there_may_be_have_their_distances)
+{
+    struct build build = {.used = 0};
+    domains = (struct acpi_domains){.count = NUMA_NODES_MOST};
+    for (unsigned node = 0; node < NUMA_NODES_MOST; node++)
+        domains.domain[node] = NUMA_NODES_MOST - 1 - node;
+    ck_assert(read_slit(&build, put_slit(&build, NUMA_NODES_MOST)));
+    ck_assert_uint_eq(numa.distance[15][0], 10 * (0 + 1) + 15 + 10);
+    ck_assert_uint_eq(numa.distance[14][15], 10 * (1 + 1) + 0 + 10);
+}
+END_TEST
+
 START_TEST(distances_that_cannot_be_are_not_taken)
 {
     struct build build = {.used = 0};
@@ -257,9 +293,12 @@ static Suite *numa_suite(void)
     tcase_add_test(nodes, memory_that_cannot_be_is_left_out);
     tcase_add_test(nodes, memory_without_room_is_left_out);
     tcase_add_test(nodes, domains_without_room_are_counted_to_node_0);
+    tcase_add_test(nodes, one_domain_without_room_is_enough_for_a_line);
+    tcase_add_test(nodes, a_single_cpu_without_node_is_a_line);
     tcase_add_loop_test(nodes, a_broken_affinity_entry_ends_the_table, 0, 7);
     tcase_add_test(nodes, a_table_without_entries_leaves_one_node);
     tcase_add_test(nodes, distances_are_those_of_the_domains);
+    tcase_add_test(nodes, as_many_nodes_as_there_may_be_have_their_distances);
     tcase_add_test(nodes, distances_that_cannot_be_are_not_taken);
     tcase_add_test(nodes, a_matrix_of_the_wrong_size_is_not_taken);
     tcase_add_loop_test_raise_signal(nodes, a_table_shorter_than_its_fixed_part_dies, SIGABRT, 0,

@@ -245,6 +245,20 @@ START_TEST(the_configuration_table_tells_the_newer_root_pointer)
 }
 END_TEST
 
+START_TEST(the_system_table_may_be_the_last_thing_in_memory)
+{
+    for (unsigned wide = 0; wide < 2; wide++) {
+        const uint8_t *const guids[] = {acpi_2};
+        struct build build = {.used = 0};
+        put_efi(&build, wide, guids, 1);
+        const uint64_t length = wide ? 120 : 72, at = build.used;
+        for (uint64_t i = 0; i < length; i++) // it points at the configuration table of the first
+            put(&build, build.bytes[i], 1);
+        ck_assert_uint_ne(find(&build, at, wide), 0);
+    }
+}
+END_TEST
+
 START_TEST(the_system_table_is_not_believed)
 {
     for (unsigned wide = 0; wide < 2; wide++) {
@@ -429,6 +443,7 @@ static Suite *root_suite(void)
 
     TCase *told = tcase_create("told");
     tcase_add_test(told, the_configuration_table_tells_the_newer_root_pointer);
+    tcase_add_test(told, the_system_table_may_be_the_last_thing_in_memory);
     tcase_add_test(told, the_system_table_is_not_believed);
     tcase_add_test(told, pvh_tells_the_root_pointer);
     tcase_add_test(told, multiboot2_tells_the_newest_root_pointer_it_has);

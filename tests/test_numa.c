@@ -85,6 +85,7 @@ START_TEST(there_is_room_for_so_many_ranges_and_no_more)
         ck_assert_int_eq(numa_add_range(&numa, i * 10, i * 10 + 5, 0, false), STATUS_OK);
     ck_assert_int_eq(numa_add_range(&numa, 5, 6, 0, false), STATUS_FULL);
     ck_assert_uint_eq(numa.range_count, NUMA_RANGES_MOST);
+    ck_assert_uint_eq(numa_node_of_address(&numa, UINT64_MAX), 0);
 }
 END_TEST
 
