@@ -155,6 +155,9 @@ static void expect_without(const struct build *build, uint64_t rsdp, unsigned i,
     ck_assert_uint_eq(wrong, 1);
     ck_assert_int_eq(listed(names[i])->status, status);
     ck_assert(was_said(names[i]) && was_said(acpi_table_status_text(status)));
+    char whole[128];
+    acpi_tables_text(&info, whole, sizeof(whole));
+    ck_assert_ptr_null(strstr(whole, names[i]));
     ck_assert_int_eq(info.cpus.described, i != APIC);
     ck_assert_uint_eq(info.numa.node_count, i == SRAT ? 1 : 2);
     // Without nodes nobody asks for their distances.
@@ -240,6 +243,9 @@ START_TEST(a_table_broken_inside_is_named_and_used_as_far_as_it_goes)
         read_build(&build, &info, rsdp);
         check_sound();
         ck_assert_int_eq(listed(names[cases[i].table])->status, ACPI_TABLE_CONTENT);
+        char used[128];
+        acpi_tables_text(&info, used, sizeof(used));
+        ck_assert_ptr_nonnull(strstr(used, names[cases[i].table]));
         ck_assert_uint_gt(heard_count, 0);
         ck_assert(was_said(names[cases[i].table]));
         ck_assert(info.cpus.described);
@@ -270,15 +276,15 @@ START_TEST(signatures_and_makers_are_printable)
 {
     struct build build = {.used = 0};
     char text[128];
-    const uint64_t at = begin_table(&build, "A\n\x80 ", 7);
+    const uint64_t at = begin_table(&build, "~\n\x80 ", 7);
     build.bytes[at + 10] = 0x1b;
     build.bytes[at + 12] = 0;
     end_table(&build, at);
     read_build(&build, &info, put_roots(&build));
-    ck_assert_str_eq(info.tables[1].signature, "A??");
+    ck_assert_str_eq(info.tables[1].signature, "~??");
     ck_assert_str_eq(info.tables[1].oem, "?E");
     acpi_table_text(&info.tables[1], text, sizeof(text));
-    ck_assert_str_eq(text, "A?? at f0000, 36 bytes, revision 7, ?E: unknown");
+    ck_assert_str_eq(text, "~?? at f0000, 36 bytes, revision 7, ?E: unknown");
     ck_assert_str_eq(acpi_table_status_text(ACPI_TABLE_STATUSES), "?");
 }
 END_TEST
