@@ -11,6 +11,7 @@
 #include "kernel_map.h"
 #include "last_words.h"
 #include "linker.h"
+#include "pci_boot.h"
 #include "run.h"
 #include "string.h"
 #include "traps.h"
@@ -76,6 +77,14 @@ static void choose_arena(void)
         last_words_refused("less than 16 MiB of memory in one piece");
 }
 
+// For what the machine's parts have to say at boot.
+static void log_line(void *context, const char *line)
+{
+    (void)context;
+    platform_line_write(line, string_length(line, 256));
+    platform_line_write("\n", 1);
+}
+
 void kernel_main(uint32_t protocol, uint32_t information)
 {
     traps_init(last_words_trap);
@@ -87,6 +96,7 @@ void kernel_main(uint32_t protocol, uint32_t information)
     if (!cpu_has_baseline())
         last_words_refused("this CPU lacks POPCNT or BMI1, which the object code is built for");
     choose_arena();
+    pci_boot(NULL, 0, COM1, log_line, NULL);
     static struct bench_run run;
     const bool failed = bench_main_plain(&run) != 0 || bench_main_traced(&run) != 0;
     platform_exit(!failed);

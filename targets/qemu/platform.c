@@ -9,6 +9,8 @@
 #include "hpet.h"
 #include "kernel.h"
 #include "linker.h"
+#include "pci_boot.h"
+#include "pci_describe.h"
 #include "string.h"
 #include "x86.h"
 
@@ -140,6 +142,7 @@ void platform_describe(void (*emit)(void *context, const char *key, const char *
     format(value, sizeof(value), "%lu", kernel.boot.memory_bytes);
     emit(context, "memory.bytes", value);
     emit(context, "boot.protocol", kernel.boot.protocol == BOOT_BY_PVH ? "pvh" : "multiboot2");
+    pci_describe(pci_boot_found(), emit, context);
 }
 
 void platform_events(struct platform_events *events)
