@@ -217,7 +217,8 @@ static unsigned read_bar(const struct pci_access *access, struct pci_function *f
     bar->wide = type == TYPE_64;
     if (bar->wide && i + 1 == bar_count(function->header)) {
         wrong = broken(bar, "a 64-bit BAR in the last slot");
-    } else if (type != TYPE_32 && type != TYPE_BELOW_1M && type != TYPE_64) {
+    } else if (bar->io ? (low.found & IO_FLAGS) != IO_SPACE
+                       : type != TYPE_32 && type != TYPE_BELOW_1M && type != TYPE_64) {
         wrong = broken(bar, "a BAR of a type that does not exist");
     } else {
         if (bar->wide) {
