@@ -124,21 +124,22 @@ FUZZED = [
 def fuzzers(env: Env) -> list[Node]:
     """build/fuzz/: clang's libFuzzer under both sanitisers, and the decoder as a filter."""
     clang = env.Clone(CC="clang")
-    folders = [*BOTTOM, *PORTABLE, "bench/recorder", "tests"]
+    folders = [*BOTTOM, *PORTABLE, "kernel/hardware", "bench/recorder", "tests"]
     defines = {"CONFIG_TRACE": 0, "CONFIG_ASSERT_SLOW": 1}
     common = ["-std=gnu11", "-O1", "-g", "-D_GNU_SOURCE", "-mpopcnt", "-mbmi"]
     sanitisers = "-fsanitize=fuzzer-no-link,address,undefined"
     flags = [*common, sanitisers, "-fno-sanitize-recover=all"]
     paths = [path for path, _ in FUZZED]
+    hardware = [*sources("kernel/hardware"), "kernel/lib/format.c", "kernel/lib/string.c"]
     objects = {
         path: clang.Object(
             f"#build/fuzz/{os.path.splitext(path)[0]}.o",
             "#" + path,
             CPPPATH=[f"#{folder}" for folder in [*folders, "tests/fuzz"]],
-            CPPDEFINES=defines,
+            CPPDEFINES={**defines, **LIB_RENAMES} if path in RENAMED else defines,
             CCFLAGS=flags + ["-Wall", "-Wextra", "-Werror"],
         )
-        for path in [*paths, *sources("tests/fuzz")]
+        for path in [*paths, *hardware, *sources("tests/fuzz")]
     }
     below = [objects[path] for path in paths]
     made = []
@@ -148,6 +149,11 @@ def fuzzers(env: Env) -> list[Node]:
             [objects[f"tests/fuzz/{name}.c"], objects["tests/fuzz/mutator.c"], below],
             LINKFLAGS=["-fsanitize=fuzzer,address,undefined"],
         )
+    made += clang.Program(
+        "#build/fuzz/fuzz_pci",
+        [objects["tests/fuzz/fuzz_pci.c"], [objects[path] for path in hardware]],
+        LINKFLAGS=["-fsanitize=fuzzer,address,undefined"],
+    )
     made += clang.Program(
         "#build/fuzz/wire_dump",
         [objects["tests/fuzz/wire_dump.c"], objects["trace/wire.c"]],
