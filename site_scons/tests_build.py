@@ -16,7 +16,9 @@ Node = Any
 
 PLANTED = "tests/planted"
 PROBE = [
-    ("tests/boot/probe.c", "bench/framework"),
+    ("tests/boot/probe.c", "tests/boot"),
+    ("tests/boot/probe_pci.c", "tests/boot"),
+    ("tests/boot/edu.c", "tests/boot"),
     ("kernel/lib/string.c", "kernel/lib"),
     ("kernel/lib/format.c", "kernel/lib"),
 ]

@@ -166,9 +166,11 @@ def run(
     timeout: float = 60,
     send: bytes = b"",
     stall: float = 0,
+    ask: str = "",
 ) -> Guest:
     """Runs a command of machines.py until it ends. `send` goes out when the probe says `ready`;
-    from then on nothing is read for `stall` seconds, or until QEMU has ended."""
+    from then on nothing is read for `stall` seconds, or until QEMU has ended. With `ask`, a command
+    of QMP, `send` goes out when it was answered."""
     line, line_guest = socket.socketpair()
     qmp, qmp_guest = socket.socketpair()
     places = {
@@ -186,7 +188,7 @@ def run(
     qmp.sendall(b'{"execute": "qmp_capabilities"}\n')
 
     guest = Guest(None, b"", 0.0)
-    said, asked, ready = b"", False, False
+    said, asked, ready, sent = b"", False, False, False
     sockets = [line, qmp]
     try:
         while sockets and time.monotonic() - began < timeout:
@@ -204,6 +206,10 @@ def run(
                     said += data
             if not ready and b"probe ready=1\n" in guest.line:
                 ready = True
+                if ask:
+                    qmp.sendall(json.dumps({"execute": ask, "id": ask}).encode() + b"\n")
+            if ready and not sent and (not ask or b'"id": "%s"' % ask.encode() in said):
+                sent = True
                 if send:
                     line.sendall(send)
                 guest.stalled_seconds = wait_for_end(process, stall)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Stands in for the benchmarks in tests of the boot code and of the platform seam: reports, as
 // text, what the kernel found, then does what `do=` on the command line says.
+#include "probe.h"
 #include "assert.h"
 #include "compiler.h"
 #include "cpu.h"
@@ -11,13 +12,13 @@
 struct bench_run; // the benchmarks' own: the probe has no use for it
 int bench_main(struct bench_run *run);
 
-static void say(const char *key, const char *value)
+void say(const char *key, const char *value)
 {
     char line[256];
     platform_line_write(line, format(line, sizeof(line), "probe %s=%s\n", key, value));
 }
 
-static void say_number(const char *key, uint64_t value)
+void say_number(const char *key, uint64_t value)
 {
     char text[32];
     format(text, sizeof(text), "%lu", value);
@@ -140,6 +141,9 @@ static const struct {
     {"panic_in_panic", panic_in_panic},
     {"echo", echo},
     {"flood", flood},
+    {"pci_msi", pci_msi_deed},
+    {"pci_msix", pci_msix_deed},
+    {"pci_ecam", pci_ecam_deed},
 };
 
 int bench_main(struct bench_run *run)
