@@ -328,6 +328,24 @@ START_TEST(bridge_with_the_console_behind_it_is_left_alone)
         space_put(bridge, cases[i].offset, cases[i].bytes, cases[i].value);
         ck_assert_msg(is_sized(bridge) == cases[i].sized, "case %u", i);
     }
+    space_init(&space);
+    struct space_function *bridge = space_add_bridge(&space, SPACE_AT(0, 3, 0), 1, 1);
+    space_put(bridge, 0x24, 4, 0x0001d001); // from d0000000 to the sky
+    space_put(bridge, 0x2c, 4, UINT32_MAX);
+    ck_assert(!is_sized(bridge));
+}
+END_TEST
+
+START_TEST(closed_window_touches_nothing)
+{
+    static const struct pci_in_use everything[] = {{true, 0, 0x10000}, {false, 0, UINT64_MAX}};
+    struct pci_search search = searched();
+    search.in_use = everything;
+    search.in_use_count = ARRAY_COUNT(everything);
+    space_init(&space);
+    space_add_bridge(&space, SPACE_AT(0, 3, 0), 1, 1);
+    pci_enumerate(&pci, &search);
+    ck_assert(pci.functions[0].sized);
 }
 END_TEST
 
@@ -370,6 +388,7 @@ static Suite *bar_suite(void)
     tcase_add_test(sizing, bridges_to_other_things_than_pci_are_left_alone);
     tcase_add_test(sizing, function_that_may_carry_the_console_is_left_alone);
     tcase_add_test(sizing, bridge_with_the_console_behind_it_is_left_alone);
+    tcase_add_test(sizing, closed_window_touches_nothing);
     tcase_add_test(sizing, vga_is_left_alone_if_it_is_the_console);
     suite_add_tcase(suite, sizing);
     return suite;
