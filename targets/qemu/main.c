@@ -80,7 +80,7 @@ void kernel_main(uint32_t protocol, uint32_t information)
 {
     traps_init(last_words_trap);
     set_cpu_base();
-    hpet_init();
+    hpet_init(HPET_USUAL_ADDRESS);
     uart_init(&kernel.line, COM1, hpet_ns);
     read_boot_info(protocol, information);
     kernel_map_protect();
