@@ -156,26 +156,35 @@ def fuzzers(env: Env) -> list[Node]:
     return made
 
 
-def race_program(env: Env) -> list[Node]:
-    """build/test/races_ring: the rings between two threads under ThreadSanitizer."""
+def race_programs(env: Env) -> list[Node]:
+    """build/test/races_*: what runs on two CPUs, between two threads under ThreadSanitizer."""
     defines: dict[str, Any] = {"CONFIG_TRACE": 0, "CONFIG_ASSERT_SLOW": 0}
-    objects = [
-        compile_one(env, "races", path, layer, RACES, defines)
-        for path, layer in portable_sources(env)
-        if layer == "kernel/ipc" or path == "kernel/lib/format.c"
+    below = [
+        compile_one(env, "races", "kernel/lib/format.c", "kernel/lib", RACES, defines),
+        compile_one(
+            env, "races", "kernel/lib/string.c", "kernel/lib", RACES, {**defines, **LIB_RENAMES}
+        ),
+        test_object(env, "tests/test_platform.c", RACES, "races"),
     ]
-    renamed = {**defines, **LIB_RENAMES}
-    objects += [compile_one(env, "races", "kernel/lib/string.c", "kernel/lib", RACES, renamed)]
-    objects += [
-        test_object(env, path, RACES, "races")
-        for path in ("tests/test_ring_model.c", "tests/test_platform.c")
-    ]
-    return env.Program(
-        "#build/test/races_ring",
-        objects,
-        LINKFLAGS=["-fsanitize=thread"],
-        LIBS=["check", "subunit", "m", "rt", "pthread"],
-    )
+    subjects = {
+        "ring": ("tests/test_ring_model.c", sources("kernel/ipc")),
+        "tsc_sync": (
+            "tests/test_tsc_sync.c",
+            ["kernel/hardware/tsc_sync.c", "kernel/hardware/ruler.c"],
+        ),
+    }
+    made = []
+    for name, (test, paths) in subjects.items():
+        objects = [
+            compile_one(env, "races", path, os.path.dirname(path), RACES, defines) for path in paths
+        ]
+        made += env.Program(
+            f"#build/test/races_{name}",
+            [*objects, test_object(env, test, RACES, "races"), *below],
+            LINKFLAGS=["-fsanitize=thread"],
+            LIBS=["check", "subunit", "m", "rt", "pthread"],
+        )
+    return made
 
 
 def sanitised_host(env: Env) -> list[Node]:
@@ -224,7 +233,7 @@ def other_programs(
 
 def declare_tests(env: Env) -> tuple[list[str], list[Node]]:
     programs, helpers = check_programs(env)
-    programs += race_program(env)
+    programs += race_programs(env)
     # Bodies whose answer is known, in place of the suites.
     planted = other_programs(env, "planted", portable_sources(env, PLANTED), ["host", "qemu"])
     # No benchmarks at all: asks the kernel questions.
