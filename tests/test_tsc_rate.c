@@ -153,13 +153,10 @@ START_TEST(sources_agree_up_to_500_ppm_or_what_they_may_err)
         uint32_t error_a, error_b;
         unsigned disagreements;
     } cases[] = {
-        {1000000000, 0, 0, 0},
-        {999500000, 0, 0, 0},
-        {999499000, 0, 0, 1},
-        {999000000, 400, 599, 1},
-        {999000000, 400, 600, 0},
-        {999000000, 0, UINT32_MAX, 0},
-        {999000000, UINT32_MAX, UINT32_MAX, 0},
+        {1000000000, 0, 0, 0},         {999500000, 0, 0, 0},
+        {999499000, 0, 0, 1},          {999000000, 400, 599, 1},
+        {999000000, 400, 600, 0},      {999000000, 0, UINT32_MAX, 0},
+        {999000000, 1, UINT32_MAX, 0}, {999000000, UINT32_MAX, UINT32_MAX, 0},
     };
     for (unsigned i = 0; i < ARRAY_COUNT(cases); i++) {
         const struct tsc_source sources[] = {{"A", 1000000000, cases[i].error_a},

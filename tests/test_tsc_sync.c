@@ -24,6 +24,7 @@ struct side {
     int64_t offset; // of its counter
     int64_t drift;  // more of it with each read
     unsigned reads;
+    unsigned looks;   // at the clock
     unsigned back_at; // the read at which it steps back by `back`, for good
     int64_t back;
     uint32_t rounds;
@@ -44,7 +45,7 @@ static uint64_t read_shared(void *context)
 static uint64_t now_ns(void *context)
 {
     struct timespec now;
-    (void)context;
+    ((struct side *)context)->looks++;
     clock_gettime(CLOCK_MONOTONIC, &now);
     sched_yield(); // one CPU may have both threads
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
@@ -226,10 +227,12 @@ START_TEST(nobody_asks)
     answers.party.context = &answers;
     tsc_sync_init(&sync_area);
     ck_assert_int_eq(tsc_sync_answer(&sync_area, &answers.party, 5), STATUS_CLOSED);
+    // Who comes late does not wait.
     struct side asks = make_side();
     asks.party.context = &asks;
     ck_assert_int_eq(tsc_sync_ask(&sync_area, &asks.party, 5, &result), STATUS_CLOSED);
     ck_assert_uint_eq(result.rounds, 0);
+    ck_assert_uint_eq(asks.looks, 0);
 }
 END_TEST
 

@@ -140,8 +140,8 @@ static enum status pass(struct follower *ruler, struct follower *ticks, uint64_t
 enum status ruler_wait(const struct ruler *ruler, uint32_t us)
 {
     struct follower follower = follow(&ruler->counter);
-    // One more: the first tick may have been about to end.
-    return pass(&follower, NULL, counts_of(ruler, us) + 1, us);
+    // Two more: the first tick may have been about to end, and the number may be rounded down.
+    return pass(&follower, NULL, counts_of(ruler, us) + 2, us);
 }
 
 // ---- calibration --------------------------------------------------------------------------------
