@@ -52,14 +52,19 @@ static enum status offer(struct boot_info *info, uint64_t start, uint64_t length
 // damage, and with it gone the sums here cannot wrap around.
 #define PHYSICAL_END ((uint64_t)1 << 52)
 
-// One entry of a memory map. Both protocols use the types of the BIOS's E820: 1 is RAM.
+// One entry of a memory map. Both protocols use the types of the BIOS's E820: 1 is RAM,
+// 3 and 4 are ACPI's (ACPI 6.5, table 15.6).
 static enum status add_entry(struct boot_info *info, uint64_t start, uint64_t length, uint32_t type)
 {
     if (length == 0)
         return STATUS_OK;
     if (start >= PHYSICAL_END || length > PHYSICAL_END - start)
         return type == 1 ? STATUS_CORRUPT : STATUS_OK; // nobody would use that anyway
-    return type == 1 ? offer(info, start, length) : boot_info_take(info, start, length);
+    if (type == 1)
+        return offer(info, start, length);
+    if ((type == 3 || type == 4) && info->firmware_count < BOOT_FIRMWARE_MOST)
+        info->firmware[info->firmware_count++] = (struct boot_range){start, start + length};
+    return boot_info_take(info, start, length);
 }
 
 // Copies a terminated command line of at most `limit` bytes, terminator included. On failure what
@@ -236,7 +241,7 @@ enum status boot_info_read(struct boot_info *info, unsigned protocol, struct boo
                            uint64_t at)
 {
     info->protocol = protocol;
-    info->available_count = info->taken_count = 0;
+    info->available_count = info->taken_count = info->firmware_count = 0;
     info->memory_bytes = 0;
     info->arguments[0] = '\0';
     enum status status = STATUS_INVALID;

@@ -18,6 +18,7 @@
 #define BOOT_ARGUMENTS_MOST 2048u // bytes of the command line, terminator included
 #define BOOT_AVAILABLE_MOST 128u  // ranges of RAM
 #define BOOT_TAKEN_MOST     256u  // ranges that must not be used
+#define BOOT_FIRMWARE_MOST  32u   // of these, ranges in which firmware keeps tables
 #define BOOT_ENTRIES_MOST   4096u // of a table: more is damage, not memory
 
 // How the kernel was entered; boot.S hands it over.
@@ -38,11 +39,14 @@ struct boot_memory {
 
 struct boot_info {
     unsigned protocol; // BOOT_BY_*
-    unsigned available_count, taken_count;
+    unsigned available_count, taken_count, firmware_count;
     struct boot_range
         available[BOOT_AVAILABLE_MOST]; // RAM, as the map lists it; may overlap `taken`
     struct boot_range
-        taken[BOOT_TAKEN_MOST];          // the map's other entries, modules, the loader's tables
+        taken[BOOT_TAKEN_MOST]; // the map's other entries, modules, the loader's tables
+    // Of `taken`: the memory map's types 3 and 4, ACPI's tables and storage. Further ones than
+    // there is room for are in `taken` only.
+    struct boot_range firmware[BOOT_FIRMWARE_MOST];
     uint64_t memory_bytes;               // sum of `available`
     char arguments[BOOT_ARGUMENTS_MOST]; // terminated; printable ASCII, anything else is a space
 };

@@ -205,12 +205,11 @@ boot_gdt_operand:
 
         .section .bss.boot, "aw", @nobits
         .balign 4096
-        .globl  boot_map                // kernel_map.c refines it
+        .globl  boot_map                // stays as it is: application processors begin in it
 boot_map:
         .skip   4096
 boot_pointers:
         .skip   4096
-        .globl  boot_directories
 boot_directories:
         .skip   4 * 4096
 

@@ -2,8 +2,6 @@
 // IA-PC HPET Specification 1.0a, 2.3.
 #include "hpet.h"
 
-#define HPET_ADDRESS 0xfed00000u
-
 #define CAPABILITIES         0x000 // revision 7:0, 64-bit counter 13, vendor 31:16, period 63:32
 #define CONFIGURATION        0x010
 #define CONFIGURATION_ENABLE ((uint64_t)1 << 0)

@@ -6,7 +6,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-// Looks for a timer at the address PCs have it at and starts its counter. False if there is none
+// Where PCs have it.
+#define HPET_ADDRESS 0xfed00000u
+
+// Looks for a timer at HPET_ADDRESS and starts its counter. False if there is none
 // whose registers make sense. The page is mapped one to one.
 bool hpet_init(void);
 

@@ -66,10 +66,10 @@ static void set_gate(unsigned vector, enum interrupt_stack stack)
 static void load_task(void)
 {
     const uint64_t base = (uintptr_t)&task;
-    task.interrupt_stack[IST_FAULT - 1] = (uintptr_t)stacks[STACK_FAULT].top;
-    task.interrupt_stack[IST_DOUBLE_FAULT - 1] = (uintptr_t)stacks[STACK_DOUBLE_FAULT].top;
-    task.interrupt_stack[IST_NMI - 1] = (uintptr_t)stacks[STACK_NMI].top;
-    task.interrupt_stack[IST_MACHINE_CHECK - 1] = (uintptr_t)stacks[STACK_MACHINE_CHECK].top;
+    task.interrupt_stack[IST_FAULT - 1] = stack_top(0, STACK_FAULT);
+    task.interrupt_stack[IST_DOUBLE_FAULT - 1] = stack_top(0, STACK_DOUBLE_FAULT);
+    task.interrupt_stack[IST_NMI - 1] = stack_top(0, STACK_NMI);
+    task.interrupt_stack[IST_MACHINE_CHECK - 1] = stack_top(0, STACK_MACHINE_CHECK);
     task.io_map = sizeof(task); // beyond the limit: no map
     // Present, available 64-bit TSS (type 9); the base is spread over the descriptor.
     gdt[3] = (sizeof(task) - 1) | (base & 0xffffff) << 16 | (uint64_t)0x89 << 40 |

@@ -18,9 +18,10 @@ struct trap_frame {
     uint64_t rip, cs, rflags, rsp, ss;
 };
 
-#define TRAP_VECTORS    32u
-#define TRAP_PAGE_FAULT 14u
-#define TRAP_NONE       256u
+#define TRAP_VECTORS       32u
+#define TRAP_PAGE_FAULT    14u
+#define TRAP_MACHINE_CHECK 18u
+#define TRAP_NONE          256u
 
 // Called by traps.S and panic entries with the stack aligned as a C function expects.
 _Static_assert(sizeof(struct trap_frame) == 22 * 8, "built by assembly");

@@ -2,10 +2,12 @@
 #include "last_words.h"
 
 #include "compiler.h"
+#include "fault_text.h"
 #include "format.h"
 #include "kernel.h"
 #include "kernel_map.h"
 #include "linker.h"
+#include "machine_checks.h"
 #include "platform.h"
 #include "record.h"
 #include "stacks.h"
@@ -71,12 +73,12 @@ static void send_panic(const struct trap_frame *frame, const char *reason)
 // page. Empty if `rsp` points into no memory of ours.
 static struct boot_range stack_in_use(uint64_t rsp)
 {
-    const struct stack *stack = stack_at(rsp);
+    struct stack stack;
     struct boot_range range = {rsp, rsp};
-    if (stack != NULL) {
+    if (stack_at(rsp, &stack)) {
         // In the guard page: what lies above it is the stack that has overflowed.
-        range.start = max_u64(rsp, (uintptr_t)stack->bottom);
-        range.end = (uintptr_t)stack->top;
+        range.start = max_u64(rsp, stack.bottom);
+        range.end = stack.top;
     } else if (rsp >= kernel.arena.start && rsp < kernel.arena.end) {
         range.end = kernel.arena.end;
     } else if (rsp >= (uintptr_t)linker_data && rsp < (uintptr_t)linker_image_end) {
@@ -116,26 +118,12 @@ static _Noreturn void report(const struct trap_frame *frame, const char *reason)
     platform_exit(false);
 }
 
-// Error code of a page fault: AMD64 vol. 2, 8.4.2.
-#define FAULT_PRESENT ((uint64_t)1 << 0)
-#define FAULT_WRITE   ((uint64_t)1 << 1)
-#define FAULT_FETCH   ((uint64_t)1 << 4)
-
 static void describe_page_fault(const struct trap_frame *frame, char *reason, size_t capacity)
 {
     const uint64_t address = x86_read_cr2();
-    const char *access = frame->error & FAULT_FETCH   ? "execution of"
-                         : frame->error & FAULT_WRITE ? "write to"
-                                                      : "read of";
-    const struct stack *stack = stack_at(address);
-    if (stack != NULL && address < (uintptr_t)stack->bottom)
-        format(reason, capacity, "stack overflow: %s %lx below the %s stack", access, address,
-               stack->name);
-    else
-        format(reason, capacity, "page fault: %s %lx, %s", access, address,
-               frame->error & FAULT_PRESENT ? "not permitted"
-               : address < PAGE_SIZE        ? "a null pointer"
-                                            : "not mapped");
+    struct stack stack;
+    const bool found = stack_at(address, &stack);
+    fault_text(reason, capacity, frame->error, address, found ? &stack : NULL);
 }
 
 void last_words_trap(const struct trap_frame *frame)
@@ -144,6 +132,8 @@ void last_words_trap(const struct trap_frame *frame)
     begin();
     if (frame->vector == TRAP_PAGE_FAULT)
         describe_page_fault(frame, reason, sizeof(reason));
+    else if (frame->vector == TRAP_MACHINE_CHECK)
+        machine_checks_text(reason, sizeof(reason));
     else
         format(reason, sizeof(reason), "%s (vector %lu, error code %lx)", trap_name(frame->vector),
                frame->vector, frame->error);

@@ -8,6 +8,7 @@
 #include "format.h"
 #include "hpet.h"
 #include "kernel.h"
+#include "kernel_map.h"
 #include "linker.h"
 #include "string.h"
 #include "x86.h"
@@ -140,6 +141,7 @@ void platform_describe(void (*emit)(void *context, const char *key, const char *
     format(value, sizeof(value), "%lu", kernel.boot.memory_bytes);
     emit(context, "memory.bytes", value);
     emit(context, "boot.protocol", kernel.boot.protocol == BOOT_BY_PVH ? "pvh" : "multiboot2");
+    kernel_map_describe(emit, context);
 }
 
 void platform_events(struct platform_events *events)
