@@ -137,6 +137,7 @@ class Guest:
     stalled_seconds: float = 0.0  # of `stall`, how long it ran
     qmp: list[dict] = field(default_factory=list)
     registers: str = ""  # QEMU's own, when the machine was paused by a shutdown
+    answers: list[str] = field(default_factory=list)  # of `ask`
 
     @property
     def facts(self) -> dict[str, str]:
@@ -160,15 +161,23 @@ def wait_for_end(process: subprocess.Popen[bytes], most: float) -> float:
     return time.monotonic() - began
 
 
+def monitor_command(words: str) -> bytes:
+    """QMP's way to a command of the monitor for people."""
+    message = {"execute": "human-monitor-command", "arguments": {"command-line": words}}
+    return json.dumps(message).encode() + b"\n"
+
+
 def run(
     command: list[str],
     arguments: str,
     timeout: float = 60,
     send: bytes = b"",
     stall: float = 0,
+    ask: tuple[str, ...] = (),
 ) -> Guest:
-    """Runs a command of machines.py until it ends. `send` goes out when the probe says `ready`;
-    from then on nothing is read for `stall` seconds, or until QEMU has ended."""
+    """Runs a command of machines.py until it ends. `ask` are commands of QEMU's monitor, given when
+    the probe says `ready`. `send` goes out then, or when all answers are there; from then on
+    nothing is read for `stall` seconds, or until QEMU has ended."""
     line, line_guest = socket.socketpair()
     qmp, qmp_guest = socket.socketpair()
     places = {
@@ -186,7 +195,7 @@ def run(
     qmp.sendall(b'{"execute": "qmp_capabilities"}\n')
 
     guest = Guest(None, b"", 0.0)
-    said, asked, ready = b"", False, False
+    said, asked, ready, sent = b"", False, False, False
     sockets = [line, qmp]
     try:
         while sockets and time.monotonic() - began < timeout:
@@ -204,14 +213,16 @@ def run(
                     said += data
             if not ready and b"probe ready=1\n" in guest.line:
                 ready = True
+                for question in ask:
+                    qmp.sendall(monitor_command(question))
+            if ready and not sent and said.count(b'{"return": "') >= len(ask):
+                sent = True
                 if send:
                     line.sendall(send)
                 guest.stalled_seconds = wait_for_end(process, stall)
             if b'"SHUTDOWN"' in said and not asked:
                 asked = True
-                question = {"command-line": "info registers"}
-                ask = {"execute": "human-monitor-command", "arguments": question}
-                qmp.sendall(json.dumps(ask).encode() + b"\n" + b'{"execute": "quit"}\n')
+                qmp.sendall(monitor_command("info registers") + b'{"execute": "quit"}\n')
         guest.exit_code = process.wait(5)
     except subprocess.TimeoutExpired:
         pass
@@ -222,9 +233,9 @@ def run(
         line.close()
         qmp.close()
     guest.qmp = _json_lines(said)
-    for message in guest.qmp:
-        if isinstance(message.get("return"), str):
-            guest.registers = message["return"]
+    texts = [m["return"] for m in guest.qmp if isinstance(m.get("return"), str)]
+    guest.answers = texts[: len(ask)]
+    guest.registers = texts[-1] if asked and texts else ""
     return guest
 
 
@@ -244,6 +255,11 @@ class Image:
                 for symbol in elf.get_section_by_name(".symtab").iter_symbols()
                 if symbol["st_info"]["type"] == "STT_FUNC"
             )
+            self.symbols: dict[str, int] = {
+                symbol.name: symbol["st_value"]
+                for symbol in elf.get_section_by_name(".symtab").iter_symbols()
+                if symbol["st_info"]["bind"] == "STB_GLOBAL"
+            }
             entries = elf.get_dwarf_info().EH_CFI_entries()
             self.frames = [
                 (e["initial_location"], e["address_range"], e.get_decoded().table)

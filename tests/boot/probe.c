@@ -81,6 +81,34 @@ static void write_to_text(void)
     *(volatile uint8_t *)(uintptr_t)bench_main = 0;
 }
 
+// `at=`, the address of the next three.
+static uint64_t chosen_address(void)
+{
+    char word[32];
+    uint64_t address = 0;
+    string_option(platform_arguments(), "at", word, sizeof(word));
+    assert(string_to_u64(word, UINT64_MAX, &address));
+    return address;
+}
+
+static void read_at(void)
+{
+    say_number("read", *(volatile uint8_t *)(uintptr_t)chosen_address());
+}
+
+static void write_at(void)
+{
+    volatile uint64_t *place = (volatile uint64_t *)(uintptr_t)chosen_address();
+    *place = 0x123456789abcdef0;
+    say_number("written", *place == 0x123456789abcdef0);
+}
+
+static void call_at(void)
+{
+    void (*function)(void) = (void (*)(void))(uintptr_t)chosen_address();
+    function();
+}
+
 static void execute_data(void)
 {
     static uint8_t code[1] = {0xc3};
@@ -134,6 +162,9 @@ static const struct {
     void (*what)(void);
 } deeds[] = {
     {"write_text", write_to_text},
+    {"read_at", read_at},
+    {"write_at", write_at},
+    {"call_at", call_at},
     {"execute_data", execute_data},
     {"call_null", call_null},
     {"lose_stack", lose_stack},
