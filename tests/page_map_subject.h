@@ -110,7 +110,7 @@ static void setup_with(bool pages_1g)
     must((page_map_init(&map, &memory, limits)) == (STATUS_OK));
 }
 
-static void setup(void)
+static inline void setup(void)
 {
     setup_with(true);
 }
