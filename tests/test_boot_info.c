@@ -85,8 +85,7 @@ static bool holds(const struct boot_range *ranges, unsigned count, uint64_t star
 static void check_sound(void)
 {
     bool sound = info.available_count <= BOOT_AVAILABLE_MOST &&
-                 info.taken_count <= BOOT_TAKEN_MOST &&
-                 info.firmware_count <= BOOT_FIRMWARE_MOST &&
+                 info.taken_count <= BOOT_TAKEN_MOST && info.firmware_count <= BOOT_FIRMWARE_MOST &&
                  memchr(info.arguments, 0, sizeof(info.arguments)) != NULL;
     for (unsigned i = 0; sound && info.arguments[i] != '\0'; i++)
         sound = info.arguments[i] >= 0x20 && info.arguments[i] <= 0x7e;
@@ -227,20 +226,6 @@ START_TEST(empty_and_absurd_entries_nobody_would_use_are_skipped)
 }
 END_TEST
 
-START_TEST(memory_of_firmware_is_taken_and_told_apart)
-{
-    struct tables t = pvh();
-    put_at(&t, PVH_MAP_OFFSET + 24 + 16, 3, 4);
-    ck_assert_int_eq(read_all(&t, BOOT_BY_PVH), STATUS_OK);
-    ck_assert_uint_eq(info.firmware_count, 1);
-    ck_assert(holds(info.firmware, 1, 0xf0000, 0x100000));
-    ck_assert(holds(info.taken, info.taken_count, 0xf0000, 0x100000));
-    put_at(&t, PVH_MAP_OFFSET + 24 + 16, OTHER, 4);
-    ck_assert_int_eq(read_all(&t, BOOT_BY_PVH), STATUS_OK);
-    ck_assert_uint_eq(info.firmware_count, 0);
-}
-END_TEST
-
 START_TEST(more_ranges_than_there_is_room_for_are_refused)
 {
     static const struct {
@@ -251,7 +236,6 @@ START_TEST(more_ranges_than_there_is_room_for_are_refused)
         {BOOT_AVAILABLE_MOST, RAM, STATUS_OK},
         {BOOT_AVAILABLE_MOST + 1, RAM, STATUS_TOO_LARGE},
         {BOOT_TAKEN_MOST + 1, OTHER, STATUS_TOO_LARGE},
-        {BOOT_FIRMWARE_MOST + 9, 4, STATUS_CORRUPT}, // no RAM, and no room left for some
     };
     for (unsigned i = 0; i < ARRAY_COUNT(cases); i++) {
         struct tables t = pvh();
@@ -537,7 +521,6 @@ static Suite *boot_info_suite(void)
     tcase_add_test(tables, pvh_without_command_line_and_modules_is_fine);
     tcase_add_test(tables, map_without_memory_is_refused);
     tcase_add_test(tables, empty_and_absurd_entries_nobody_would_use_are_skipped);
-    tcase_add_test(tables, memory_of_firmware_is_taken_and_told_apart);
     tcase_add_test(tables, more_ranges_than_there_is_room_for_are_refused);
     tcase_add_test(tables, command_line_may_fill_the_room_and_no_more);
     tcase_add_test(tables, command_line_is_printable);

@@ -142,6 +142,16 @@ START_TEST(bound_holds_for_many_ragged_ranges)
 }
 END_TEST
 
+START_TEST(bound_holds_when_no_two_ranges_share_a_table)
+{
+    for (unsigned i = 1; i < 100; i++)
+        ram(i * 512 * GIB + 2 * MIB - 4096, i * 512 * GIB + 8 * MIB + 4096);
+    ck_assert_int_eq(build(), STATUS_OK);
+    ck_assert_uint_ge(map.tables, 1 + 99 * 4);
+    ck_assert_uint_le(map.tables, kernel_space_tables(&info, &image));
+}
+END_TEST
+
 // ---- too little
 // ----------------------------------------------------------------------------------
 
@@ -183,6 +193,66 @@ START_TEST(memory_beyond_the_addresses_of_the_cpu_is_left_out)
     ck_assert_uint_eq(space.left_out, (uint64_t)1 << 46);
     ck_assert_uint_eq(space.left_out_bytes, 2 * GIB);
     ck_assert_uint_eq(space.ram_bytes, 2 * GIB - 4096);
+}
+END_TEST
+
+// PVH's start info (boot_info.c) with a map of RAM, a type of the test's own, and RAM.
+static enum status read_map(uint32_t type, unsigned entries)
+{
+    static struct {
+        uint32_t words[6]; // magic, version, flags, modules, and where those are
+        uint64_t line, rsdp, map;
+        uint32_t entries, reserved;
+        struct {
+            uint64_t start, length;
+            uint32_t type, reserved;
+        } entry[64];
+    } tables;
+    memset(&tables, 0, sizeof(tables));
+    tables.words[0] = 0x336ec578;
+    tables.words[1] = 1;
+    tables.map = GIB + offsetof(__typeof__(tables), entry);
+    tables.entries = entries;
+    for (unsigned i = 0; i < entries; i++) {
+        tables.entry[i].start = (64 + i) * MIB;
+        tables.entry[i].length = 0x1800;
+        tables.entry[i].type = i == 0 ? 1 : type;
+    }
+    const struct boot_memory memory_read = {(const uint8_t *)&tables, GIB, sizeof(tables)};
+    return boot_info_read(&info, BOOT_BY_PVH, memory_read, GIB);
+}
+
+START_TEST(memory_of_acpi_in_the_loaders_map_is_readable)
+{
+    for (uint32_t type = 2; type <= 5; type++) {
+        const bool acpi = type == 3 || type == 4;
+        ck_assert_int_eq(read_map(type, 3), STATUS_OK);
+        ck_assert_uint_eq(info.firmware_count, acpi ? 2 : 0);
+        ck_assert_uint_ge(info.taken_count, 2);
+        ck_assert_int_eq(build(), STATUS_OK);
+        ck_assert(rights_at(64 * MIB) == WRITE && rights_at(64 * MIB + 0x1000) == 0);
+        ck_assert(rights_at(65 * MIB) == (acpi ? READ : 0));
+        ck_assert(rights_at(66 * MIB + 0x17ff) == (acpi ? READ : 0));
+        teardown();
+        setup();
+    }
+}
+END_TEST
+
+START_TEST(more_ranges_of_acpi_than_there_is_room_for_are_taken_only)
+{
+    ck_assert_int_eq(read_map(3, BOOT_FIRMWARE_MOST + 9), STATUS_OK);
+    ck_assert_uint_eq(info.firmware_count, BOOT_FIRMWARE_MOST);
+    ck_assert_uint_ge(info.taken_count, BOOT_FIRMWARE_MOST + 8);
+}
+END_TEST
+
+START_TEST(page_0_stays_unmapped_whoever_claims_it)
+{
+    ram(0, 0x2000);
+    firmware(0, 0x3000);
+    ck_assert_int_eq(build(), STATUS_OK);
+    ck_assert(rights_at(0) == 0 && rights_at(0x1000) == WRITE && rights_at(0x2000) == READ);
 }
 END_TEST
 
@@ -255,6 +325,10 @@ int main(void)
     tcase_add_test(all, any_memory_map_is_mapped_page_by_page_as_promised);
     tcase_add_test(all, half_a_tebibyte_needs_no_more_tables_than_stated);
     tcase_add_test(all, bound_holds_for_many_ragged_ranges);
+    tcase_add_test(all, bound_holds_when_no_two_ranges_share_a_table);
+    tcase_add_test(all, memory_of_acpi_in_the_loaders_map_is_readable);
+    tcase_add_test(all, more_ranges_of_acpi_than_there_is_room_for_are_taken_only);
+    tcase_add_test(all, page_0_stays_unmapped_whoever_claims_it);
     tcase_add_test(all, memory_above_4_gib_is_left_out_when_tables_run_out);
     tcase_add_test(all, without_tables_for_what_is_needed_it_fails);
     tcase_add_test(all, memory_beyond_the_addresses_of_the_cpu_is_left_out);

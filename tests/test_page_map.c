@@ -90,6 +90,9 @@ START_TEST(ranges_that_are_none_are_refused)
     INVALID(page_map_unmap(&map, half - 0x1000, 0));
     INVALID(page_map_unmap(&map, half - 0x0fff, 0x1000));
     INVALID(page_map_unmap(&map, half - 0x1000, 0x2000));
+    INVALID(page_map_unmap(&map, half - 0x1000, (uint64_t)0 - 2 * half + 0x2000)); // over the hole
+    INVALID(page_map_unmap(&map, (uint64_t)0 - 0x1000, 0x2000));                   // to the start
+    INVALID(page_map_unmap(&map, (uint64_t)0 - 0x1000, (uint64_t)0 - 0x1000));     // all around
     INVALID(page_map_protect(&map, half - 0x1000, 0x800, DATA));
     INVALID(page_map_protect(&map, half, 0x1000, DATA));
     INVALID(page_map_split(&map, half, PAGE_BYTES_4K));
@@ -235,6 +238,25 @@ START_TEST(pages_merge_when_they_are_alike_and_lie_together)
 }
 END_TEST
 
+START_TEST(pages_that_differ_in_anything_do_not_merge)
+{
+    const struct page_kind different[] = {
+        {.rights = READ},
+        {.rights = EXECUTE},
+        {.rights = WRITE, .global = true},
+        {.rights = WRITE, .cache = PAGE_WRITE_THROUGH},
+    };
+    ck_assert_int_eq(page_map_map_by(&map, 0, 0, 2 * MIB, DATA, PAGE_BYTES_4K), STATUS_OK);
+    for (unsigned i = 0; i < ARRAY_COUNT(different); i++) {
+        const uint64_t last = 2 * MIB - 4096;
+        ck_assert_int_eq(page_map_protect(&map, last, 4096, different[i]), STATUS_OK);
+        ck_assert_int_eq(page_map_merge(&map, 0, PAGE_BYTES_2M), STATUS_FOREIGN);
+        ck_assert_int_eq(page_map_protect(&map, last, 4096, DATA), STATUS_OK);
+    }
+    ck_assert_int_eq(page_map_merge(&map, 0, PAGE_BYTES_2M), STATUS_OK);
+}
+END_TEST
+
 START_TEST(merging_needs_aligned_and_complete_memory)
 {
     ck_assert_int_eq(map_at(2 * MIB, 8 * MIB + 4096, 2 * MIB), STATUS_OK);
@@ -274,6 +296,7 @@ int main(void)
     tcase_add_test(hand, hole_in_a_range_refuses_the_change);
     tcase_add_test(hand, unmapping_gives_empty_tables_back);
     tcase_add_test(hand, pages_merge_when_they_are_alike_and_lie_together);
+    tcase_add_test(hand, pages_that_differ_in_anything_do_not_merge);
     tcase_add_test(hand, merging_needs_aligned_and_complete_memory);
     tcase_add_test(hand, queries_outside_the_canonical_halves_find_nothing);
     suite_add_tcase(suite, hand);

@@ -258,7 +258,8 @@ START_TEST(any_sequence_of_changes_gives_what_a_plain_array_gives)
     for (unsigned i = 0; i < 1500; i++) {
         const struct range range = random_range(&random);
         // Memory runs out in the middle of some changes.
-        tables_left = random_below(&random, 8) == 0 ? (unsigned)random_below(&random, 4) : TABLES_MOST;
+        tables_left =
+            random_below(&random, 8) == 0 ? (unsigned)random_below(&random, 4) : TABLES_MOST;
         for (unsigned k = 0; k < 8; k++)
             remember(range.address + 4096 * random_below(&random, range.length / 4096));
         invalidated = false;
