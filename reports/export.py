@@ -167,7 +167,7 @@ def to_markdown(report: Report) -> str:
         if table.rows:
             lines += ["", f"### {escape(table.title)}", "", *_table(table)]
     for machine in report.intact:
-        lines += ["", f"## Rows of {escape(machine.name)}", "", CAVEATS.get(machine.clock, "")]
+        lines += ["", f"## Rows of {escape(machine.title)}", "", CAVEATS.get(machine.clock, "")]
         for case in cases_of(machine):
             table = rows_table(machine, case, report.noise.get((machine.name, case)))
             lines += ["", f"**{escape(table.title)}**", "", *_table(table)]

@@ -124,6 +124,11 @@ class Machine:
     def complete(self) -> bool:
         return self.outcome == "complete"
 
+    @property
+    def title(self) -> str:
+        """The name in headings, which say where times are shown only."""
+        return f"{self.name} (emulated, not judged)" if self.clock == "emulated" else self.name
+
 
 @dataclass(frozen=True)
 class Run:

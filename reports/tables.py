@@ -87,7 +87,7 @@ def claims_table(
         rows.append(tuple(cells))
     columns = ["claim", "claimed"]
     for machine in machines:
-        columns += [machine.name, "verdict"]
+        columns += [machine.title, "verdict"]
     return Table(claims.designs[design], tuple(columns), tuple(rows))
 
 

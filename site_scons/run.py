@@ -76,6 +76,10 @@ def variant_facts(options: Any) -> list[str]:
     return [f"fact:variants.folder={os.path.basename(folder)}", f"fact:variants.commit={commit}"]
 
 
+def machine_facts(machine: Any, options: Any) -> list[str]:
+    return [f"fact:{key}={value}" for key, value in machine.facts(options.values).items()]
+
+
 def record(run: str, target: str, name: str, options: Any) -> int:
     """One (run, machine) through the recorder; returns its exit status."""
     module = places.TARGETS[target]
@@ -99,10 +103,9 @@ def record(run: str, target: str, name: str, options: Any) -> int:
         "arguments": " ".join([*machine.arguments(), options.words()]).strip(),
     }
     words = [f"{key}={value}" for key, value in about.items()]
+    facts = [*machine_facts(machine, options), *variant_facts(options)]
     command = machine.command(places.image(target), options.values)
-    return subprocess.call(
-        ["build/recorder", "bench", *words, *variant_facts(options), "--", *command]
-    )
+    return subprocess.call(["build/recorder", "bench", *words, *facts, "--", *command])
 
 
 def reports(*words: str, stdout: int | None = None) -> int:

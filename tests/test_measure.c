@@ -205,17 +205,22 @@ static const struct {
     uint64_t ticks, samples;
     bool full;
     enum platform_clock class;
-    uint64_t hz, windows;
+    uint64_t hz, windows, hz_measured;
 } budgets[] = {
-    {1000000, 0, false, PLATFORM_CLOCK_TSC, 1000000000, 50},
-    {2000000, 0, false, PLATFORM_CLOCK_TSC, 1000000000, 25},
-    {2000000, 0, false, PLATFORM_CLOCK_TSC, 2000000000, 50},
-    {900000000, 0, false, PLATFORM_CLOCK_TSC, 1000000000, 10},
-    {900000000, 40, false, PLATFORM_CLOCK_TSC, 1000000000, 40},
-    {900000000, 0, true, PLATFORM_CLOCK_TSC, 1000000000, 50},
-    {900000000, 0, false, PLATFORM_CLOCK_INSN, 1000000000, 3},
-    {900000000, 0, true, PLATFORM_CLOCK_INSN, 1000000000, 12},
-    {900000000, 0, false, PLATFORM_CLOCK_TSC, 0, 50},
+    {1000000, 0, false, PLATFORM_CLOCK_TSC, 1000000000, 50, 0},
+    {2000000, 0, false, PLATFORM_CLOCK_TSC, 1000000000, 25, 0},
+    {2000000, 0, false, PLATFORM_CLOCK_TSC, 2000000000, 50, 0},
+    {900000000, 0, false, PLATFORM_CLOCK_TSC, 1000000000, 10, 0},
+    {900000000, 40, false, PLATFORM_CLOCK_TSC, 1000000000, 40, 0},
+    {900000000, 0, true, PLATFORM_CLOCK_TSC, 1000000000, 50, 0},
+    {900000000, 0, false, PLATFORM_CLOCK_INSN, 1000000000, 3, 0},
+    {900000000, 0, true, PLATFORM_CLOCK_INSN, 1000000000, 12, 0},
+    {900000000, 0, false, PLATFORM_CLOCK_TSC, 0, 50, 0},
+    {1000000, 0, false, PLATFORM_CLOCK_EMULATED, 0, 20, 1000000000},
+    {4000000, 0, false, PLATFORM_CLOCK_EMULATED, 0, 12, 1000000000},
+    {900000000, 0, false, PLATFORM_CLOCK_EMULATED, 0, 10, 1000000000},
+    {900000000, 0, false, PLATFORM_CLOCK_EMULATED, 0, 20, 0},
+    {900000000, 0, true, PLATFORM_CLOCK_EMULATED, 0, 50, 1000000000},
 };
 
 START_TEST(a_slow_variant_shortens_everybody_s_rounds_on_sampled_clocks)
@@ -223,6 +228,7 @@ START_TEST(a_slow_variant_shortens_everybody_s_rounds_on_sampled_clocks)
     sampled();
     fake_clock.class = budgets[_i].class;
     fake_clock.hz = budgets[_i].hz;
+    fake_clock.hz_measured = budgets[_i].hz_measured;
     options.samples = budgets[_i].samples;
     options.full = budgets[_i].full;
     options.rounds = 2;
@@ -243,7 +249,10 @@ START_TEST(rounds_follow_the_clock_unless_they_are_asked_for)
     options.full = false;
     ck_assert_uint_eq(measure_rounds(&options, &fake_clock), 20);
     fake_clock.class = PLATFORM_CLOCK_EMULATED;
+    ck_assert_uint_eq(measure_rounds(&options, &fake_clock), 2);
+    options.full = true;
     ck_assert_uint_eq(measure_rounds(&options, &fake_clock), 20);
+    options.full = false;
     options.rounds = 7;
     ck_assert_uint_eq(measure_rounds(&options, &fake_clock), 7);
     options.smoke = true;

@@ -12,9 +12,11 @@
 #include "string.h"
 
 #define STREAM_BYTES      (8u << 20)
-#define ROW_BYTES_MOST    16384u // of samples on the line
-#define ROW_OTHER_MOST    1024u  // plan, counters, finish
-#define CASE_SECONDS_FULL 8u     // how many times longer the full size may take
+#define STREAM_UNIT       (2u << 20) // and the least
+#define STREAM_SHARE      16u        // of a small arena
+#define ROW_BYTES_MOST    16384u     // of samples on the line
+#define ROW_OTHER_MOST    1024u      // plan, counters, finish
+#define CASE_SECONDS_FULL 8u         // how many times longer the full size may take
 #define DIE_SECONDS       2u
 
 void *run_take(struct bench_run *run, size_t length)
@@ -116,14 +118,21 @@ static void run_case(struct bench_run *run, struct row *rows, size_t count, uint
     answer_between(&run->report);
 }
 
+// What the results may take: a small machine's memory is needed for what is measured.
+static size_t stream_bytes(size_t arena)
+{
+    const size_t share = arena / STREAM_SHARE / STREAM_UNIT * STREAM_UNIT;
+    return max_u64(STREAM_UNIT, min_u64(STREAM_BYTES, share));
+}
+
 // Options and clock; everything that is wrong with either is one line to the recorder.
 static bool open_run(struct bench_run *run)
 {
     char why[256], clock_why[256];
     const bool options_right = options_read(platform_arguments(), &run->options, why, sizeof(why));
     const bool clock_right = clock_prove(&run->clock, clock_why, sizeof(clock_why));
-    report_open(&run->report, &run->options, &run->clock, run_take(run, STREAM_BYTES),
-                STREAM_BYTES);
+    const size_t stream = stream_bytes(run->length);
+    report_open(&run->report, &run->options, &run->clock, run_take(run, stream), stream);
     run->opened = true;
     if (!options_right)
         report_refuse(&run->report, why);

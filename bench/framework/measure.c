@@ -9,11 +9,13 @@
 #include "record.h"
 #include "string.h"
 
-#define ROUNDS_EXACT    2u
-#define ROUNDS_SAMPLED  20u
-#define ROUNDS_FULL     40u
-#define SAMPLES_SAMPLED 50u
-#define SAMPLES_LEAST   10u
+#define ROUNDS_EXACT     2u
+#define ROUNDS_SAMPLED   20u
+#define ROUNDS_FULL      40u
+#define ROUNDS_EMULATED  2u // an emulator takes long, and no claim rests on what it says
+#define SAMPLES_SAMPLED  50u
+#define SAMPLES_EMULATED 20u
+#define SAMPLES_LEAST    10u
 #define ROUND_BUDGET_MS                                                                            \
     50u // of the slowest participant, on sampled clocks, unless samples= says more
 #define WARM_UP_WINDOWS   2u
@@ -61,6 +63,8 @@ uint64_t measure_rounds(const struct options *options, const struct clock *clock
         return options->rounds;
     if (clock->class == PLATFORM_CLOCK_INSN)
         return ROUNDS_EXACT;
+    if (clock->class == PLATFORM_CLOCK_EMULATED)
+        return options->full ? ROUNDS_SAMPLED : ROUNDS_EMULATED;
     return options->full ? ROUNDS_FULL : ROUNDS_SAMPLED;
 }
 
@@ -73,6 +77,8 @@ uint64_t measure_samples(const struct options *options, const struct clock *cloc
         return options->samples;
     if (clock->class == PLATFORM_CLOCK_INSN)
         return bench_case->samples_exact * (options->full ? 4 : 1);
+    if (clock->class == PLATFORM_CLOCK_EMULATED && !options->full)
+        return SAMPLES_EMULATED;
     return SAMPLES_SAMPLED;
 }
 
@@ -241,7 +247,7 @@ static void run_rounds(struct field *field)
 static void limit_samples(struct field *field, int64_t slowest)
 {
     const struct measure *measure = field->measure;
-    const uint64_t budget = measure->clock->hz / 1000 * ROUND_BUDGET_MS;
+    const uint64_t budget = clock_hz(measure->clock) / 1000 * ROUND_BUDGET_MS;
     if (measure->options->samples != 0 || measure->options->full || budget == 0 || slowest <= 0)
         return;
     const uint64_t affordable = max_u64(budget / (uint64_t)slowest, SAMPLES_LEAST);

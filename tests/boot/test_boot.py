@@ -327,7 +327,3 @@ def test_kvm_boots_with_real_ticks() -> None:
     assert done.facts["clock.class"] == "0"
     hz, ns = int(done.facts["clock.hz"]), int(done.facts["clock.ns_of_2m_ticks"])
     assert 0.9 < hz * ns / 2e15 < 1.2
-
-
-def test_smp_is_refused_for_now() -> None:
-    assert machines.MACHINES["smp"].later != ""

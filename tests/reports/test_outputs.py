@@ -205,6 +205,29 @@ def test_the_text_of_a_figure_states_the_finding(whole: Store, tmp_path: Path) -
     assert text in to_html(report)
 
 
+def test_emulated_times_are_shown_under_a_name_that_says_so(store: Store, tmp_path: Path) -> None:
+    machine = store.machine("qemu-smp", clock="emulated", hz=0)
+    for variant, ticks in (("linked_list", 1200), ("hybrid", 100)):
+        machine.row(f"heap/pair_64/{variant}", [ticks])
+    machine.seal()
+    report = report_of(store, claims_of(tmp_path, GAIN, TICKS))
+    name = "qemu-smp (emulated, not judged)"
+    out = io.StringIO()
+    print_report(report, stream=out)
+    assert f"{name}, clock emulated" in out.getvalue()
+    assert f"## Rows of {name}" in to_markdown(report)
+    page = to_html(report)
+    assert re.search(rf"<h2[^>]*>{re.escape(name)}</h2>", page)
+    assert f'<th scope="col">{name}</th>' in page
+    # No sentence may say who is faster.
+    (exact,) = report.run.machines
+    assert case_finding(exact, rows_of(exact, "heap/pair_64")) == (
+        "Median emulated ticks for one operation on qemu-smp: hybrid 100, linked_list 1\u202f200."
+        " Emulated: shown, not judged."
+    )
+    assert "1 met" not in page and "times fewer" not in page
+
+
 def test_a_run_with_nothing_in_it_is_still_a_report(store: Store, tmp_path: Path) -> None:
     store.machine(outcome="target could not start", clock="unknown", boots=0).seal()
     report = report_of(store, claims_of(tmp_path, GAIN))

@@ -16,24 +16,33 @@ SECONDS = 120
 
 
 class Bench:
-    """One recorder invocation for a target, in its own results folder."""
+    """One recorder invocation for a target, or for a machine of qemu ("qemu" is exact), in its
+    own results folder. `values` are options of the machine."""
 
     def __init__(self, results: Path) -> None:
         self.results = results
         self.done: subprocess.CompletedProcess[str] | None = None
 
-    def command(self, target: str, program: str, arguments: str, **words: str) -> list[str]:
+    def command(
+        self,
+        target: str,
+        program: str,
+        arguments: str,
+        values: dict[str, str] | None = None,
+        **words: str,
+    ) -> list[str]:
         if target == "host":
             image = str(ROOT / f"build/{program}/tickmark")
             start = [image, "line={line}", "{arguments}"]
             about = {"machine": "native", "clock": "tsc", "success-exit": "0"}
         else:
-            machine = machines.MACHINES["exact"]
+            machine = machines.MACHINES[{"qemu": "exact"}.get(target, target)]
             image = str(ROOT / f"build/{program}/tickmark.elf")
-            start = machine.command(image)
+            start = machine.command(image, values)
             arguments = " ".join([*machine.arguments(), arguments]).strip()
+            target = "qemu"
             about = {
-                "machine": "exact",
+                "machine": machine.name,
                 "clock": machine.clock,
                 "success-exit": str(machines.SUCCESS_EXIT),
             }
@@ -58,8 +67,16 @@ class Bench:
             *start,
         ]
 
-    def run(self, target: str, arguments: str = "", program: str = "", **words: str) -> int:
-        command = self.command(target, program or target, arguments, **words)
+    def run(
+        self,
+        target: str,
+        arguments: str = "",
+        program: str = "",
+        values: dict[str, str] | None = None,
+        **words: str,
+    ) -> int:
+        program = program or ("host" if target == "host" else "qemu")
+        command = self.command(target, program, arguments, values, **words)
         self.done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
         return self.done.returncode
 
