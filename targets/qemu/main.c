@@ -19,6 +19,7 @@
 #define COM1            0x3f8u
 #define ARENA_ALIGNMENT ((uint64_t)2 << 20)
 #define ARENA_LEAST     ((uint64_t)16 << 20)
+#define ARENA_MOST      ((uint64_t)512 << 20) // all of it is touched: more would only take longer
 
 struct kernel kernel;
 
@@ -74,6 +75,7 @@ static void choose_arena(void)
                            &kernel.arena) ||
         kernel.arena.end - kernel.arena.start < ARENA_LEAST)
         last_words_refused("less than 16 MiB of memory in one piece");
+    kernel.arena.end = min_u64(kernel.arena.end, kernel.arena.start + ARENA_MOST);
 }
 
 void kernel_main(uint32_t protocol, uint32_t information)
