@@ -20,6 +20,11 @@ PROBE = [
     ("kernel/lib/string.c", "kernel/lib"),
     ("kernel/lib/format.c", "kernel/lib"),
 ]
+CONTRACT = [
+    ("tests/contract/contract.c", "bench/framework"),
+    ("tests/contract/plants.c", "bench/framework"),
+    *PROBE[1:],
+]
 # The functions of string.c stand beside libc's under names of their own.
 LIB_RENAMES = {f"mem{name}": f"lib_mem{name}" for name in ("cpy", "move", "set", "cmp")}
 RENAMED = {"kernel/lib/string.c", "tests/test_lib.c"}
@@ -229,6 +234,8 @@ def declare_tests(env: Env) -> tuple[list[str], list[Node]]:
     planted = other_programs(env, "planted", portable_sources(env, PLANTED), ["host", "qemu"])
     # No benchmarks at all: asks the kernel questions.
     probe = other_programs(env, "probe", PROBE, ["qemu"])
+    # The contract of the platform seam, on every target.
+    contract = other_programs(env, "contract", CONTRACT, ["host", "qemu"])
     needs = [
         *programs,
         *helpers,
@@ -237,5 +244,6 @@ def declare_tests(env: Env) -> tuple[list[str], list[Node]]:
         sanitised_host(env),
         planted,
         probe,
+        contract,
     ]
     return [program.path for program in programs], needs
