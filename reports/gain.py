@@ -111,7 +111,7 @@ def draw_gains(
 ) -> None:
     """The gain plot on given axes."""
     low, high = _range(lines)
-    log_ticks(axes, low / 1.25, high * (1.25 if narrow else 3.5), "×", 6 if narrow else 8)
+    log_ticks(axes, low / 1.25, high * (1.25 if narrow else 4.6), "×", 6 if narrow else 8)
     axes.axvline(1, color=palette["muted"], linewidth=1, linestyle=(0, (2, 2)), zorder=1)
     _names(axes, lines, palette, narrow)
     for i, line in enumerate(lines):
