@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// bench/framework/measure.c: order, windows, overhead, tags, calibration.
+// bench/framework/measure.c: order, windows, overhead, calibration.
 #include <check.h>
 #include <stdlib.h>
 
@@ -129,20 +129,6 @@ START_TEST(smoke_runs_each_body_twice_and_calibrates_nothing)
 }
 END_TEST
 
-START_TEST(what_disturbs_a_window_is_the_tag_of_its_sample)
-{
-    sampled();
-    options.rounds = 2;
-    options.samples = 32;
-    scripts[0].tagged_from = 3;
-    run(1);
-    for (unsigned i = 0; i < 32; i++)
-        ck_assert_int_eq(round_of(0, 1).tags[i], i % 16);
-    ck_assert_int_eq(RECORD_TAG_INTERRUPT | RECORD_TAG_PAGE_FAULT << 4, 1 | 2 << 4);
-    ck_assert_int_eq(RECORD_TAG_MIGRATION | RECORD_TAG_PREEMPTION << 4, 4 | 8 << 4);
-}
-END_TEST
-
 // ---- how much -----------------------------------------------------------------------------------
 
 START_TEST(operations_double_until_the_fastest_window_is_a_hundred_times_the_timer)
@@ -265,7 +251,6 @@ int main(void)
     tcase_add_loop_test(tests, a_sample_is_its_window_less_the_overhead, 0, 8);
     tcase_add_test(tests, the_first_window_is_cold_and_the_next_two_warm_up);
     tcase_add_test(tests, smoke_runs_each_body_twice_and_calibrates_nothing);
-    tcase_add_test(tests, what_disturbs_a_window_is_the_tag_of_its_sample);
     tcase_add_loop_test(
         tests, operations_double_until_the_fastest_window_is_a_hundred_times_the_timer, 0, 3);
     tcase_add_test(tests, a_hiccup_does_not_stop_the_doubling);

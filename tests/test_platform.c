@@ -15,6 +15,8 @@ enum platform_clock test_clock_class = PLATFORM_CLOCK_EMULATED;
 uint64_t test_clock_hz;
 uint64_t (*test_clock_ns)(void);
 void (*test_events)(struct platform_events *events);
+void (*test_events_of_run)(struct platform_events *events);
+bool (*test_counters)(struct platform_counters *counters);
 uint8_t test_build_id[20];
 size_t test_build_id_length;
 
@@ -91,6 +93,19 @@ void platform_events(struct platform_events *events)
     *events = (struct platform_events){0};
     if (test_events != NULL)
         test_events(events);
+}
+
+void platform_events_of_run(struct platform_events *events)
+{
+    if (test_events_of_run != NULL)
+        test_events_of_run(events);
+    else
+        platform_events(events);
+}
+
+bool platform_counters(struct platform_counters *counters)
+{
+    return test_counters != NULL && test_counters(counters);
 }
 
 _Noreturn void platform_panic(const char *reason, const char *file, unsigned line)

@@ -5,6 +5,7 @@
 #include "bench.h"
 #include "compiler.h"
 #include "cpu.h"
+#include "disturbances.h"
 #include "format.h"
 #include "list_rows.h"
 #include "platform.h"
@@ -142,7 +143,10 @@ static bool measure_all(struct bench_run *run)
                                     "them all");
         return false;
     }
+    struct platform_events start;
+    platform_events_of_run(&start);
     report_facts(&run->report);
+    disturbances_report_counted(&run->report);
     report_plan(&run->report, plan.rows, plan.cases,
                 (uint64_t)plan.rows * (ROW_BYTES_MOST + ROW_OTHER_MOST));
     run_for_each_case(run, plan_case);
@@ -152,6 +156,7 @@ static bool measure_all(struct bench_run *run)
                                     .memory = run->memory,
                                     .length = run->length};
     run_for_each_case(run, run_case);
+    disturbances_report_totals(&run->report, &start);
     run->success = run->report.rows_finished == plan.rows && run->report.rows_failed == 0;
     return true;
 }

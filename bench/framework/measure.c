@@ -3,8 +3,10 @@
 
 #include "compiler.h"
 #include "cpu.h"
+#include "disturbances.h"
 #include "format.h"
 #include "platform.h"
+#include "processor.h"
 #include "random.h"
 #include "record.h"
 #include "string.h"
@@ -33,6 +35,7 @@ struct participant {
     size_t length;
     void *context;    // made anew each round
     int64_t *samples; // of all rounds
+    uint8_t *tags;    // likewise
     int64_t cold;     // of the first round
     size_t taken;
 };
@@ -46,9 +49,10 @@ struct field {
     uint64_t rounds;
     uint64_t samples; // windows a round
     uint64_t operations;
-    int64_t *tags;   // of one round
-    uint8_t *memory; // of all participants, cut into slices
-    size_t slice;    // bytes
+    int64_t *tags;              // of one round
+    struct processor processor; // its counters, if it has some
+    uint8_t *memory;            // of all participants, cut into slices
+    size_t slice;               // bytes
 };
 
 // ---- parameters ---------------------------------------------------------------------------------
@@ -162,20 +166,6 @@ static void check_repetition(const struct field *field, struct participant *one,
     }
 }
 
-static int64_t tag(const struct platform_events *before, const struct platform_events *after)
-{
-    int64_t tags = 0;
-    if (after->interrupts != before->interrupts)
-        tags |= RECORD_TAG_INTERRUPT;
-    if (after->page_faults != before->page_faults)
-        tags |= RECORD_TAG_PAGE_FAULT;
-    if (after->migrations != before->migrations)
-        tags |= RECORD_TAG_MIGRATION;
-    if (after->preemptions != before->preemptions)
-        tags |= RECORD_TAG_PREEMPTION;
-    return tags;
-}
-
 // ---- rounds -------------------------------------------------------------------------------------
 
 static void run_round(const struct field *field, struct participant *one, uint32_t number)
@@ -196,7 +186,8 @@ static void run_round(const struct field *field, struct participant *one, uint32
         platform_events(&before);
         samples[i] = run_window(field, one, overhead);
         platform_events(&after);
-        field->tags[i] = tag(&before, &after);
+        field->tags[i] = disturbances_tags(&before, &after);
+        one->tags[one->taken + i] = (uint8_t)field->tags[i];
     }
     check_repetition(field, one, samples);
     if (field->suite->check != NULL &&
@@ -312,6 +303,32 @@ static void run_counted(struct field *field, struct participant *one)
     field->suite->counters(one->which, one->row->variant->ops, one->context, &counters);
 }
 
+// One more round, not timed: what the processor's own counters say of windows like the measured
+// ones. The reads stand right around the body, so that nothing of the framework is counted, and in
+// a round of their own, so that no measured window comes behind one.
+static void run_processor(struct field *field, struct participant *one)
+{
+    struct processor *processor = &field->processor;
+    if (!processor->works || one->row->aa || one->row->status != RECORD_ROW_OK ||
+        !prepare(field, one))
+        return;
+    const struct bench_suite *suite = field->suite;
+    const uint64_t operations = field->operations;
+    const uint64_t warm_up = field->measure->options->smoke ? 0 : 1 + WARM_UP_WINDOWS;
+    processor->taken = 0;
+    for (uint64_t i = 0; i < warm_up + field->samples; i++) {
+        if (suite->before != NULL)
+            suite->before(one->which, one->row->variant->ops, one->context, operations);
+        const uint64_t expected = suite->expected(one->which, one->context, operations);
+        const uint64_t checksum =
+            i < warm_up ? one->body(one->context, operations)
+                        : processor_window(processor, one->body, one->context, operations);
+        check_sum(one->row, checksum, expected);
+    }
+    if (one->row->status == RECORD_ROW_OK)
+        processor_report(processor, field->measure->report, one->row, operations);
+}
+
 // ---- one case -----------------------------------------------------------------------------------
 
 // Cuts the memory: samples and tags first, then a slice for each participant.
@@ -319,13 +336,16 @@ static void share_memory(struct field *field, struct row *rows)
 {
     const struct measure *measure = field->measure;
     const size_t windows = field->rounds * field->samples;
-    const size_t records = (field->count * windows + field->samples) * sizeof(int64_t);
-    const size_t used = align_up(records, CONTEXT_ALIGNMENT);
+    const size_t counts = field->processor.works ? PROCESSOR_COUNTS * field->samples : 0;
+    const size_t numbers = field->count * windows + field->samples + counts;
+    const size_t used =
+        align_up(numbers * sizeof(int64_t) + field->count * windows, CONTEXT_ALIGNMENT);
     if (used >= measure->length)
         platform_panic("no memory for so many samples", __FILE__, __LINE__);
     const size_t slice =
         (measure->length - used) / field->count / CONTEXT_ALIGNMENT * CONTEXT_ALIGNMENT;
     int64_t *next = measure->memory;
+    uint8_t *next_tags = (uint8_t *)(next + numbers);
     for (size_t i = 0; i < field->count; i++) {
         struct participant *one = &field->participants[i];
         const size_t variant = (size_t)(rows[i].variant - field->suite->variants);
@@ -333,11 +353,16 @@ static void share_memory(struct field *field, struct row *rows)
         one->which = (size_t)(field->bench_case - field->suite->cases);
         one->body = field->suite->bodies[variant * field->suite->case_count + one->which];
         one->samples = next;
+        one->tags = next_tags;
         one->memory = (uint8_t *)measure->memory + used + i * slice;
         one->length = slice;
         next += windows;
+        next_tags += windows;
     }
     field->tags = next;
+    for (unsigned k = 0; k < PROCESSOR_COUNTS; k++)
+        field->processor.counts[k] = next + (1 + k) * field->samples;
+    field->processor.windows = field->samples;
     field->memory = (uint8_t *)measure->memory + used;
     field->slice = slice;
 }
@@ -351,13 +376,15 @@ void measure_case(const struct measure *measure, struct row *rows, size_t count)
         .count = count,
         .rounds = measure_rounds(measure->options, measure->clock),
         .samples = measure_samples(measure->options, measure->clock, rows[0].bench_case)};
+    processor_open(&field.processor);
     share_memory(&field, rows);
     calibrate(&field);
     run_rounds(&field);
     for (size_t i = 0; i < count; i++) {
         struct participant *one = &field.participants[i];
         run_counted(&field, one);
+        run_processor(&field, one);
         one->row->operations = field.operations;
-        report_finish(measure->report, one->row, one->samples, one->taken, one->cold);
+        report_finish(measure->report, one->row, one->samples, one->tags, one->taken, one->cold);
     }
 }

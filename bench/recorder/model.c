@@ -134,7 +134,7 @@ static void move_series(struct row *to, struct row *from)
     from->series_count = 0;
 }
 
-static const struct counter *find_counter(const struct row *row, const char *name)
+static struct counter *find_counter(const struct row *row, const char *name)
 {
     for (size_t i = 0; i < row->counter_count; i++) {
         if (strcmp(row->counters[i].name, name) == 0)
@@ -149,14 +149,24 @@ static bool counters_equal(const struct counter *a, const struct counter *b)
            strcmp(a->unit, b->unit) == 0;
 }
 
-// Counters are exact on every clock: one that differs makes the row not deterministic. A boot that
-// did not finish the row may lack some.
+bool counter_is_measured(const char *unit)
+{
+    return strcmp(unit, "cycles") == 0 || strcmp(unit, "instructions") == 0;
+}
+
+// Counters are exact on every clock: one that differs makes the row not deterministic. What the
+// processor counted is not: its boots add up. A boot that did not finish the row may lack some.
 static void merge_counters(struct row *to, const struct row *from)
 {
     for (size_t i = 0; i < from->counter_count; i++) {
-        const struct counter *known = find_counter(to, from->counters[i].name);
-        if (known != NULL && !counters_equal(known, &from->counters[i]))
+        struct counter *known = find_counter(to, from->counters[i].name);
+        if (known != NULL && counter_is_measured(known->unit) &&
+            strcmp(known->unit, from->counters[i].unit) == 0) {
+            known->numerator += from->counters[i].numerator;
+            known->denominator += from->counters[i].denominator;
+        } else if (known != NULL && !counters_equal(known, &from->counters[i])) {
             to->status = ROW_UNSTEADY;
+        }
         if (known == NULL && to->counter_count < MODEL_COUNTERS_MOST) {
             to->counters =
                 memory_resize(to->counters, (to->counter_count + 1) * sizeof(*to->counters));
@@ -257,7 +267,8 @@ static void check_twin_counters(struct run *run, struct row *twin)
             continue;
         for (size_t k = 0; k < twin->counter_count; k++) {
             const struct counter *other = find_counter(row, twin->counters[k].name);
-            if (other != NULL && !counters_equal(other, &twin->counters[k]))
+            if (other != NULL && !counter_is_measured(other->unit) &&
+                !counters_equal(other, &twin->counters[k]))
                 twin->status = ROW_UNSTEADY;
         }
     }

@@ -38,6 +38,7 @@ static void pin(void)
     for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
         if (CPU_ISSET(cpu, &allowed))
             host.cpu = cpu;
+    host.seen_cpu = host.cpu;
     CPU_ZERO(&allowed);
     CPU_SET(host.cpu, &allowed);
     if (sched_setaffinity(0, sizeof(allowed), &allowed) != 0)

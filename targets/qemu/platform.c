@@ -4,6 +4,7 @@
 
 #include "assert.h"
 #include "compiler.h"
+#include "counters.h"
 #include "cpu.h"
 #include "format.h"
 #include "hpet.h"
@@ -140,13 +141,23 @@ void platform_describe(void (*emit)(void *context, const char *key, const char *
     format(value, sizeof(value), "%lu", kernel.boot.memory_bytes);
     emit(context, "memory.bytes", value);
     emit(context, "boot.protocol", kernel.boot.protocol == BOOT_BY_PVH ? "pvh" : "multiboot2");
+    counters_describe(emit, context);
 }
 
 void platform_events(struct platform_events *events)
 {
-    // Interrupts stay masked, there is one CPU and no scheduler, and every exception ends the run:
-    // a sample that was taken was not disturbed by anything this kernel can see.
-    *events = (struct platform_events){0};
+    // Interrupts stay masked, there is one CPU and no scheduler, and every exception ends the run,
+    // an NMI as well: a sample that was taken was not disturbed by any of these.
+    *events = (struct platform_events){
+        .known = PLATFORM_KNOWS_INTERRUPTS | PLATFORM_KNOWS_NMIS | PLATFORM_KNOWS_PAGE_FAULTS |
+                 PLATFORM_KNOWS_MIGRATIONS | PLATFORM_KNOWS_PREEMPTIONS};
+    if (counters_smis(&events->smis))
+        events->known |= PLATFORM_KNOWS_SMIS;
+}
+
+void platform_events_of_run(struct platform_events *events)
+{
+    platform_events(events);
 }
 
 void platform_exit(bool success)

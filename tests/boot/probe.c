@@ -66,6 +66,19 @@ static void say_clock(void)
     say_number("clock.ticks_of_100", cpu_ticks_stop() - start);
 }
 
+static void say_events(void)
+{
+    struct platform_events events, of_run;
+    struct platform_counters counters;
+    platform_events(&events);
+    platform_events_of_run(&of_run);
+    say_number("events.known", events.known);
+    say_number("events.of_run_known", of_run.known);
+    say_number("events.smis", events.smis);
+    say_number("events.steal_ns", of_run.steal_ns);
+    say_number("counters", platform_counters(&counters));
+}
+
 // ---- `do=` -------------------------------------------------------------------------------------
 
 // A call chain with frames of its own, for the unwinder.
@@ -155,6 +168,7 @@ int bench_main(struct bench_run *run)
     say_build_id();
     say_arena();
     say_clock();
+    say_events();
     say("ready", "1");
     string_option(platform_arguments(), "do", word, sizeof(word));
     if (string_equal(word, "panic"))

@@ -90,6 +90,17 @@ def test_pvh_boots_and_every_instruction_is_one_tick() -> None:
     assert 100 <= int(done.facts["clock.ticks_of_100"]) < 110
 
 
+def test_what_cannot_be_counted_is_not_none() -> None:
+    """An emulated CPU has no counters of its own, and under a hypervisor SMIs are not asked for."""
+    facts = boot().facts
+    assert facts["pmu"] == "not available: CPUID 0Ah names no performance counters"
+    assert facts["counters"] == "0"
+    interrupts, page_faults, migrations, preemptions, nmis = 1, 2, 4, 8, 16
+    assert int(facts["events.known"]) == interrupts + page_faults + migrations + preemptions + nmis
+    assert facts["events.of_run_known"] == facts["events.known"]
+    assert facts["events.smis"] == facts["events.steal_ns"] == "0"
+
+
 def test_two_boots_say_the_same() -> None:
     assert boot().line == boot().line
 
