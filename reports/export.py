@@ -10,7 +10,7 @@ from typing import Any
 
 from reports.document import CAVEATS, Report, aa_of
 from reports.judge import Judgement
-from reports.measure import Summary, status_of, summarise
+from reports.measure import Summary, disturbances_of, status_of, summarise, summarise_clean
 from reports.store import Machine, Row
 from reports.tables import (
     Cell,
@@ -65,6 +65,7 @@ def _run(machine: Machine) -> dict[str, Any]:
         "digest": machine.digest,
         "intact": machine.intact,
         "facts": dict(machine.facts),
+        "disturbed": disturbances_of(machine) if machine.intact else None,
     }
 
 
@@ -85,6 +86,8 @@ def _row(report: Report, machine: Machine, row: Row) -> dict[str, Any]:
         "what": row.what,
         "definition": row.definition,
         "operations": row.operations,
+        **_clean(row if status == "ok" else None),
+        **{name: _measured(machine, row, name) for name in ("core_cycles", "instructions")},
         "counters": {
             name: {"value": _finite(counter.value), "unit": counter.unit}
             for name, counter in machine.counters.get(row.id, {}).items()
@@ -112,6 +115,21 @@ def _numbers(summary: Summary | None) -> dict[str, Any]:
         "disturbed": summary.disturbed,
         "below_resolution": summary.below,
     }
+
+
+def _clean(row: Row | None) -> dict[str, Any]:
+    clean = summarise_clean(row) if row is not None else None
+    return {
+        "n_clean": clean.n if clean else None,
+        "p50_clean": clean.p50 if clean else None,
+        "p90_clean": clean.p90 if clean else None,
+        "p99_clean": clean.p99 if clean else None,
+    }
+
+
+def _measured(machine: Machine, row: Row, name: str) -> float | None:
+    counter = machine.counters.get(row.id, {}).get(name)
+    return _finite(counter.value) if counter is not None and counter.measured else None
 
 
 def _claim(judgement: Judgement) -> dict[str, Any]:

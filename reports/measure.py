@@ -100,11 +100,45 @@ def clean_costs(row: Row) -> numpy.ndarray:
     return numpy.concatenate([r.costs[r.tags == 0] for r in row.rounds] or [numpy.empty(0)])
 
 
+@dataclass(frozen=True)
+class Clean:
+    """What `Summary` says, of the samples that nothing overlapped. None: below resolution, or no
+    such sample."""
+
+    n: int
+    p50: float | None
+    p90: float | None
+    p99: float | None
+    high: float | None
+
+
+def summarise_clean(row: Row) -> Clean | None:
+    """The numbers of a row's undisturbed samples; None if the row is not ok."""
+    if row.status != "ok":
+        return None
+    ordered = numpy.sort(clean_costs(row))
+
+    def at(share: float) -> float | None:
+        return resolved(nearest_rank(ordered, share)) if len(ordered) else None
+
+    return Clean(len(ordered), at(0.5), at(0.9), at(0.99), at(1))
+
+
 def disturbances(row: Row) -> dict[str, int]:
     """How many samples each kind of event overlapped; "in all" counts a sample once."""
     tags = numpy.concatenate([r.tags for r in row.rounds])
     found = {name: int(numpy.count_nonzero(tags & bit)) for bit, name in TAGS.items()}
     return {"in all": int(numpy.count_nonzero(tags)), **found}
+
+
+def disturbances_of(machine: Machine) -> dict[str, int]:
+    """The same for all rows of a machine, baselines' twins too; "samples" counts all samples."""
+    total = dict.fromkeys(("samples", "in all", *TAGS.values()), 0)
+    for row in machine.rows.values():
+        total["samples"] += sum(len(r.samples) for r in row.rounds)
+        for cause, count in (disturbances(row) if row.rounds else {}).items():
+            total[cause] += count
+    return total
 
 
 def unsteady(row: Row) -> bool:

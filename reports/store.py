@@ -31,7 +31,18 @@ CLOCK_OF_UNIT = {
 
 
 # What may overlap a sample, by the bit of its tag.
-TAGS = {1: "interrupt", 2: "page fault", 4: "migration", 8: "preemption"}
+TAGS = {
+    1: "interrupt",
+    2: "page fault",
+    4: "migration",
+    8: "preemption",
+    16: "NMI",
+    32: "SMI",
+    64: "steal",
+}
+# Counters in these units are the processor's own: measured, the sums over all boots. All others are
+# exact.
+MEASURED_UNITS = ("cycles", "instructions")
 
 
 class StoreError(Exception):
@@ -96,6 +107,10 @@ class Counter:
     def value(self) -> float:
         scale = 100 if self.unit == "percent" else 1
         return scale * self.numerator / self.denominator
+
+    @property
+    def measured(self) -> bool:
+        return self.unit in MEASURED_UNITS
 
 
 @dataclass(frozen=True)

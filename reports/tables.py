@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from reports.claims import Claim, Claims, case_of, claimed, rival_claimed, variant_of
 from reports.judge import VERDICTS, Judgement, Verdicts, counts
-from reports.measure import Summary, status_of, summarise
+from reports.measure import Summary, disturbances_of, status_of, summarise, summarise_clean
 from reports.store import Machine, Row, Run
 from reports.text import BELOW, DASH, interval, number, quantity, several
 
@@ -155,7 +155,8 @@ def rows_table(machine: Machine, case: str, aa: tuple[float, float] | None) -> T
     else:
         noise = f"Noise floor, the baseline against itself: {noise_text(aa)}"
     note = f"{noise}. {', '.join(levels)}".rstrip(" ")
-    return Table(title, _ROW_COLUMNS, lines, numeric, frozenset([3, 5, 7, 8]), note)
+    table = Table(title, _ROW_COLUMNS, lines, numeric, frozenset([3, 5, 7, 8]), note)
+    return _with_processor(_with_clean(table, rows), machine, rows)
 
 
 def _row_cells(row: Row, summary: Summary | None) -> tuple[Cell, ...]:
@@ -204,10 +205,12 @@ def _resolved(value: float | None) -> Cell:
 
 
 def counters_table(machine: Machine) -> Table:
-    """All counters of a machine; they are exact."""
+    """The exact counters of a machine; those of its processor stand beside the rows' costs."""
     rows = []
     for row_id, counters in sorted(machine.counters.items()):
         for counter in counters.values():
+            if counter.measured:
+                continue
             fraction = f"{number(counter.numerator)} / {number(counter.denominator)}"
             rows.append(
                 (
@@ -222,6 +225,7 @@ def counters_table(machine: Machine) -> Table:
         ("row", "counter", "value", "exactly"),
         tuple(rows),
         frozenset([2, 3]),
+        note=_processor_note(machine),
     )
 
 
@@ -237,7 +241,68 @@ def facts_table(machine: Machine) -> Table:
         ("size", machine.size),
         ("boots", several(machine.boots, "boot")),
         ("outcome", machine.outcome),
+        ("samples disturbed", disturbed_text(machine)),
         ("digest", machine.digest),
     )
     rows = tuple((Cell(key, "name"), Cell(value)) for key, value in (*given, *machine.facts))
     return Table(f"What {machine.name} is", ("fact", "value"), rows)
+
+
+def disturbed_text(machine: Machine) -> str:
+    """How many samples of all rows were disturbed, and by what: 3 of 9 000: 2 steal, 1 SMI."""
+    found = disturbances_of(machine)
+    named = [(count, cause) for cause, count in found.items() if cause not in ("samples", "in all")]
+    listed = ", ".join(f"{number(count)} {cause}" for count, cause in named if count)
+    share = f"{number(found['in all'])} of {number(found['samples'])}"
+    return f"{share}: {listed}" if listed else share
+
+
+def _with_column(table: Table, before: int, column: str, cells: list[Cell], minor: bool) -> Table:
+    """The table with one more numeric column."""
+
+    def moved(places: frozenset[int]) -> frozenset[int]:
+        return frozenset(i + (i >= before) for i in places)
+
+    rows = [(*row[:before], cell, *row[before:]) for row, cell in zip(table.rows, cells)]
+    return replace(
+        table,
+        columns=(*table.columns[:before], column, *table.columns[before:]),
+        rows=tuple(rows),
+        numeric=moved(table.numeric) | {before},
+        minor=moved(table.minor) | ({before} if minor else set()),
+    )
+
+
+def _with_clean(table: Table, rows: list[Row]) -> Table:
+    """With the median of the undisturbed samples, beside that of all."""
+    cells = []
+    for row in rows:
+        clean = summarise_clean(row) if status_of(row) == "ok" else None
+        if clean is None or clean.n == 0:
+            cells.append(Cell(DASH, "number"))
+        else:
+            cells.append(_cost(clean.p50))
+    return _with_column(table, table.columns.index("p50") + 1, "p50 clean", cells, minor=False)
+
+
+def _with_processor(table: Table, machine: Machine, rows: list[Row]) -> Table:
+    """With what the processor counted for one operation, where it counted for any row."""
+    for name, column in (("core_cycles", "core cycles"), ("instructions", "instructions")):
+        found = [machine.counters.get(row.id, {}).get(name) for row in rows]
+        values = [counter.value if counter and counter.measured else None for counter in found]
+        if any(value is not None for value in values):
+            cells = [Cell(number(value), "number") for value in values]
+            table = _with_column(table, len(table.columns), column, cells, minor=False)
+    return table
+
+
+def _processor_note(machine: Machine) -> str:
+    """Why there are no core cycles beside the rows; nothing where there are."""
+    if any(c.measured for counters in machine.counters.values() for c in counters.values()):
+        return ""
+    known = dict(machine.facts).get("guest.pmu", "unknown")
+    return f"No performance counters on this machine: {known}."
+
+
+def _cost(value: float | None) -> Cell:
+    return Cell(BELOW, "below") if value is None else Cell(number(value), "number")
