@@ -36,18 +36,6 @@ static size_t clean_first(int64_t *samples, const uint8_t *tags, size_t count)
     return clean;
 }
 
-static void summarise_clean(int64_t *samples, size_t count, struct table_line *line)
-{
-    if (count == 0)
-        return;
-    sort_i64(samples, count);
-    line->clean.n = count;
-    line->clean.p50 = percentile(samples, count, 500);
-    line->clean.p90 = percentile(samples, count, 900);
-    line->clean.p99 = percentile(samples, count, 990);
-    line->clean.max = samples[count - 1];
-}
-
 void table_summarise(int64_t *samples, const uint8_t *tags, size_t count, int64_t cold,
                      uint64_t operations, struct table_line *line)
 {
@@ -55,7 +43,9 @@ void table_summarise(int64_t *samples, const uint8_t *tags, size_t count, int64_
     for (size_t i = 0; i < count; i++)
         for (unsigned cause = 0; cause < RECORD_TAG_CAUSES; cause++)
             line->tagged[cause] += tags[i] >> cause & 1;
-    summarise_clean(samples, clean_first(samples, tags, count), line);
+    line->clean_n = clean_first(samples, tags, count);
+    sort_i64(samples, line->clean_n);
+    line->clean_p50 = line->clean_n > 0 ? percentile(samples, line->clean_n, 500) : 0;
     sort_i64(samples, count);
     line->min = samples[0];
     line->p50 = percentile(samples, count, 500);
@@ -86,9 +76,9 @@ static void tagged_text(const struct table_line *line, char *text, size_t capaci
 {
     size_t length = 0;
     text[0] = '\0';
-    if (line->clean.n == line->n)
+    if (line->clean_n == line->n)
         return;
-    length += format(text, capacity, ", tagged %lu:", line->n - line->clean.n);
+    length += format(text, capacity, ", tagged %lu:", line->n - line->clean_n);
     const char *comma = " ";
     for (unsigned cause = 0; cause < RECORD_TAG_CAUSES; cause++) {
         if (line->tagged[cause] == 0)
@@ -103,7 +93,7 @@ size_t table_format(const struct table_line *line, const char *id, const char *u
                     size_t capacity)
 {
     char values[8][24], tagged[160];
-    const int64_t windows[8] = {line->min, line->p50, line->clean.p50, line->p90,
+    const int64_t windows[8] = {line->min, line->p50, line->clean_p50, line->p90,
                                 line->p99, line->max, line->mean,      line->cold};
     for (unsigned i = 0; i < 8; i++) {
         if (windows[i] > 0)
@@ -111,7 +101,7 @@ size_t table_format(const struct table_line *line, const char *id, const char *u
         else
             format(values[i], sizeof(values[i]), "<res");
     }
-    if (line->clean.n == 0)
+    if (line->clean_n == 0)
         format(values[2], sizeof(values[2]), "none");
     tagged_text(line, tagged, sizeof(tagged));
     return format(text, capacity, "%-34s %6lu %9s %9s %9s %9s %9s %10s %9s %10s  %s%s\n", id,

@@ -8,16 +8,14 @@
 
 #include "record.h"
 
-// Order statistics of one row; window totals, to be divided by `operations`. `clean` leaves out the
-// samples with a tag and is 0 where none is left.
+// Order statistics of one row; window totals, to be divided by `operations`. Clean are the
+// samples without a tag; clean_p50 is 0 where there is none.
 struct table_line {
     uint64_t n;
     uint64_t operations;
     int64_t min, p50, p90, p99, max, mean, cold;
-    struct {
-        uint64_t n;
-        int64_t p50, p90, p99, max;
-    } clean;
+    uint64_t clean_n;
+    int64_t clean_p50;
     uint32_t tagged[RECORD_TAG_CAUSES]; // samples by cause; one may have several
 };
 
