@@ -23,7 +23,8 @@ CAVEATS = {
         " a claim about speed but never confirms one."
     ),
     "emulated": (
-        "These times come from plain emulation. They are shown for information and judged never."
+        "These times come from plain emulation: translated code, on CPUs that are threads of this"
+        " computer. They are shown for information and judged never; counters are exact here too."
     ),
     "core": "Cycles here are unhalted core cycles from a performance counter.",
     "tsc": "Ticks here are those of the time stamp counter, a reference clock and not core cycles.",
@@ -108,6 +109,8 @@ def case_finding(machine: Machine, rows: list[Row]) -> str:
     unit = medians[0][1].unit
     listed = ", ".join(f"{name} {number(p50)}" for name, _, p50 in medians)
     text = f"Median {unit} for one operation on {machine.name}: {listed}."
+    if machine.clock == "emulated":
+        return f"{text} Emulated: shown, not judged."
     baseline = [(name, p50) for name, row, p50 in medians if row.role == "baseline"]
     products = [(name, p50) for name, row, p50 in medians if row.role == "product"]
     if baseline and products:

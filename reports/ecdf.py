@@ -15,9 +15,9 @@ from reports.measure import nearest_rank, ordered_samples, status_of
 from reports.store import Row
 from reports.text import number
 
-WIDTH, HEIGHT = 5.0, 2.75
+WIDTH, HEIGHT = 4.1, 2.4
 POINTS_MOST = 160
-CHARACTER = 0.0132  # width of a character of a label, as a share of the axes
+CHARACTER = 0.0168  # width of a character of a label, as a share of the axes
 
 
 @dataclass(frozen=True)
@@ -74,18 +74,54 @@ def ecdf_figure(rows: list[Row], palette: Palette) -> Figure | None:
     curves = curves_of(rows)
     if not curves:
         return None
+    if all(row.clock == "insn" for row in rows):
+        return _counts(rows, curves, palette)
     figure, axes = new_figure(WIDTH, HEIGHT, palette)
-    figure.subplots_adjust(left=0.085, right=0.985, top=0.97, bottom=0.175)
+    figure.subplots_adjust(left=0.125, right=0.985, top=0.98, bottom=0.175)
     low, high = _limits(curves)
     log_ticks(axes, low, high)
     axes.set_ylim(0, 1.06)
     axes.set_yticks([0, 0.5, 1], ["0", "½", "1"])
     axes.grid(True, axis="y", color=palette["grid"], linewidth=0.8)
     unit = next(row.unit for row in rows)
-    axes.set_xlabel(f"{unit} for one operation; share of samples that take no more", fontsize=8.5)
+    axes.set_xlabel(f"{unit} for one operation", fontsize=8.5)
+    axes.set_ylabel("share that takes no more", fontsize=8.5, color=palette["muted"], labelpad=1)
     for curve in curves:
         _draw(axes, curve, palette)
     _label(axes, curves, low, high, palette)
+    return figure
+
+
+def _counts(rows: list[Row], curves: list[Curve], palette: Palette) -> Figure:
+    """Exact rows have no distribution: a dot each, and a line where windows do other work."""
+    height = 0.55 + 0.3 * len(curves)
+    figure, axes = new_figure(WIDTH, height, palette)
+    figure.subplots_adjust(left=0.03, right=0.985, top=1 - 0.02 / height, bottom=0.46 / height)
+    low, high = _limits(curves)
+    log_ticks(axes, low, high)
+    axes.set_ylim(len(curves) - 0.5, -0.5)
+    axes.set_yticks([])
+    unit = next(row.unit for row in rows)
+    same = all(len(curve.cost) == 1 for curve in curves)
+    said = "the same every time" if same else "a line: from window to window"
+    axes.set_xlabel(f"{unit} for one operation; {said}", fontsize=8.5)
+    for y, curve in enumerate(curves):
+        place = numpy.log(curve.middle / low) / numpy.log(high / low)
+        left = place > 0.93 - len(_text(curve)) * CHARACTER * 1.15  # they may be bold
+        colour = palette[curve.colour]
+        axes.plot(curve.cost[[0, -1]], [y, y], color=colour, linewidth=2.5, zorder=2)
+        axes.plot([curve.middle], [y], "o", color=colour, markersize=7, zorder=3)
+        axes.annotate(
+            _text(curve),
+            (curve.middle, y),
+            xytext=(-9 if left else 9, 0),
+            textcoords="offset points",
+            ha="right" if left else "left",
+            va="center",
+            color=palette["ink"],
+            fontsize=9,
+            fontweight="bold" if curve.role == "product" else "normal",
+        )
     return figure
 
 

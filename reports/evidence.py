@@ -110,6 +110,8 @@ def _counter_value(claim: Claim, machine: Machine, row_id: str, unit: str) -> fl
     counter = machine.counters.get(row_id, {}).get(claim.counter)
     if counter is None:
         raise Unusable(f"{row_id} has no counter {claim.counter}")
+    if counter.measured:
+        raise Unusable(f"counter {claim.counter} is measured: it has no interval to judge by")
     if unit and counter.unit != unit:
         raise Unusable(f"counter {claim.counter} is in {counter.unit}, the claim in {unit}")
     return counter.value

@@ -10,7 +10,8 @@ from typing import Any
 
 from reports.document import CAVEATS, Report, aa_of
 from reports.judge import Judgement
-from reports.measure import Summary, status_of, summarise
+from reports.measure import Summary, disturbances_of, status_of, summarise, summarise_clean
+from reports.modes import modes_of
 from reports.store import Machine, Row
 from reports.tables import (
     Cell,
@@ -21,6 +22,7 @@ from reports.tables import (
     rows_table,
     verdict_table,
 )
+from reports.tails import clock_step
 from reports.text import utc
 
 SCHEMA = 1
@@ -65,6 +67,7 @@ def _run(machine: Machine) -> dict[str, Any]:
         "digest": machine.digest,
         "intact": machine.intact,
         "facts": dict(machine.facts),
+        "disturbed": disturbances_of(machine) if machine.intact else None,
     }
 
 
@@ -80,11 +83,14 @@ def _row(report: Report, machine: Machine, row: Row) -> dict[str, Any]:
         **_numbers(summary),
         "aa_low": _finite(aa[0]) if aa else None,
         "aa_high": _finite(aa[1]) if aa else None,
+        "modes": modes_of(row, clock_step(machine)) if summary is not None else None,
         "status": status,
         "role": row.role,
         "what": row.what,
         "definition": row.definition,
         "operations": row.operations,
+        **_clean(row if status == "ok" else None),
+        **{name: _measured(machine, row, name) for name in ("core_cycles", "instructions")},
         "counters": {
             name: {"value": _finite(counter.value), "unit": counter.unit}
             for name, counter in machine.counters.get(row.id, {}).items()
@@ -112,6 +118,21 @@ def _numbers(summary: Summary | None) -> dict[str, Any]:
         "disturbed": summary.disturbed,
         "below_resolution": summary.below,
     }
+
+
+def _clean(row: Row | None) -> dict[str, Any]:
+    clean = summarise_clean(row) if row is not None else None
+    return {
+        "n_clean": clean.n if clean else None,
+        "p50_clean": clean.p50 if clean else None,
+        "p90_clean": clean.p90 if clean else None,
+        "p99_clean": clean.p99 if clean else None,
+    }
+
+
+def _measured(machine: Machine, row: Row, name: str) -> float | None:
+    counter = machine.counters.get(row.id, {}).get(name)
+    return _finite(counter.value) if counter is not None and counter.measured else None
 
 
 def _claim(judgement: Judgement) -> dict[str, Any]:
@@ -167,7 +188,7 @@ def to_markdown(report: Report) -> str:
         if table.rows:
             lines += ["", f"### {escape(table.title)}", "", *_table(table)]
     for machine in report.intact:
-        lines += ["", f"## Rows of {escape(machine.name)}", "", CAVEATS.get(machine.clock, "")]
+        lines += ["", f"## Rows of {escape(machine.title)}", "", CAVEATS.get(machine.clock, "")]
         for case in cases_of(machine):
             table = rows_table(machine, case, report.noise.get((machine.name, case)))
             lines += ["", f"**{escape(table.title)}**", "", *_table(table)]

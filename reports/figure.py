@@ -45,6 +45,8 @@ VERDICT_COLOURS = {
     "no data": "muted",
 }
 
+SVG_SCALE_MOST = 1.45
+
 NAMES = ("ink", "muted", "grid", "panel", "band", "rival", *OKABE_ITO)
 
 
@@ -83,13 +85,28 @@ _STYLE = {
 }
 
 
-def new_figure(width: float, height: float, palette: Palette) -> tuple[Figure, Axes]:
-    """A figure of so many inches with one pair of axes."""
+def bare_figure(width: float, height: float, palette: Palette) -> Figure:
+    """A figure of so many inches without axes."""
     matplotlib.rcParams.update(_STYLE)
     figure = Figure(figsize=(width, height))
     figure.patch.set_visible(palette is PICTURE)
     figure.patch.set_facecolor(palette["panel"])
+    return figure
+
+
+def new_figure(width: float, height: float, palette: Palette) -> tuple[Figure, Axes]:
+    """A figure of so many inches with one pair of axes."""
+    figure = bare_figure(width, height, palette)
     return figure, dress(figure.add_subplot(), palette)
+
+
+def new_grid(
+    width: float, height: float, rows: int, columns: int, palette: Palette
+) -> tuple[Figure, list[Axes]]:
+    """A figure of so many inches with rows x columns of axes, row by row."""
+    figure = bare_figure(width, height, palette)
+    places = range(1, rows * columns + 1)
+    return figure, [dress(figure.add_subplot(rows, columns, i), palette) for i in places]
 
 
 def dress(axes: Axes, palette: Palette) -> Axes:
@@ -109,7 +126,7 @@ def log_ticks(axes: Axes, low: float, high: float, suffix: str = "", most: int =
     """A logarithmic x axis from low to high (above 0), ticked at 1, 2, 5 with plain numbers."""
     axes.set_xscale("log")
     axes.set_xlim(low, high)
-    for steps in ((1, 1.5, 2, 3, 5, 7), (1, 2, 5), (1,)):
+    for steps in ((1, 1.5, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,)):
         ticks = [
             s * 10.0**e for e in range(-12, 16) for s in steps if low <= s * 10.0**e <= high
         ]
@@ -149,8 +166,11 @@ def to_svg(figure: Figure, name: str, title: str, description: str) -> str:
     text = _own_ids(text, name)
     box = re.search(r'viewBox="[^"]*"', text)
     assert box is not None
+    # Letters of a plot grow with it: no plot gets so wide that its words outgrow the page's.
+    widest = round(float(box.group().split()[2]) * SVG_SCALE_MOST)
     label = (
-        f'<svg {box.group()} role="img" aria-labelledby="{name}-t {name}-d"'
+        f'<svg {box.group()} style="max-width:{widest}px" role="img"'
+        f' aria-labelledby="{name}-t {name}-d"'
         f' xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink">'
         f'<title id="{name}-t">{escape(title)}</title>'
         f'<desc id="{name}-d">{escape(description)}</desc>'

@@ -16,6 +16,7 @@ from reports.figure import VERDICT_COLOURS, Palette, dress, log_ticks, new_figur
 from reports.judge import VERDICTS, Judgement, best, counts, sentence
 from reports.text import interval, quantity, several
 
+WIDE, NARROW = 11.4, 3.7  # inches
 MARKERS = ("o", "D", "s", "^", "v", "P")
 _HOLLOW = ("not judged here",)
 
@@ -98,10 +99,10 @@ def gain_figure(report: Report, palette: Palette, narrow: bool = False) -> Figur
     if not lines:
         return None
     height = 0.95 + len(lines) * (0.62 if narrow else 0.5)
-    figure, axes = new_figure(4.3 if narrow else 9.0, height, palette)
+    figure, axes = new_figure(NARROW if narrow else WIDE, height, palette)
     draw_gains(axes, lines, machines_of(report), palette, narrow)
     top = 1 - (0.42 if not narrow else 0.62) / height
-    left = 0.03 if narrow else 0.235
+    left = 0.03 if narrow else 0.19
     figure.subplots_adjust(left=left, right=0.97, top=top, bottom=0.36 / height)
     return figure
 
@@ -111,7 +112,7 @@ def draw_gains(
 ) -> None:
     """The gain plot on given axes."""
     low, high = _range(lines)
-    log_ticks(axes, low / 1.25, high * (1.25 if narrow else 3.5), "×", 6 if narrow else 8)
+    log_ticks(axes, low / 1.25, high * (1.25 if narrow else 4.6), "×", 6 if narrow else 8)
     axes.axvline(1, color=palette["muted"], linewidth=1, linestyle=(0, (2, 2)), zorder=1)
     _names(axes, lines, palette, narrow)
     for i, line in enumerate(lines):
@@ -142,9 +143,9 @@ def limit_figure(report: Report, palette: Palette, narrow: bool = False) -> Figu
     if not lines:
         return None
     height = 0.8 + len(lines) * (0.52 if narrow else 0.33)
-    figure, axes = new_figure(4.3 if narrow else 9.0, height, palette)
+    figure, axes = new_figure(NARROW if narrow else WIDE, height, palette)
     draw_limits(axes, lines, machines_of(report), palette, narrow)
-    left = 0.03 if narrow else 0.305
+    left = 0.03 if narrow else 0.245
     figure.subplots_adjust(left=left, right=0.97, top=1 - 0.08 / height, bottom=0.5 / height)
     return figure
 
@@ -157,7 +158,7 @@ def draw_limits(
     low, high = min([0.4, *values]), max([1.6, *values])
     # Texts stand beside the line, across from their points: there must be room on both sides.
     low, high = min(low, 1 / high**0.5), max(high, 1 / low)
-    log_ticks(axes, low / 1.2, high * 1.2, "×", 6)
+    log_ticks(axes, low / 1.2, high * (2.2 if narrow else 1.2), "×", 6)
     axes.axvline(1, color=palette["ink"], linewidth=1.2, zorder=1)
     axes.set_xlabel("part of the bound that is used up; left of 1 holds", fontsize=8.5)
     _names(axes, lines, palette, narrow)
@@ -186,7 +187,7 @@ def overview_figure(report: Report, palette: Palette) -> Figure:
     upper, lower = 0.28 * len(designs) + 0.75, 0.5 * len(lines) + 0.95
     figure, axes = new_figure(9.0, upper + lower, palette)
     whole = upper + lower
-    axes.set_position((0.235, 1 - (upper - 0.12) / whole, 0.75, (upper - 0.62) / whole))
+    axes.set_position((0.265, 1 - (upper - 0.12) / whole, 0.72, (upper - 0.62) / whole))
     _tiles(axes, report, designs, palette)
     total = sum(counts(report.claims, report.verdicts, house=False).values())
     met = counts(report.claims, report.verdicts, house=False)["met"]
@@ -201,7 +202,7 @@ def overview_figure(report: Report, palette: Palette) -> Figure:
     )
     if lines:
         gains = dress(figure.add_subplot(), palette)
-        gains.set_position((0.235, 0.36 / whole, 0.735, (lower - 0.85) / whole))
+        gains.set_position((0.265, 0.36 / whole, 0.705, (lower - 0.85) / whole))
         draw_gains(gains, lines, machines_of(report), palette)
     return figure
 
@@ -227,7 +228,9 @@ def _tiles(axes: Axes, report: Report, designs: list[str], palette: Palette) -> 
     axes.set_xlim(0, max(most, 1) + 6)
     axes.set_ylim(len(designs) - 0.4, -0.6)
     axes.set_xticks([])
-    axes.set_yticks(range(len(designs)), designs, color=palette["ink"])
+    titles = [report.claims.designs[design] for design in designs]
+    names = [title if len(title) <= 36 else title.partition(":")[0] for title in titles]
+    axes.set_yticks(range(len(designs)), names, color=palette["ink"])
     handles = [
         Patch(facecolor=palette["grid" if v == "no data" else VERDICT_COLOURS[v]], label=v)
         for v in VERDICTS

@@ -17,8 +17,10 @@ from reports.text import several
 
 # From this many boots on a boot is the unit of replication.
 BOOTS_ENOUGH = 12
-# A percentile needs this many samples in the unit that it is taken over.
+# A percentile that is judged needs this many samples in the unit that it is taken over.
 SAMPLES_NEEDED = {"p99": 100, "p99.9": 1000}
+# One that is shown needs this many samples beyond it: p99 a thousand in all, p99.9 ten thousand.
+BEYOND_NEEDED = 10
 
 Key = tuple[int, int]  # boot, round; round -1 stands for the whole boot
 Series = dict[Key, float]
@@ -30,7 +32,8 @@ class Unusable(Exception):
 
 @dataclass(frozen=True)
 class Summary:
-    """All samples of one row, for one operation. None: at or below resolution, or too few."""
+    """All samples of one row, for one operation. None: at or below resolution, or, of a percentile
+    that `supports` does not allow, too few samples."""
 
     n: int
     boots: int
@@ -61,6 +64,12 @@ def nearest_rank(ordered: numpy.ndarray, share: float) -> float:
     return float(ordered[max(ceil(share * len(ordered) - 1e-9), 1) - 1])
 
 
+def supports(row: Row, n: int, share: float) -> bool:
+    """Do n samples tell this percentile? On an exact clock each round repeats every other, so that
+    there is nothing to estimate."""
+    return row.clock == "insn" or n * (1 - share) >= BEYOND_NEEDED - 1e-9
+
+
 def resolved(value: float) -> float | None:
     """A value above resolution, or None."""
     return value if value > 0 else None
@@ -75,7 +84,8 @@ def summarise(row: Row) -> Summary | None:
     cold = median(r.cold / r.operations for r in row.rounds)
 
     def at(share: float) -> float | None:
-        return resolved(nearest_rank(ordered, share))
+        known = supports(row, len(ordered), share)
+        return resolved(nearest_rank(ordered, share)) if known else None
 
     return Summary(
         n=len(ordered),
@@ -83,10 +93,10 @@ def summarise(row: Row) -> Summary | None:
         rounds=len(row.rounds),
         disturbed=disturbances(row),
         low=resolved(float(ordered[0])),
-        p50=at(0.5),
+        p50=resolved(nearest_rank(ordered, 0.5)),
         p90=at(0.9),
         p99=at(0.99),
-        p999=at(0.999) if len(ordered) >= 1000 else None,
+        p999=at(0.999),
         high=resolved(float(ordered[-1])),
         high_clean=resolved(float(clean.max())) if len(clean) else None,
         mean=resolved(float(ordered.mean())),
@@ -100,6 +110,33 @@ def clean_costs(row: Row) -> numpy.ndarray:
     return numpy.concatenate([r.costs[r.tags == 0] for r in row.rounds] or [numpy.empty(0)])
 
 
+@dataclass(frozen=True)
+class Clean:
+    """What `Summary` says, of the samples that nothing overlapped. None: below resolution, no such
+    sample, or too few for that percentile."""
+
+    n: int
+    p50: float | None
+    p90: float | None
+    p99: float | None
+    high: float | None
+
+
+def summarise_clean(row: Row) -> Clean | None:
+    """The numbers of a row's undisturbed samples; None if the row is not ok."""
+    if row.status != "ok":
+        return None
+    ordered = numpy.sort(clean_costs(row))
+
+    def at(share: float) -> float | None:
+        return resolved(nearest_rank(ordered, share)) if len(ordered) else None
+
+    def tail(share: float) -> float | None:
+        return at(share) if supports(row, len(ordered), share) else None
+
+    return Clean(len(ordered), at(0.5), tail(0.9), tail(0.99), at(1))
+
+
 def disturbances(row: Row) -> dict[str, int]:
     """How many samples each kind of event overlapped; "in all" counts a sample once."""
     tags = numpy.concatenate([r.tags for r in row.rounds])
@@ -107,15 +144,30 @@ def disturbances(row: Row) -> dict[str, int]:
     return {"in all": int(numpy.count_nonzero(tags)), **found}
 
 
+def disturbances_of(machine: Machine) -> dict[str, int]:
+    """The same for all rows of a machine, baselines' twins too; "samples" counts all samples."""
+    total = dict.fromkeys(("samples", "in all", *TAGS.values()), 0)
+    for row in machine.rows.values():
+        total["samples"] += sum(len(r.samples) for r in row.rounds)
+        for cause, count in (disturbances(row) if row.rounds else {}).items():
+            total[cause] += count
+    return total
+
+
 def unsteady(row: Row) -> bool:
-    """On an exact clock: do two rounds or two boots disagree?"""
+    """On an exact clock: do two rounds or two boots disagree about a window nothing overlapped?"""
     if row.clock != "insn" or row.status != "ok":
         return False
     first = row.rounds[0]
-    return not all(
-        first.operations == other.operations and numpy.array_equal(first.samples, other.samples)
-        for other in row.rounds[1:]
+    if any(
+        (r.operations, len(r.samples)) != (first.operations, len(first.samples)) for r in row.rounds
+    ):
+        return True
+    samples: numpy.ma.MaskedArray = numpy.ma.masked_array(
+        numpy.stack([r.samples for r in row.rounds]),
+        mask=numpy.stack([r.tags != 0 for r in row.rounds]),
     )
+    return bool(numpy.ma.any(samples.min(axis=0) != samples.max(axis=0)))
 
 
 def status_of(row: Row) -> str:

@@ -31,7 +31,18 @@ CLOCK_OF_UNIT = {
 
 
 # What may overlap a sample, by the bit of its tag.
-TAGS = {1: "interrupt", 2: "page fault", 4: "migration", 8: "preemption"}
+TAGS = {
+    1: "interrupt",
+    2: "page fault",
+    4: "migration",
+    8: "preemption",
+    16: "NMI",
+    32: "SMI",
+    64: "steal",
+}
+# Counters in these units are the processor's own: measured, the sums over all boots. All others are
+# exact.
+MEASURED_UNITS = ("cycles", "instructions")
 
 
 class StoreError(Exception):
@@ -44,12 +55,13 @@ class NoSuchRun(StoreError):
 
 @dataclass(frozen=True)
 class Round:
-    """One round of one boot. Samples are windows of so many operations; a tag says what overlapped
-    its sample, 0 nothing."""
+    """One round of one boot. Samples are windows of so many operations, the overhead of a window
+    already taken off; a tag says what overlapped its sample, 0 nothing."""
 
     boot: int
     round: int
     operations: int
+    overhead: int
     cold: int
     samples: numpy.ndarray
     tags: numpy.ndarray
@@ -97,6 +109,10 @@ class Counter:
         scale = 100 if self.unit == "percent" else 1
         return scale * self.numerator / self.denominator
 
+    @property
+    def measured(self) -> bool:
+        return self.unit in MEASURED_UNITS
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -123,6 +139,11 @@ class Machine:
     @property
     def complete(self) -> bool:
         return self.outcome == "complete"
+
+    @property
+    def title(self) -> str:
+        """The name in headings, which say where times are shown only."""
+        return f"{self.name} (emulated, not judged)" if self.clock == "emulated" else self.name
 
 
 @dataclass(frozen=True)
@@ -259,19 +280,20 @@ def _rounds(
 ) -> dict[tuple[str, int], tuple[tuple[Round, ...], bool]]:
     """The rounds of each row in order, and whether every one of them could be read."""
     listed = connection.execute(
-        "SELECT id, aa, boot, round, operations, cold, samples, tags FROM round"
+        "SELECT id, aa, boot, round, operations, overhead, cold, samples, tags FROM round"
         " WHERE run = ? AND machine = ? ORDER BY id, aa, boot, round",
         (run, machine),
     )
     found: dict[tuple[str, int], list[Round]] = {}
     damaged: set[tuple[str, int]] = set()
-    for row, aa, boot, number, operations, cold, blob, tag_blob in listed:
+    for row, aa, boot, number, operations, overhead, cold, blob, tag_blob in listed:
         if len(blob) % 8 or len(blob) // 8 != len(tag_blob) or operations <= 0:
             damaged.add((row, aa))
             continue
         samples = numpy.frombuffer(blob, dtype="<i8")
         tags = numpy.frombuffer(tag_blob, dtype=numpy.uint8)
-        found.setdefault((row, aa), []).append(Round(boot, number, operations, cold, samples, tags))
+        made = Round(boot, number, operations, overhead, cold, samples, tags)
+        found.setdefault((row, aa), []).append(made)
     keys = set(found) | damaged
     return {key: (tuple(found.get(key, [])), key not in damaged) for key in keys}
 

@@ -3,11 +3,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from reports.claims import Claim, Claims, case_of, claimed, rival_claimed, variant_of
 from reports.judge import VERDICTS, Judgement, Verdicts, counts
-from reports.measure import Summary, status_of, summarise
+from reports.measure import (
+    Summary,
+    disturbances_of,
+    status_of,
+    summarise,
+    summarise_clean,
+    supports,
+)
 from reports.store import Machine, Row, Run
 from reports.text import BELOW, DASH, interval, number, quantity, several
 
@@ -25,7 +32,8 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """`numeric` columns are set flush right; `minor` ones may go where there is no room."""
+    """`numeric` columns are set flush right; `minor` ones may go where there is no room; with the
+    rows that are `firsts` something else begins."""
 
     title: str
     columns: tuple[str, ...]
@@ -33,6 +41,18 @@ class Table:
     numeric: frozenset[int] = frozenset()
     minor: frozenset[int] = frozenset()
     note: str = ""
+    firsts: frozenset[int] = frozenset()
+
+    def only(self, *columns: str) -> Table:
+        """The same with these columns, in this order."""
+        chosen = [self.columns.index(column) for column in columns]
+        return replace(
+            self,
+            columns=columns,
+            rows=tuple(tuple(row[i] for i in chosen) for row in self.rows),
+            numeric=frozenset(n for n, i in enumerate(chosen) if i in self.numeric),
+            minor=frozenset(n for n, i in enumerate(chosen) if i in self.minor),
+        )
 
 
 def cases_of(machine: Machine) -> list[str]:
@@ -70,13 +90,20 @@ def claims_table(
 
     `with_data`: only those that some machine has data for, or only the others.
     """
+    chosen = []
+    for claim in (c for c in claims.claims if c.design == design):
+        has_data = any(j.verdict != "no data" for j in verdicts.of(claim.id))
+        if with_data is None or has_data == with_data:
+            chosen.append(claim)
+    return judged_table(chosen, verdicts, run, claims.designs[design])
+
+
+def judged_table(chosen: list[Claim], verdicts: Verdicts, run: Run, title: str) -> Table:
+    """Some claims, in their order: a line each, a pair of columns for each machine."""
     machines = [machine for machine in run.machines if machine.intact]
     rows = []
-    for claim in (c for c in claims.claims if c.design == design):
+    for claim in chosen:
         judged = verdicts.of(claim.id)
-        has_data = any(j.verdict != "no data" for j in judged)
-        if with_data is not None and has_data != with_data:
-            continue
         cells = [
             Cell(claim.id, "name", _what(claim)),
             Cell(claimed(claim), "", _over_rival(judged)),
@@ -87,8 +114,8 @@ def claims_table(
         rows.append(tuple(cells))
     columns = ["claim", "claimed"]
     for machine in machines:
-        columns += [machine.name, "verdict"]
-    return Table(claims.designs[design], tuple(columns), tuple(rows))
+        columns += [machine.title, "verdict"]
+    return Table(title, tuple(columns), tuple(rows))
 
 
 def _what(claim: Claim) -> str:
@@ -155,7 +182,8 @@ def rows_table(machine: Machine, case: str, aa: tuple[float, float] | None) -> T
     else:
         noise = f"Noise floor, the baseline against itself: {noise_text(aa)}"
     note = f"{noise}. {', '.join(levels)}".rstrip(" ")
-    return Table(title, _ROW_COLUMNS, lines, numeric, frozenset([3, 5, 7, 8]), note)
+    table = Table(title, _ROW_COLUMNS, lines, numeric, frozenset([3, 5, 7, 8]), note)
+    return _with_processor(_with_clean(table, rows), machine, rows)
 
 
 def _row_cells(row: Row, summary: Summary | None) -> tuple[Cell, ...]:
@@ -167,18 +195,17 @@ def _row_cells(row: Row, summary: Summary | None) -> tuple[Cell, ...]:
     disturbed = summary.disturbed["in all"]
     kinds = [f"{count} {kind}" for kind, count in summary.disturbed.items() if kind != "in all"]
     causes = ", ".join(kind for kind in kinds if not kind.startswith("0 "))
-    p999 = _resolved(summary.p999) if summary.n >= 1000 else Cell(DASH, "number", "n < 1000")
     return (
         name,
-        _resolved(summary.p50),
-        _resolved(summary.low),
-        _resolved(summary.p90),
-        _resolved(summary.p99),
-        p999,
-        _resolved(summary.high),
-        _resolved(summary.high_clean) if summary.n > disturbed else Cell(DASH, "number"),
-        _resolved(summary.mean),
-        _resolved(summary.cold),
+        resolved(summary.p50),
+        resolved(summary.low),
+        percentile(row, summary.n, summary.p90, 0.9),
+        percentile(row, summary.n, summary.p99, 0.99),
+        percentile(row, summary.n, summary.p999, 0.999),
+        resolved(summary.high),
+        resolved(summary.high_clean) if summary.n > disturbed else Cell(DASH, "number"),
+        resolved(summary.mean),
+        resolved(summary.cold),
         Cell(number(summary.n), "number"),
         Cell(number(disturbed), "number", causes),
     )
@@ -195,19 +222,27 @@ def noise_text(aa: tuple[float, float]) -> str:
     """The noise floor as percent of the baseline: how far the baseline is from itself."""
     low, high = (100 * (end - 1) for end in aa)
     if low == high == 0:
-        return "none, exact"
+        return "none that the clock's step shows"
     return f"{low:+.2f} to {high:+.2f}\u00a0%".replace("-", "−")
 
 
-def _resolved(value: float | None) -> Cell:
+def percentile(row: Row, n: int, value: float | None, share: float) -> Cell:
+    """A percentile, or a dash where n samples do not tell it."""
+    return resolved(value) if supports(row, n, share) else Cell(DASH, "number")
+
+
+def resolved(value: float | None) -> Cell:
+    """A cost, or that it is below resolution."""
     return Cell(BELOW, "below") if value is None else Cell(number(value), "number")
 
 
 def counters_table(machine: Machine) -> Table:
-    """All counters of a machine; they are exact."""
+    """The exact counters of a machine; those of its processor stand beside the rows' costs."""
     rows = []
     for row_id, counters in sorted(machine.counters.items()):
         for counter in counters.values():
+            if counter.measured:
+                continue
             fraction = f"{number(counter.numerator)} / {number(counter.denominator)}"
             rows.append(
                 (
@@ -222,7 +257,15 @@ def counters_table(machine: Machine) -> Table:
         ("row", "counter", "value", "exactly"),
         tuple(rows),
         frozenset([2, 3]),
+        note=_processor_note(machine),
+        firsts=case_firsts([row[0].text for row in rows]),
     )
+
+
+def case_firsts(ids: list[str]) -> frozenset[int]:
+    """Where in a list of row ids another case begins than that of the row before."""
+    cases = [case_of(row) for row in ids]
+    return frozenset(i for i in range(1, len(cases)) if cases[i] != cases[i - 1])
 
 
 def facts_table(machine: Machine) -> Table:
@@ -237,7 +280,68 @@ def facts_table(machine: Machine) -> Table:
         ("size", machine.size),
         ("boots", several(machine.boots, "boot")),
         ("outcome", machine.outcome),
+        ("samples disturbed", disturbed_text(machine)),
         ("digest", machine.digest),
     )
     rows = tuple((Cell(key, "name"), Cell(value)) for key, value in (*given, *machine.facts))
     return Table(f"What {machine.name} is", ("fact", "value"), rows)
+
+
+def disturbed_text(machine: Machine) -> str:
+    """How many samples of all rows were disturbed, and by what: 3 of 9 000: 2 steal, 1 SMI."""
+    found = disturbances_of(machine)
+    named = [(count, cause) for cause, count in found.items() if cause not in ("samples", "in all")]
+    listed = ", ".join(f"{number(count)} {cause}" for count, cause in named if count)
+    share = f"{number(found['in all'])} of {number(found['samples'])}"
+    return f"{share}: {listed}" if listed else share
+
+
+def _with_column(table: Table, before: int, column: str, cells: list[Cell], minor: bool) -> Table:
+    """The table with one more numeric column."""
+
+    def moved(places: frozenset[int]) -> frozenset[int]:
+        return frozenset(i + (i >= before) for i in places)
+
+    rows = [(*row[:before], cell, *row[before:]) for row, cell in zip(table.rows, cells)]
+    return replace(
+        table,
+        columns=(*table.columns[:before], column, *table.columns[before:]),
+        rows=tuple(rows),
+        numeric=moved(table.numeric) | {before},
+        minor=moved(table.minor) | ({before} if minor else set()),
+    )
+
+
+def _with_clean(table: Table, rows: list[Row]) -> Table:
+    """With the median of the undisturbed samples, beside that of all."""
+    cells = []
+    for row in rows:
+        clean = summarise_clean(row) if status_of(row) == "ok" else None
+        if clean is None or clean.n == 0:
+            cells.append(Cell(DASH, "number"))
+        else:
+            cells.append(_cost(clean.p50))
+    return _with_column(table, table.columns.index("p50") + 1, "p50 clean", cells, minor=False)
+
+
+def _with_processor(table: Table, machine: Machine, rows: list[Row]) -> Table:
+    """With what the processor counted for one operation, where it counted for any row."""
+    for name, column in (("core_cycles", "core cycles"), ("instructions", "instructions")):
+        found = [machine.counters.get(row.id, {}).get(name) for row in rows]
+        values = [counter.value if counter and counter.measured else None for counter in found]
+        if any(value is not None for value in values):
+            cells = [Cell(number(value), "number") for value in values]
+            table = _with_column(table, len(table.columns), column, cells, minor=False)
+    return table
+
+
+def _processor_note(machine: Machine) -> str:
+    """Why there are no core cycles beside the rows; nothing where there are."""
+    if any(c.measured for counters in machine.counters.values() for c in counters.values()):
+        return ""
+    known = dict(machine.facts).get("guest.pmu", "unknown")
+    return f"No performance counters on this machine: {known}."
+
+
+def _cost(value: float | None) -> Cell:
+    return Cell(BELOW, "below") if value is None else Cell(number(value), "number")

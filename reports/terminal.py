@@ -73,7 +73,7 @@ def selected(machine: Machine, pattern: str) -> list[str]:
 
 def _print_machine(console: Console, report: Report, machine: Machine, pattern: str) -> None:
     console.print()
-    console.print(Text(f"{machine.name}, clock {machine.clock}", style="bold underline"))
+    console.print(Text(f"{machine.title}, clock {machine.clock}", style="bold underline"))
     if machine.clock in CAVEATS:
         console.print(Text(CAVEATS[machine.clock], style="dim"))
     for case in selected(machine, pattern):

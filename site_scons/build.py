@@ -10,14 +10,13 @@ libraries, can stand beside it.
 from __future__ import annotations
 
 import glob
-import hashlib
 import os
-import re
 import subprocess
 from typing import Any
 
 from SCons.Action import Action
 
+import definitions
 import places
 from layers import PORTABLE, include_path
 
@@ -27,25 +26,23 @@ Node = Any
 FLAVOURS = {"plain": 0, "traced": 1}
 WARNINGS = ["-Wall", "-Wextra", "-Wshadow", "-Wstrict-prototypes", "-Werror"]
 ARCH_FLAGS = ["-mgeneral-regs-only", "-march=x86-64", "-mpopcnt", "-mbmi"]
+# The folder of the compilation by a name that is the same in every clone: two clones make equal
+# bytes, with whatever compiler, also one that records this flag among the others.
+HERE = "/proc/self/cwd"
+MAPPED = f"-ffile-prefix-map={HERE}=."
+TRACEABLE = ["-frecord-gcc-switches", MAPPED]
 FREESTANDING = [
     "-std=gnu11", "-O2", "-g", "-ffreestanding", "-nostdinc", *ARCH_FLAGS, "-mno-red-zone",
     "-fno-pic", "-fno-pie", "-fcf-protection=none", "-fomit-frame-pointer",
     "-falign-functions=64", "-fno-stack-protector", "-fasynchronous-unwind-tables",
-    "-frecord-gcc-switches", "-ffile-prefix-map=" + os.getcwd() + "=.",
+    *TRACEABLE,
 ]  # fmt: skip
-HOSTED = [
-    "-std=gnu11",
-    "-O2",
-    "-g",
-    "-fno-pie",
-    "-D_GNU_SOURCE",
-    "-frecord-gcc-switches",
-    "-ffile-prefix-map=" + os.getcwd() + "=.",
-]
+HOSTED = ["-std=gnu11", "-O2", "-g", "-fno-pie", "-D_GNU_SOURCE", *TRACEABLE]
 SANITISED = [
     "-std=gnu11",
     "-O1",
     "-g",
+    MAPPED,
     "-D_GNU_SOURCE",
     "-fno-omit-frame-pointer",
     "-fsanitize=address,undefined",
@@ -70,41 +67,11 @@ RECORDER_BELOW = ["trace/wire.c", "trace/proto.c", "bench/framework/record.c"]
 # GCC would turn the loops of memcpy into calls of memcpy.
 FILE_FLAGS = {"kernel/lib/string.c": ["-fno-tree-loop-distribute-patterns"]}
 
-# What a row's number depends on besides its own suite: how it is measured.
-DEFINED_BY = [
-    "bench/framework/measure.c",
-    "bench/framework/clock.c",
-    "bench/suites/body.h",
-    "kernel/arch/x86_64/cpu_x86_64.h",
-    "kernel/lib/random.h",
-]
-
 
 def gcc_include() -> str:
     return subprocess.run(
         ["gcc", "-print-file-name=include"], capture_output=True, text=True, check=True
     ).stdout.strip()
-
-
-def interfaces(path: str) -> list[str]:
-    """The interface a suite measures: beside NAME_variants.h that it includes stands NAME.h; or it
-    includes a header of its own name."""
-    own = os.path.splitext(os.path.basename(path))[0]
-    with open(path, encoding="utf-8") as source:
-        names = re.findall(r'#include "(\w+)\.h"', source.read())
-    wanted = [n.removesuffix("_variants") for n in names if n.endswith("_variants") or n == own]
-    folders = [folder for folder in PORTABLE if folder != "bench/suites"]
-    paths = [os.path.join(folder, f"{name}.h") for name in wanted for folder in folders]
-    return [path for path in paths if os.path.exists(path)]
-
-
-def source_hash(path: str) -> str:
-    """Identifies a benchmark's definition: the bytes of all that decides what is measured."""
-    digest = hashlib.sha256()
-    for part in [path, *DEFINED_BY, *interfaces(path)]:
-        with open(part, "rb") as source:
-            digest.update(hashlib.sha256(source.read()).digest())
-    return "0x" + digest.hexdigest()[:16]
 
 
 def sources(folder: str, pattern: str = "*.c") -> list[str]:
@@ -115,9 +82,6 @@ def compile_one(
     env: Env, out: str, path: str, layer: str, flags: list[str], defines: dict[str, Any]
 ) -> Node:
     """One object of one source, seeing only its layer's includes."""
-    defines = dict(defines)
-    if layer == "bench/suites":
-        defines["BENCH_SOURCE_HASH"] = source_hash(path)
     # Generated headers stand in the build folder; the user's own variants in theirs.
     paths = [f"#{folder}" for folder in include_path(layer)] + ["#build/generated"]
     paths += env.get("VARIANT_FOLDERS", [])
@@ -194,25 +158,39 @@ def program_objects(
     return [compile_one(env, out, path, os.path.dirname(path), flags, values) for path in paths]
 
 
-def outside_headers(env: Env) -> None:
-    """heap_variants_outside.h and ring_variants_outside.h from the folder of variants=."""
-    for prefix in ("heap", "ring"):
-        names = [
+def outside_names(env: Env) -> dict[str, list[str]]:
+    """The variants in the folder of variants=, for each mechanism."""
+    return {
+        prefix: [
             os.path.splitext(os.path.basename(path))[0][len(prefix) + 1 :]
             for folder in env.get("VARIANT_FOLDERS", [])
             for path in sources(folder, f"{prefix}_*.c")
             if os.path.exists(os.path.splitext(path)[0] + ".h")
         ]
+        for prefix in ("heap", "ring")
+    }
+
+
+def generated_headers(env: Env) -> None:
+    """heap_variants_outside.h and ring_variants_outside.h from the folder of variants=, and
+    definitions.h."""
+    outside = outside_names(env)
+    texts = {}
+    for prefix, names in outside.items():
         lines = ["// Generated from variants=FOLDER."]
         lines += [f'#include "{prefix}_{name}.h"' for name in names]
         lines += [
             f"#define {prefix.upper()}_VARIANTS_OUTSIDE(X) "
             + " ".join(f"X({name})" for name in names)
         ]
+        texts[f"{prefix}_variants_outside"] = "\n".join(lines) + "\n"
+    flags = [*FREESTANDING, *(word for path, own in FILE_FLAGS.items() for word in (path, *own))]
+    texts["definitions"] = definitions.header(
+        sources("bench/suites"), outside, env["VARIANT_FOLDERS"], flags
+    )
+    for name, text in texts.items():
         env.Command(
-            f"#build/generated/{prefix}_variants_outside.h",
-            env.Value("\n".join(lines) + "\n"),
-            Action(write_value, env["WRITESTR"]),
+            f"#build/generated/{name}.h", env.Value(text), Action(write_value, env["WRITESTR"])
         )
 
 
@@ -260,6 +238,7 @@ def declare(env: Env, options: Any) -> Env:
     env.Decider("content-timestamp")
     env["INCPREFIX"] = "-iquote"
     env["ENV"]["PATH"] = os.environ["PATH"]
+    env["ENV"]["PWD"] = HERE  # compilers believe it where it is the folder they run in
     env["JOINSTR"] = "  join    $TARGET"
     env["WRITESTR"] = env["COMPILATIONDB_COMSTR"] = "  write   $TARGET"
     if "verbose" not in options.values:
@@ -268,7 +247,7 @@ def declare(env: Env, options: Any) -> Env:
         env["RANLIBCOMSTR"] = "  index   $TARGET"
 
     env["VARIANT_FOLDERS"] = [options.values["variants"]] if "variants" in options.values else []
-    outside_headers(env)
+    generated_headers(env)
     portable = {
         flavour: portable_object(env, flavour, portable_sources(env)) for flavour in FLAVOURS
     }
@@ -276,7 +255,7 @@ def declare(env: Env, options: Any) -> Env:
     for target in places.TARGETS:
         env["PROGRAMS"][target] = env.SConscript(
             f"targets/{target}/SConscript",
-            exports={"env": env, "portable": portable, "name": target},
+            exports={"env": env, "portable": portable, "name": target, "deeds": []},
         )
     database = env.CompilationDatabase("#compile_commands.json")
     env.Default(

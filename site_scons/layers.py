@@ -11,8 +11,10 @@ INCLUDES: dict[str, list[str]] = {
     "trace": BOTTOM,
     "kernel/memory": BOTTOM + ["trace"],
     "kernel/ipc": BOTTOM + ["trace", "kernel/memory"],
+    "kernel/sched": BOTTOM + ["trace"],
     "kernel/hardware": BOTTOM,
-    "kernel/machine": BOTTOM + ["trace", "kernel/memory", "kernel/ipc", "kernel/hardware"],
+    "kernel/machine": BOTTOM
+    + ["trace", "kernel/memory", "kernel/ipc", "kernel/sched", "kernel/hardware"],
     "bench/framework": BOTTOM + ["trace"],
     "bench/suites": BOTTOM + ["trace", "kernel/memory", "kernel/ipc", "bench/framework"],
     "bench/recorder": ["targets", "kernel/lib", "trace", "bench/framework"],
@@ -24,6 +26,7 @@ PORTABLE = ["kernel/lib", "trace", "kernel/memory", "kernel/ipc", "bench/framewo
 
 def include_path(folder: str) -> list[str]:
     """The folders searched for quoted includes, nearest first."""
-    outside = BOTTOM + ["trace", "bench/framework", "kernel/hardware", "kernel/machine"]
+    outside = BOTTOM + ["trace", "bench/framework", "kernel/sched"]
+    outside += ["kernel/hardware", "kernel/machine"]
     below = INCLUDES.get(folder, outside)
     return [folder] + [other for other in below if other != folder]

@@ -6,11 +6,14 @@ from __future__ import annotations
 import glob
 import os
 from dataclasses import dataclass, field
-from typing import Any, Callable, Mapping
+from typing import Callable, Mapping
 
 import places
 
 TARGETS = {name: module.SUMMARY for name, module in places.TARGETS.items()}
+QEMU = places.TARGETS["qemu"]
+MEMORY_LEAST, MEMORY_MOST = QEMU.MEMORY_LEAST, QEMU.MEMORY_MOST
+CPUS_MOST, NODES_MOST = QEMU.CPUS_MOST, QEMU.NODES_MOST
 TARGETS_LATER = {"baremetal": "arrives with the bootable image"}
 ALIASES = {
     "bench": "boot the target, run every suite, print tables and verdicts",
@@ -44,13 +47,38 @@ def choice(name: str, value: str, there: Mapping[str, str], later: Mapping[str, 
     return value
 
 
+def is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal()
+
+
 def number(lowest: int, highest: int) -> Callable[[str, str], str]:
     def check(name: str, value: str) -> str:
-        if not value.isdecimal() or not lowest <= int(value) <= highest:
+        if not is_number(value) or not lowest <= int(value) <= highest:
             raise UsageError(f"{name}={value}: give a number from {lowest} to {highest}")
         return value
 
     return check
+
+
+def memory(name: str, value: str) -> str:
+    """Whole MiB, or with a suffix M or G; comes back as MiB."""
+    unit = {"M": 1, "G": 1024}.get(value[-1:].upper(), 0)
+    digits = value[:-1] if unit else value
+    # Few digits: what is not in range anyway is not worth reading.
+    size = int(digits) * (unit or 1) if is_number(digits) and len(digits) <= 6 else 0
+    if not MEMORY_LEAST <= size <= MEMORY_MOST:
+        raise UsageError(
+            f"{name}={value}: give MiB, or a number with M or G, from {MEMORY_LEAST}M to "
+            f"{MEMORY_MOST // 1024}G"
+        )
+    return str(size)
+
+
+def disk(name: str, value: str) -> str:
+    """An image that can be read; it is never written."""
+    if not os.path.isfile(value) or not os.access(value, os.R_OK):
+        raise UsageError(f"{name}={value}: no such file, or it cannot be read")
+    return os.path.abspath(value)
 
 
 def one_of(*words: str) -> Callable[[str, str], str]:
@@ -115,7 +143,11 @@ OPTIONS: dict[str, tuple[Callable[[str, str], str], set[str], str]] = {
     "variants": (variants, set(), "a folder with variants of your own"),
     "run": (plain_word, {"report", "trace"}, "which run, e.g. run=latest"),
     "check": (plain_word, {"trace"}, "a trace to be checked instead of opened; a list"),
-    "memory": (number(256, 3072), {"bench", "debug"}, "MiB of the machine"),
+    "memory": (memory, {"bench", "debug"}, "of target=qemu, e.g. 256M, 8G"),
+    "cpus": (number(1, CPUS_MOST), {"bench", "debug"}, "of machine=smp"),
+    "numa": (number(1, NODES_MOST), {"bench", "debug"}, "nodes of machine=smp"),
+    "disk": (disk, {"bench", "debug"}, "image its disks show, read-only; else they are scratch"),
+    "disturb": (number(10, 1000000), {"bench"}, "of target=qemu: interrupt it every so many us"),
     "output": (one_of("framed", "text"), {"bench"}, "framed, or text for a person"),
     "die": (
         one_of("panic", "triple", "fault", "overflow", "hang", "exit"),
@@ -137,6 +169,7 @@ class Options:
     def words(self) -> str:
         """The words of the target's own command line."""
         passed = ("suites", "filter", "rounds", "samples", "seed", "size", "die", "trace")
+        passed += ("disturb",)
         return " ".join(f"{name}={self.values[name]}" for name in passed if name in self.values)
 
 
@@ -145,21 +178,37 @@ def machines_of(options: Options) -> list[tuple[str, str]]:
     found = []
     for target in options.targets:
         module = places.TARGETS[target]
-        names = [module.DEFAULT_MACHINE]
+        names = list(module.DEFAULT_MACHINES)
         if "machine" in options.values and "machine" in module.OPTIONS:
-            there = {n: m.summary for n, m in module.MACHINES.items() if not later(m)}
-            coming = {n: later(m) for n, m in module.MACHINES.items() if later(m)}
+            there = {name: machine.summary for name, machine in module.MACHINES.items()}
             names = [
-                choice("machine", word, there, coming)
-                for word in options.values["machine"].split(",")
+                choice("machine", word, there, {}) for word in options.values["machine"].split(",")
             ]
         found += [(target, name) for name in names]
     return found
 
 
-def later(machine: Any) -> str:
-    """Why a machine is only announced; empty for one that exists."""
-    return getattr(machine, "later", "")
+def check_places(options: Options) -> None:
+    """Options of a target, or of a machine, must have one among those asked for."""
+    for name in options.values:
+        there = [target for target, module in places.TARGETS.items() if name in module.OPTIONS]
+        if there and not set(there) & set(options.targets):
+            raise UsageError(
+                f"{name}= does not apply to target={','.join(options.targets)}, only "
+                f"to target={','.join(there)}"
+            )
+        takers = [
+            machine.name
+            for module in places.TARGETS.values()
+            for machine in module.MACHINES.values()
+            if name in machine.options
+        ]
+        asked = [machine for _, machine in options.machines]
+        if takers and not set(takers) & set(asked):
+            raise UsageError(
+                f"{name}= does not apply to machine={','.join(asked)}, only to "
+                f"machine={','.join(takers)}"
+            )
 
 
 def check_aliases(names: list[str]) -> list[str]:
@@ -190,15 +239,9 @@ def read(arguments: Mapping[str, str], names: list[str]) -> Options:
             for word in options.values["target"].split(",")
         ]
     options.machines = machines_of(options)
-    for name in ("machine", "memory"):
-        if name in options.values and not any(
-            name in places.TARGETS[target].OPTIONS for target in options.targets
-        ):
-            there = [t for t, module in places.TARGETS.items() if name in module.OPTIONS]
-            raise UsageError(
-                f"{name}= does not apply to target={','.join(options.targets)}, only "
-                f"to target={','.join(there)}"
-            )
+    if "debug" in options.aliases:
+        options.machines = options.machines[:1]
+    check_places(options)
     for alias in ("debug", "disasm"):
         if alias in options.aliases and "filter" not in options.values:
             raise UsageError(
@@ -225,7 +268,7 @@ def help_text() -> str:
             f"{name}: {machine.summary}"
             for module in places.TARGETS.values()
             for name, machine in module.MACHINES.items()
-            if "machine" in module.OPTIONS and not later(machine)
+            if "machine" in module.OPTIONS
         ),
         "Suites:   " + ", ".join(suite_names()),
         "",

@@ -8,7 +8,7 @@ import os
 from typing import Any
 
 from build import FLAVOURS, RACES, RECORDER_BELOW, SANITISED, WARNINGS
-from build import compile_one, portable_object, portable_sources, sources
+from build import compile_one, outside_names, portable_object, portable_sources, sources
 from layers import BOTTOM, PORTABLE
 
 Env = Any
@@ -20,9 +20,24 @@ PROBE = [
     ("kernel/lib/string.c", "kernel/lib"),
     ("kernel/lib/format.c", "kernel/lib"),
 ]
+# What looks at every variant of a mechanism. No other test depends on the folder of variants=.
+OF_VARIANTS = {
+    "heap": ["test_heap", "test_suites"],
+    "ring": ["test_ring", "test_ring_model", "test_suites", "races_ring"],
+}
+BELOW = {"kernel/lib", "kernel/memory", "kernel/ipc", "bench/suites"}  # what they link with
+CONTRACT = [
+    ("tests/contract/contract.c", "bench/framework"),
+    ("tests/contract/plants.c", "bench/framework"),
+    ("kernel/lib/string.c", "kernel/lib"),
+    ("kernel/lib/format.c", "kernel/lib"),
+]
 # The functions of string.c stand beside libc's under names of their own.
 LIB_RENAMES = {f"mem{name}": f"lib_mem{name}" for name in ("cpy", "move", "set", "cmp")}
 RENAMED = {"kernel/lib/string.c", "tests/test_lib.c"}
+
+# Privileged tests, linked into the probe's kernel only.
+DEEDS = [*sources("tests/boot", "deeds*.c"), "tests/boot/edu.c", "tests/boot/patterns.S"]
 
 
 def sanitised(env: Env, out: str, path: str, layer: str) -> Node:
@@ -34,9 +49,11 @@ def sanitised(env: Env, out: str, path: str, layer: str) -> Node:
 
 def test_object(env: Env, path: str, flags: list[str] = SANITISED, out: str = "test") -> Node:
     """A test sees the headers of every portable layer, the machine's parsers and the recorder."""
-    folders = [*BOTTOM, *PORTABLE, "kernel/hardware", "bench/recorder", "tests"]
+    folders = [*BOTTOM, *PORTABLE, "kernel/sched", "kernel/hardware", "bench/recorder", "tests"]
     paths = [f"#{folder}" for folder in folders] + ["#build/generated"]
-    defines = {"CONFIG_TRACE": 0, "CONFIG_ASSERT_SLOW": 1}
+    paths += env["VARIANT_FOLDERS"]
+    # As what it is linked with: a lock's mark differs.
+    defines = {"CONFIG_TRACE": 0, "CONFIG_ASSERT_SLOW": int(flags is not RACES)}
     if path in RENAMED:
         defines.update(LIB_RENAMES)
     name = os.path.splitext(path)[0]
@@ -63,33 +80,37 @@ def test_program(env: Env, path: str, objects: list[Node]) -> list[Node]:
 
 def check_programs(env: Env) -> tuple[list[Node], list[Node]]:
     """One program for each tests/test_*.c, and the programs that other tests start."""
-    portable = [
-        sanitised(env, "test", path, layer)
-        for path, layer in portable_sources(env)
-        if layer != "bench/suites"
-    ]
+    portable = {
+        below: [
+            sanitised(env, "test", path, layer)
+            for path, layer in portable_sources(env)
+            if (layer in BELOW) == below
+        ]
+        for below in (True, False)
+    }
     machine = [
-        sanitised(env, "test", path, "kernel/hardware") for path in sources("kernel/hardware")
+        sanitised(env, "test", path, layer)
+        for layer in ("kernel/sched", "kernel/hardware")
+        for path in sources(layer)
     ]
-    suites = [sanitised(env, "test", path, "bench/suites") for path in sources("bench/suites")]
     recorder = [
-        compile_one(
-            env,
-            "test",
-            path,
-            "bench/recorder",
-            SANITISED,
-            {"CONFIG_TRACE": 0, "CONFIG_ASSERT_SLOW": 1},
-        )
+        sanitised(env, "test", path, "bench/recorder")
         for path in sources("bench/recorder")
         if not path.endswith("/main.c")
     ]
-    # An archive hands each program only what it refers to.
-    library = env.StaticLibrary("#build/test/tickmark", portable + machine + suites + recorder)
+    # Archives hand each program only what it refers to, and what a test of the variants links with
+    # is built without the rest.
+    below = env.StaticLibrary("#build/test/tickmark_below", portable[True])
+    above = env.StaticLibrary("#build/test/tickmark", portable[False] + machine + recorder)
     platform = test_object(env, "tests/test_platform.c")
-    paths = [path for path in sources("tests", "test_*.c") if path != "tests/test_platform.c"]
-    programs = [test_program(env, path, [platform, library])[0] for path in paths]
-    helpers = test_program(env, "tests/line/line_target.c", [platform, library])
+    programs = []
+    for path in sources("tests", "test_*.c"):
+        name = os.path.splitext(os.path.basename(path))[0]
+        if name != "test_platform":
+            only_below = any(name in tests for tests in OF_VARIANTS.values())
+            libraries = [below] if only_below else [above, below]
+            programs += test_program(env, path, [platform, *libraries])
+    helpers = test_program(env, "tests/line/line_target.c", [platform, above, below])
     return programs, helpers
 
 
@@ -120,11 +141,17 @@ FUZZED = [
     ),
 ]
 
+FUZZED_HARDWARE = [
+    *(f"kernel/lib/{name}.c" for name in ("format", "numa", "string")),
+    *sources("kernel/hardware"),
+    "tests/test_platform.c",
+]
+
 
 def fuzzers(env: Env) -> list[Node]:
     """build/fuzz/: clang's libFuzzer under both sanitisers, and the decoder as a filter."""
     clang = env.Clone(CC="clang")
-    folders = [*BOTTOM, *PORTABLE, "bench/recorder", "tests"]
+    folders = [*BOTTOM, *PORTABLE, "kernel/hardware", "bench/recorder", "tests"]
     defines = {"CONFIG_TRACE": 0, "CONFIG_ASSERT_SLOW": 1}
     common = ["-std=gnu11", "-O1", "-g", "-D_GNU_SOURCE", "-mpopcnt", "-mbmi"]
     sanitisers = "-fsanitize=fuzzer-no-link,address,undefined"
@@ -135,10 +162,10 @@ def fuzzers(env: Env) -> list[Node]:
             f"#build/fuzz/{os.path.splitext(path)[0]}.o",
             "#" + path,
             CPPPATH=[f"#{folder}" for folder in [*folders, "tests/fuzz"]],
-            CPPDEFINES=defines,
+            CPPDEFINES={**defines, **LIB_RENAMES} if path in RENAMED else defines,
             CCFLAGS=flags + ["-Wall", "-Wextra", "-Werror"],
         )
-        for path in [*paths, *sources("tests/fuzz")]
+        for path in [*paths, *FUZZED_HARDWARE, *sources("tests/fuzz")]
     }
     below = [objects[path] for path in paths]
     made = []
@@ -146,6 +173,12 @@ def fuzzers(env: Env) -> list[Node]:
         made += clang.Program(
             f"#build/fuzz/{name}",
             [objects[f"tests/fuzz/{name}.c"], objects["tests/fuzz/mutator.c"], below],
+            LINKFLAGS=["-fsanitize=fuzzer,address,undefined"],
+        )
+    for name in ("fuzz_acpi", "fuzz_pci"):
+        made += clang.Program(
+            f"#build/fuzz/{name}",
+            [objects[path] for path in [f"tests/fuzz/{name}.c", *FUZZED_HARDWARE]],
             LINKFLAGS=["-fsanitize=fuzzer,address,undefined"],
         )
     made += clang.Program(
@@ -156,26 +189,35 @@ def fuzzers(env: Env) -> list[Node]:
     return made
 
 
-def race_program(env: Env) -> list[Node]:
-    """build/test/races_ring: the rings between two threads under ThreadSanitizer."""
+def race_programs(env: Env) -> list[Node]:
+    """build/test/races_*: what runs on two CPUs, between two threads under ThreadSanitizer."""
     defines: dict[str, Any] = {"CONFIG_TRACE": 0, "CONFIG_ASSERT_SLOW": 0}
-    objects = [
-        compile_one(env, "races", path, layer, RACES, defines)
-        for path, layer in portable_sources(env)
-        if layer == "kernel/ipc" or path == "kernel/lib/format.c"
+    below = [
+        compile_one(env, "races", "kernel/lib/format.c", "kernel/lib", RACES, defines),
+        compile_one(
+            env, "races", "kernel/lib/string.c", "kernel/lib", RACES, {**defines, **LIB_RENAMES}
+        ),
+        test_object(env, "tests/test_platform.c", RACES, "races"),
     ]
-    renamed = {**defines, **LIB_RENAMES}
-    objects += [compile_one(env, "races", "kernel/lib/string.c", "kernel/lib", RACES, renamed)]
-    objects += [
-        test_object(env, path, RACES, "races")
-        for path in ("tests/test_ring_model.c", "tests/test_platform.c")
-    ]
-    return env.Program(
-        "#build/test/races_ring",
-        objects,
-        LINKFLAGS=["-fsanitize=thread"],
-        LIBS=["check", "subunit", "m", "rt", "pthread"],
-    )
+    subjects = {
+        "ring": ("tests/test_ring_model.c", sources("kernel/ipc")),
+        "tsc_sync": (
+            "tests/test_tsc_sync.c",
+            ["kernel/hardware/tsc_sync.c", "kernel/hardware/ruler.c"],
+        ),
+    }
+    made = []
+    for name, (test, paths) in subjects.items():
+        objects = [
+            compile_one(env, "races", path, os.path.dirname(path), RACES, defines) for path in paths
+        ]
+        made += env.Program(
+            f"#build/test/races_{name}",
+            [*objects, test_object(env, test, RACES, "races"), *below],
+            LINKFLAGS=["-fsanitize=thread"],
+            LIBS=["check", "subunit", "m", "rt", "pthread"],
+        )
+    return made
 
 
 def sanitised_host(env: Env) -> list[Node]:
@@ -194,15 +236,7 @@ def sanitised_host(env: Env) -> list[Node]:
     ]
     objects += [sanitised(env, "test/host_string", "kernel/lib/string.c", "kernel/lib")]
     objects += [
-        compile_one(
-            env,
-            "test/host",
-            path,
-            "targets/host",
-            SANITISED,
-            {"CONFIG_TRACE": 0, "CONFIG_ASSERT_SLOW": 1},
-        )
-        for path in sources("targets/host")
+        sanitised(env, "test/host", path, "targets/host") for path in sources("targets/host")
     ]
     objects += [compile_one(env, "test/host", "tests/no_traced_pass.c", "tests", SANITISED, {})]
     return env.Program(
@@ -211,24 +245,41 @@ def sanitised_host(env: Env) -> list[Node]:
 
 
 def other_programs(
-    env: Env, name: str, chosen: list[tuple[str, str]], targets: list[str]
+    env: Env,
+    name: str,
+    chosen: list[tuple[str, str]],
+    targets: list[str],
+    deeds: list[str] = [],
 ) -> list[Node]:
-    """build/NAME/...: targets with another portable object."""
+    """build/NAME/...: targets with another portable object, and more ways to die."""
     portable = {flavour: portable_object(env, flavour, chosen, name) for flavour in FLAVOURS}
     made = []
     for target in targets:
-        exports = {"env": env, "portable": portable, "name": name}
+        exports = {"env": env, "portable": portable, "name": name, "deeds": deeds}
         made += env.SConscript(f"targets/{target}/SConscript", exports=exports)
     return made
 
 
 def declare_tests(env: Env) -> tuple[list[str], list[Node]]:
+    """The Check programs to run, and all that must be built for the tests. With variants=FOLDER
+    only what looks at the variants of its mechanisms."""
     programs, helpers = check_programs(env)
-    programs += race_program(env)
+    programs += race_programs(env)
+    if env["VARIANT_FOLDERS"]:
+        wanted = {
+            test
+            for mechanism, names in outside_names(env).items()
+            for test in OF_VARIANTS[mechanism]
+            if names
+        }
+        programs = [one for one in programs if os.path.basename(one.path) in wanted]
+        return [program.path for program in programs], programs
     # Bodies whose answer is known, in place of the suites.
     planted = other_programs(env, "planted", portable_sources(env, PLANTED), ["host", "qemu"])
     # No benchmarks at all: asks the kernel questions.
-    probe = other_programs(env, "probe", PROBE, ["qemu"])
+    probe = other_programs(env, "probe", PROBE, ["qemu"], DEEDS)
+    # The contract of the platform seam, on every target.
+    contract = other_programs(env, "contract", CONTRACT, ["host", "qemu"])
     needs = [
         *programs,
         *helpers,
@@ -237,5 +288,6 @@ def declare_tests(env: Env) -> tuple[list[str], list[Node]]:
         sanitised_host(env),
         planted,
         probe,
+        contract,
     ]
     return [program.path for program in programs], needs

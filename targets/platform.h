@@ -19,12 +19,32 @@ enum platform_clock {
     PLATFORM_CLOCK_EMULATED, // an emulator without instruction counting: shown, never judged
 };
 
-// Events that disturb a sample. Counted since start, monotonic.
+// Events that disturb a sample. Counted since start, monotonic. What a target cannot count stays 0
+// and has no bit in `known`: a 0 without its bit is "not counted here", not "none".
+#define PLATFORM_KNOWS_INTERRUPTS  1u
+#define PLATFORM_KNOWS_PAGE_FAULTS 2u
+#define PLATFORM_KNOWS_MIGRATIONS  4u
+#define PLATFORM_KNOWS_PREEMPTIONS 8u
+#define PLATFORM_KNOWS_NMIS        16u
+#define PLATFORM_KNOWS_SMIS        32u
+#define PLATFORM_KNOWS_STEAL       64u
 struct platform_events {
+    uint32_t known; // PLATFORM_KNOWS_*
     uint64_t interrupts;
     uint64_t page_faults;
     uint64_t migrations;
     uint64_t preemptions;
+    uint64_t nmis;
+    uint64_t smis;
+    uint64_t steal_ns; // in which a hypervisor ran somebody else on this CPU
+};
+
+// The processor's own counters, of this CPU in the mode that benchmarks run in. Monotonic from an
+// arbitrary start; what there is no counter for stays 0.
+struct platform_counters {
+    uint64_t core_cycles;
+    uint64_t instructions;
+    uint64_t reference_cycles;
 };
 
 // Monotonic time in nanoseconds since an arbitrary start, from a source that is not RDTSC where
@@ -58,8 +78,29 @@ size_t platform_build_id(uint8_t *bytes, size_t capacity);
 void platform_describe(void (*emit)(void *context, const char *key, const char *value),
                        void *context);
 
-// The disturbing events so far on this CPU.
+// The disturbing events so far on this CPU: read in front of each window and behind it, so what is
+// dear to read is not known here.
 void platform_events(struct platform_events *events);
+
+// The same with what is too dear or too coarse for a window; read at both ends of a run.
+void platform_events_of_run(struct platform_events *events);
+
+// False: not available here; platform_describe's fact `pmu` says why. Core cycles and instructions
+// are always there if it is true.
+bool platform_counters(struct platform_counters *counters);
+
+// How many CPUs run code here, at least 1, at most CPU_MOST of cpu.h. CPU 0 is the one that runs
+// the benchmarks; the others wait, parked, until they are given something to do.
+unsigned platform_cpu_count(void);
+
+// Calls function(argument) on CPU `cpu` (1 and up), whose base and cpu_local() are its own, with
+// preemption enabled. False if there is no such CPU or it has not finished what it was given
+// before.
+bool platform_cpu_start(unsigned cpu, void (*function)(void *argument), void *argument);
+
+// Returns when the CPU has finished; what it wrote is visible then. A CPU that takes longer than
+// `most_ms` ends the run as a panic that shows where it is.
+void platform_cpu_wait(unsigned cpu, uint64_t most_ms);
 
 // A failed assertion or a benchmark that cannot go on: reports registers, stack and `reason`
 // through the line and ends the run as a panic. Any CPU, any context.

@@ -29,9 +29,10 @@ struct script {
     uint64_t hiccup;  // of every second window
     uint64_t later;   // of window `later_window` after the `later_prepare`th `prepare`, from 1
     unsigned later_window, later_prepare;
-    unsigned tagged_from; // window of a round whose events are 0, then 1, 2, 3, ... as bits
-    uint64_t wrong_at;    // operations whose checksum is wrong by one
-    uint64_t failed_at;   // operations that are answered with BENCH_FAILED
+    unsigned tagged_from;   // window of a round whose events are 0, then 1, 2, 3, ... as bits
+    uint64_t wrong_at;      // operations whose checksum is wrong by one
+    unsigned wrong_prepare; // only after this `prepare`, from 1; 0: always
+    uint64_t failed_at;     // operations that are answered with BENCH_FAILED
     bool unprepared, broken;
     unsigned prepared, windows, checked, before; // counts; windows since `prepare`
 };
@@ -73,12 +74,16 @@ static uint64_t body(void *context, uint64_t operations)
         events.page_faults += bits >> 1 & 1;
         events.migrations += bits >> 2 & 1;
         events.preemptions += bits >> 3 & 1;
+        events.nmis += bits >> 4 & 1;
+        events.smis += bits >> 5 & 1;
+        events.steal_ns += (bits >> 6 & 1) * 10000000;
     }
     ck_assert_uint_lt(window_count, SEEN_MOST);
     window_operations[window_count++] = operations;
     if (operations == script->failed_at)
         return BENCH_FAILED;
-    return operations * 3 + (operations == script->wrong_at);
+    const bool wrong_now = script->wrong_prepare == 0 || script->wrong_prepare == script->prepared;
+    return operations * 3 + (operations == script->wrong_at && wrong_now);
 }
 
 // The body of the case that nobody asked for.
@@ -143,13 +148,12 @@ static const struct variant about[VARIANTS] = {{"a", "the first", VARIANT_BASELI
                                                {"b", "the second", VARIANT_PRODUCT},
                                                {"c", "the third", VARIANT_FLOOR}};
 static const struct bench_variant variants[VARIANTS] = {
-    {&about[0], &scripts[0]}, {&about[1], &scripts[1]}, {&about[2], &scripts[2]}};
+    {&about[0], &scripts[0], 7}, {&about[1], &scripts[1], 8}, {&about[2], &scripts[2], 9}};
 static bench_body *const bodies[2 * VARIANTS] = {other_body, body,       other_body,
                                                  body,       other_body, body};
 static struct bench_case cases[2];
 static struct bench_suite suite = {.name = "scripted",
                                    .what = "whatever a test wants",
-                                   .source_hash = 77,
                                    .cases = cases,
                                    .case_count = 2,
                                    .variants = variants,
@@ -185,7 +189,7 @@ static inline void set_up(void)
     ck_assert(stream != NULL && memory != NULL);
     memory_length = MEMORY_BYTES;
     memset(scripts, 0, sizeof(scripts));
-    memset(&events, 0, sizeof(events));
+    events = (struct platform_events){.known = RECORD_TAGS - 1};
     for (unsigned i = 0; i < VARIANTS; i++)
         scripts[i].each = 10;
     now = prepared_count = window_count = 0;
@@ -201,6 +205,7 @@ static inline void set_up(void)
     fake_clock.pair_min = PAIR;
     test_line_write = swallow;
     test_events = read_events;
+    test_counters = NULL;
     report_open(&report, &options, &fake_clock, stream, 4u << 20);
     for (unsigned i = 0; i < VARIANTS + 1; i++)
         rows[i] = (struct row){.index = i,
@@ -246,7 +251,7 @@ static inline void sampled(void)
 struct reported {
     uint64_t operations, count;
     int64_t overhead, cold;
-    int64_t samples[64], tags[64];
+    int64_t samples[128], tags[128];
 };
 
 // Finds the `skip`ped-over next record of this type and row; false if there is none.
@@ -275,7 +280,7 @@ static inline struct reported round_of(uint64_t row, unsigned round)
     got.overhead = record_get_i64(&reader);
     got.cold = record_get_i64(&reader);
     got.count = record_get_u64(&reader);
-    ck_assert_uint_le(got.count, 64);
+    ck_assert_uint_le(got.count, 128);
     record_get_samples(&reader, got.samples, got.count);
     record_get_samples(&reader, got.tags, got.count);
     ck_assert(!reader.failed && reader.position == reader.length);

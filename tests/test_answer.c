@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "answer.h"
+#include "run_checks.h"
 #include "test_platform.h"
 
 #define SESSION     9u
@@ -379,9 +380,5 @@ int main(void)
     tcase_add_test(tests, requests_hidden_in_garbage_are_found);
     tcase_add_test(tests, text_output_never_listens);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_checks(suite);
 }

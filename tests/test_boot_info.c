@@ -1,28 +1,26 @@
 // SPDX-License-Identifier: MIT
-// kernel/machine/boot_info: both loaders' tables, whole, truncated and hostile. Physical memory is
+// kernel/hardware/boot_info: both loaders' tables, whole, truncated and hostile. Physical memory is
 // one allocation of exactly the readable length, so that a sanitizer sees every read beyond it.
 #include <check.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "boot_info.h"
 #include "compiler.h"
 #include "random.h"
+#include "run_checks.h"
+#include "seed.h"
 
 #define BASE  0x10000u // address of the memory's first byte
 #define BYTES 8192u
 #define MIB   ((uint64_t)1 << 20)
-#define RAM   1u
-#define OTHER 2u
+enum { RAM = 1, OTHER };
 
 // A physical memory that is filled from the bottom.
 struct tables {
     uint8_t bytes[BYTES];
     uint64_t used;
 };
-
 static struct boot_info info; // too large for some stacks
 
 static void put(struct tables *tables, uint64_t value, unsigned bytes)
@@ -85,7 +83,7 @@ static bool holds(const struct boot_range *ranges, unsigned count, uint64_t star
 static void check_sound(void)
 {
     bool sound = info.available_count <= BOOT_AVAILABLE_MOST &&
-                 info.taken_count <= BOOT_TAKEN_MOST &&
+                 info.taken_count <= BOOT_TAKEN_MOST && info.firmware_count <= BOOT_FIRMWARE_MOST &&
                  memchr(info.arguments, 0, sizeof(info.arguments)) != NULL;
     for (unsigned i = 0; sound && info.arguments[i] != '\0'; i++)
         sound = info.arguments[i] >= 0x20 && info.arguments[i] <= 0x7e;
@@ -404,15 +402,6 @@ END_TEST
 
 // ---- random damage -----------------------------------------------------------------------------
 
-static struct random seeded_for(const char *test)
-{
-    const char *text = getenv("SEED");
-    const uint64_t seed = text != NULL ? strtoull(text, NULL, 10) : (uint64_t)time(NULL);
-    printf("%s: SEED=%lu\n", test, (unsigned long)seed);
-    fflush(stdout);
-    return random_seeded(seed);
-}
-
 START_TEST(damaged_tables_never_lead_outside)
 {
     struct random random = seeded_for("damaged_tables_never_lead_outside");
@@ -541,9 +530,5 @@ static Suite *boot_info_suite(void)
 
 int main(void)
 {
-    SRunner *runner = srunner_create(boot_info_suite());
-    srunner_run_all(runner, CK_ENV);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_checks(boot_info_suite());
 }

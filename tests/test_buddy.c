@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT
 // The buddy: orders, split and coalesce, odd spans, statuses, and a model of every frame.
 #include <check.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "buddy.h"
 #include "compiler.h"
 #include "random.h"
+#include "run_checks.h"
+#include "seed.h"
 
 #define KIB 1024ull
 #define MIB (1024 * KIB)
@@ -333,17 +333,6 @@ static void mark(uintptr_t base, uintptr_t address, unsigned order, unsigned cha
     }
 }
 
-static struct random seeded(void)
-{
-    const char *text = getenv("SEED");
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    const uint64_t seed = text != NULL ? strtoull(text, NULL, 10) : (uint64_t)now.tv_nsec;
-    printf("buddy: SEED=%lu\n", (unsigned long)seed);
-    fflush(stdout);
-    return random_seeded(seed);
-}
-
 // A live unit goes back whole, or half of it now and the other half stays.
 static void release(struct random *random, uintptr_t base, struct unit *unit)
 {
@@ -366,7 +355,7 @@ static void release(struct random *random, uintptr_t base, struct unit *unit)
 
 START_TEST(random_units_never_overlap_and_all_coalesce_in_the_end)
 {
-    struct random random = seeded();
+    struct random random = seeded_for("buddy");
     static struct unit units[MODEL_UNITS];
     const uintptr_t base = START + random_below(&random, 512) * PAGE_SIZE;
     const unsigned highest = (unsigned)_i;
@@ -452,9 +441,5 @@ int main(void)
     tcase_add_loop_test(tests, random_units_never_overlap_and_all_coalesce_in_the_end, 0, 10);
     tcase_add_test(tests, the_check_finds_planted_faults);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_checks(suite);
 }

@@ -6,6 +6,7 @@
 
 #include "clock.h"
 #include "cpu.h"
+#include "run_checks.h"
 #include "scripted_ticks.h"
 #include "test_platform.h"
 
@@ -103,7 +104,21 @@ START_TEST(the_overhead_is_the_shortest_of_all_pairs)
     ck_assert_uint_eq(proven.pair_max, 84);
     ck_assert_uint_eq(proven.step, 12);
     ck_assert_uint_eq(proven.negative, 0);
-    ck_assert_uint_eq(reads, 2 * PAIRS);
+    ck_assert_uint_eq(reads, 2 * PAIRS + 2); // and those that measure the frequency
+}
+END_TEST
+
+// It only limits how long a benchmark takes: without a second source there is no limit, and a run.
+START_TEST(an_emulated_clock_s_frequency_is_measured_where_it_can_be)
+{
+    ticks_a_millisecond = 2500000;
+    ck_assert(prove(PLATFORM_CLOCK_EMULATED, 0));
+    ck_assert_uint_eq(proven.hz_measured / 1000000, 2500);
+    ck_assert_uint_eq(clock_hz(&proven), proven.hz_measured);
+    test_clock_stopped = true;
+    ck_assert(prove(PLATFORM_CLOCK_EMULATED, 0));
+    test_clock_stopped = false;
+    ck_assert_uint_eq(clock_hz(&proven), 0);
 }
 END_TEST
 
@@ -224,6 +239,7 @@ int main(void)
     tcase_add_checked_fixture(tests, set_up, NULL);
     tcase_add_loop_test(tests, a_window_is_the_body_and_one_pair_of_reads, 0, 2);
     tcase_add_test(tests, the_overhead_is_the_shortest_of_all_pairs);
+    tcase_add_test(tests, an_emulated_clock_s_frequency_is_measured_where_it_can_be);
     tcase_add_loop_test(tests, a_counter_that_runs_backwards_is_refused_whatever_its_class, 0, 3);
     tcase_add_test(tests, a_counter_of_instructions_is_believed);
     tcase_add_loop_test(tests, a_hundred_instructions_that_read_anything_else_are_refused, 0, 4);
@@ -235,9 +251,5 @@ int main(void)
     tcase_add_loop_test(tests, a_frequency_from_one_source_only_is_refused, 0, 2);
     tcase_add_loop_test(tests, a_trapped_counter_is_refused, 0, 2);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_checks(suite);
 }

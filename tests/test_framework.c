@@ -8,6 +8,7 @@
 #include "options.h"
 #include "random.h"
 #include "record.h"
+#include "run_checks.h"
 #include "seed.h"
 #include "table.h"
 
@@ -287,11 +288,12 @@ END_TEST
 
 START_TEST(percentiles_are_nearest_rank)
 {
+    static const uint8_t tags[1000];
     int64_t samples[1000];
     struct table_line line;
     for (int i = 0; i < 1000; i++)
         samples[i] = 1000 - i; // 1 .. 1000, backwards
-    table_summarise(samples, 1000, 5, 1, &line);
+    table_summarise(samples, tags, 1000, 5, 1, &line);
     ck_assert_int_eq(line.min, 1);
     ck_assert_int_eq(line.p50, 500);
     ck_assert_int_eq(line.p90, 900);
@@ -300,9 +302,86 @@ START_TEST(percentiles_are_nearest_rank)
     ck_assert_int_eq(line.mean, 500);
     ck_assert_int_eq(line.cold, 5);
     int64_t one[1] = {-3};
-    table_summarise(one, 1, 0, 1, &line);
+    table_summarise(one, tags, 1, 0, 1, &line);
     ck_assert_int_eq(line.p50, -3);
     ck_assert_int_eq(line.p99, -3);
+}
+END_TEST
+
+static int by_value(const void *a, const void *b)
+{
+    const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+// Nearest rank, by another way to say it: at least this share does not exceed it.
+static int64_t rank(const int64_t *sorted, size_t count, unsigned per_cent)
+{
+    size_t i = 0;
+    while ((i + 1) * 100 < count * per_cent)
+        i++;
+    return sorted[i];
+}
+
+START_TEST(clean_is_what_has_no_tag_and_all_is_everything)
+{
+    struct random random = seeded_for("clean");
+    for (unsigned turn = 0; turn < 500; turn++) {
+        int64_t samples[300], all[300], clean[300];
+        uint8_t tags[300];
+        uint32_t tagged[RECORD_TAG_CAUSES] = {0};
+        struct table_line line;
+        size_t clean_count = 0;
+        const size_t count = 1 + random_below(&random, 300);
+        const uint64_t share = random_below(&random, 5); // 0: every sample is tagged
+        for (size_t i = 0; i < count; i++) {
+            samples[i] = all[i] = (int64_t)random_below(&random, 1000) - 10;
+            tags[i] = 0;
+            if (random_below(&random, 4) >= share)
+                tags[i] = (uint8_t)(1 + random_below(&random, RECORD_TAGS - 1));
+            else
+                clean[clean_count++] = samples[i];
+            for (unsigned cause = 0; cause < RECORD_TAG_CAUSES; cause++)
+                tagged[cause] += tags[i] >> cause & 1;
+        }
+        qsort(all, count, sizeof(all[0]), by_value);
+        qsort(clean, clean_count, sizeof(clean[0]), by_value);
+        table_summarise(samples, tags, count, 5, 1, &line);
+        ck_assert_mem_eq(samples, all, count * sizeof(all[0])); // nothing is lost
+        ck_assert_uint_eq(line.n, count);
+        ck_assert_int_eq(line.p50, rank(all, count, 50));
+        ck_assert_int_eq(line.p90, rank(all, count, 90));
+        ck_assert_int_eq(line.max, all[count - 1]);
+        ck_assert_uint_eq(line.clean_n, clean_count);
+        ck_assert_mem_eq(line.tagged, tagged, sizeof(tagged));
+        ck_assert_int_eq(line.clean_p50, clean_count > 0 ? rank(clean, clean_count, 50) : 0);
+    }
+}
+END_TEST
+
+START_TEST(a_line_tells_both_medians_and_how_many_were_tagged_by_what)
+{
+    int64_t samples[5] = {10, 90, 11, 95, 12};
+    const uint8_t tags[5] = {0, RECORD_TAG_INTERRUPT | RECORD_TAG_STEAL, 0, RECORD_TAG_INTERRUPT,
+                             0};
+    const uint8_t none[5] = {0}, every[5] = {16, 16, 16, 16, 16};
+    struct table_line line;
+    char text[512], header[512];
+    table_header("ticks", header, sizeof(header));
+    table_summarise(samples, tags, 5, 7, 1, &line);
+    table_format(&line, "a/b/c", "ticks", text, sizeof(text));
+    const char *const all = strstr(header, "p50 all"), *const clean = strstr(header, "p50 clean");
+    ck_assert(all != NULL && clean != NULL);
+    ck_assert_int_eq(strncmp(text + (all - header) + 7 - 2, "12", 2), 0);
+    ck_assert_int_eq(strncmp(text + (clean - header) + 9 - 2, "11", 2), 0);
+    ck_assert_msg(strstr(text, "  ticks, tagged 2: interrupt 2, steal 1\n") != NULL, "%s", text);
+    table_summarise(samples, none, 5, 7, 1, &line);
+    table_format(&line, "a/b/c", "ticks", text, sizeof(text));
+    ck_assert_msg(strstr(text, "  ticks\n") != NULL, "%s", text);
+    table_summarise(samples, every, 5, 7, 1, &line);
+    table_format(&line, "a/b/c", "ticks", text, sizeof(text));
+    ck_assert_msg(strstr(text, "      none ") != NULL, "%s", text);
+    ck_assert_msg(strstr(text, "ticks, tagged 5: NMI 5\n") != NULL, "%s", text);
 }
 END_TEST
 
@@ -344,11 +423,9 @@ int main(void)
     tcase_add_test(tests, a_refusal_already_carries_the_session);
     tcase_add_test(tests, selection_is_by_suite_and_by_pattern);
     tcase_add_test(tests, percentiles_are_nearest_rank);
+    tcase_add_test(tests, clean_is_what_has_no_tag_and_all_is_everything);
+    tcase_add_test(tests, a_line_tells_both_medians_and_how_many_were_tagged_by_what);
     tcase_add_test(tests, a_value_is_one_operation_s_share_and_never_below_nothing);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_checks(suite);
 }

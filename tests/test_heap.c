@@ -5,11 +5,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "compiler.h"
 #include "heap_variants.h"
 #include "random.h"
+#include "run_checks.h"
+#include "seed.h"
 
 #define VARIANT_OPS(name) &heap_##name##_ops,
 static const struct heap_ops *const variants[] = {HEAP_VARIANTS(VARIANT_OPS)};
@@ -44,15 +45,10 @@ static void discard(struct fixture *f)
     free(f->memory);
 }
 
-static struct random seeded_for(const char *test, const struct heap_ops *ops)
+static struct random seeded(const char *test, const struct heap_ops *ops)
 {
-    const char *text = getenv("SEED");
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    const uint64_t seed = text != NULL ? strtoull(text, NULL, 10) : (uint64_t)now.tv_nsec;
-    printf("%s, %s: SEED=%lu\n", test, ops->about.name, (unsigned long)seed);
-    fflush(stdout);
-    return random_seeded(seed);
+    printf("%s, ", ops->about.name);
+    return seeded_for(test);
 }
 
 static bool is_floor(const struct heap_ops *ops)
@@ -172,7 +168,7 @@ static void run_model(struct fixture *f, struct random *random, unsigned operati
 START_TEST(random_small_requests_keep_their_contents)
 {
     struct fixture f = heap_over(variants[_i], 4u << 20);
-    struct random random = seeded_for("small", f.ops);
+    struct random random = seeded("small", f.ops);
     run_model(&f, &random, 60000, 2048);
     discard(&f);
 }
@@ -181,7 +177,7 @@ END_TEST
 START_TEST(random_requests_of_all_sizes_keep_their_contents)
 {
     struct fixture f = heap_over(variants[_i], 16u << 20);
-    struct random random = seeded_for("all sizes", f.ops);
+    struct random random = seeded("all sizes", f.ops);
     run_model(&f, &random, 20000, min_u64(f.ops->largest, 1u << 20));
     discard(&f);
 }
@@ -190,7 +186,7 @@ END_TEST
 START_TEST(random_requests_survive_a_heap_that_is_nearly_full)
 {
     struct fixture f = heap_over(variants[_i], 128u << 10);
-    struct random random = seeded_for("nearly full", f.ops);
+    struct random random = seeded("nearly full", f.ops);
     run_model(&f, &random, 30000, 4096);
     discard(&f);
 }
@@ -293,7 +289,7 @@ static void release_shuffled(struct fixture *f, size_t size, void **objects, uns
 START_TEST(an_exhausted_heap_recovers_when_all_is_freed)
 {
     static const size_t sizes[] = {8, 20, 64, 1536, 2048, 3000, 4096, 20000, 65536};
-    struct random random = seeded_for("exhaustion", variants[_i]);
+    struct random random = seeded("exhaustion", variants[_i]);
     void **objects = malloc(EXHAUSTED_BYTES / 8 * sizeof *objects);
     for (unsigned i = 0; i < ARRAY_COUNT(sizes); i++) {
         const size_t size = sizes[i];
@@ -318,7 +314,7 @@ END_TEST
 START_TEST(memory_of_small_objects_serves_large_ones_once_they_are_freed)
 {
     struct fixture f = heap_over(checked[_i], EXHAUSTED_BYTES);
-    struct random random = seeded_for("reuse", f.ops);
+    struct random random = seeded("reuse", f.ops);
     void **objects = malloc(EXHAUSTED_BYTES / 8 * sizeof *objects);
     const unsigned before = allocate_all(&f, 32768, objects);
     release_shuffled(&f, 32768, objects, before, &random);
@@ -483,9 +479,5 @@ static Suite *heap_suite(void)
 
 int main(void)
 {
-    SRunner *runner = srunner_create(heap_suite());
-    srunner_run_all(runner, CK_ENV);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_checks(heap_suite());
 }

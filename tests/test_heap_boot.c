@@ -8,6 +8,7 @@
 #include "compiler.h"
 #include "heap_boot.h"
 #include "heap_hybrid.h"
+#include "run_checks.h"
 
 static struct heap_hybrid heap;
 static void *memory;
@@ -139,9 +140,5 @@ int main(void)
     tcase_add_test_raise_signal(tests, an_early_pointer_freed_twice_panics, SIGABRT);
     tcase_add_test_raise_signal(tests, a_boot_region_inside_the_heap_panics, SIGABRT);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_checks(suite);
 }

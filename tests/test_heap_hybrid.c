@@ -3,14 +3,14 @@
 // assertions of its slow paths.
 #include <check.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "compiler.h"
 #include "heap_hybrid.h"
 #include "random.h"
+#include "run_checks.h"
+#include "seed.h"
 
 static struct heap_hybrid heap;
 static void *memory;
@@ -354,11 +354,7 @@ END_TEST
 
 START_TEST(mixed_100000_cycles_balance_and_hit)
 {
-    const char *text = getenv("SEED");
-    const uint64_t seed = text != NULL ? strtoull(text, NULL, 10) : (uint64_t)time(NULL);
-    printf("cycles: SEED=%lu\n", (unsigned long)seed);
-    fflush(stdout);
-    struct random random = random_seeded(seed);
+    struct random random = seeded_for("cycles");
     static unsigned char *objects[100];
     static size_t sizes[100];
     for (unsigned i = 0; i < 100000; i++) {
@@ -528,9 +524,5 @@ int main(void)
     PANICS(a_pointer_into_the_middle_is_found_when_the_cache_sends_it_back);
 #undef PANICS
     suite_add_tcase(suite, panics);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_checks(suite);
 }

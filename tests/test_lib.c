@@ -10,6 +10,7 @@
 #include "compiler.h"
 #include "format.h"
 #include "random.h"
+#include "run_checks.h"
 #include "seed.h"
 #include "sort.h"
 #include "string.h"
@@ -540,9 +541,5 @@ static Suite *lib_suite(void)
 
 int main(void)
 {
-    SRunner *runner = srunner_create(lib_suite());
-    srunner_run_all(runner, CK_ENV);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_checks(lib_suite());
 }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
-// bench/framework/measure.c: order, windows, overhead, tags, calibration.
+// bench/framework/measure.c: order, windows, overhead, calibration.
 #include <check.h>
 #include <stdlib.h>
 
 #include "measure_subject.h"
+#include "run_checks.h"
 
 // ---- order --------------------------------------------------------------------------------------
 
@@ -129,20 +130,6 @@ START_TEST(smoke_runs_each_body_twice_and_calibrates_nothing)
 }
 END_TEST
 
-START_TEST(what_disturbs_a_window_is_the_tag_of_its_sample)
-{
-    sampled();
-    options.rounds = 2;
-    options.samples = 32;
-    scripts[0].tagged_from = 3;
-    run(1);
-    for (unsigned i = 0; i < 32; i++)
-        ck_assert_int_eq(round_of(0, 1).tags[i], i % 16);
-    ck_assert_int_eq(RECORD_TAG_INTERRUPT | RECORD_TAG_PAGE_FAULT << 4, 1 | 2 << 4);
-    ck_assert_int_eq(RECORD_TAG_MIGRATION | RECORD_TAG_PREEMPTION << 4, 4 | 8 << 4);
-}
-END_TEST
-
 // ---- how much -----------------------------------------------------------------------------------
 
 START_TEST(operations_double_until_the_fastest_window_is_a_hundred_times_the_timer)
@@ -205,17 +192,22 @@ static const struct {
     uint64_t ticks, samples;
     bool full;
     enum platform_clock class;
-    uint64_t hz, windows;
+    uint64_t hz, windows, hz_measured;
 } budgets[] = {
-    {1000000, 0, false, PLATFORM_CLOCK_TSC, 1000000000, 50},
-    {2000000, 0, false, PLATFORM_CLOCK_TSC, 1000000000, 25},
-    {2000000, 0, false, PLATFORM_CLOCK_TSC, 2000000000, 50},
-    {900000000, 0, false, PLATFORM_CLOCK_TSC, 1000000000, 10},
-    {900000000, 40, false, PLATFORM_CLOCK_TSC, 1000000000, 40},
-    {900000000, 0, true, PLATFORM_CLOCK_TSC, 1000000000, 50},
-    {900000000, 0, false, PLATFORM_CLOCK_INSN, 1000000000, 3},
-    {900000000, 0, true, PLATFORM_CLOCK_INSN, 1000000000, 12},
-    {900000000, 0, false, PLATFORM_CLOCK_TSC, 0, 50},
+    {1000000, 0, false, PLATFORM_CLOCK_TSC, 1000000000, 50, 0},
+    {2000000, 0, false, PLATFORM_CLOCK_TSC, 1000000000, 25, 0},
+    {2000000, 0, false, PLATFORM_CLOCK_TSC, 2000000000, 50, 0},
+    {900000000, 0, false, PLATFORM_CLOCK_TSC, 1000000000, 10, 0},
+    {900000000, 40, false, PLATFORM_CLOCK_TSC, 1000000000, 40, 0},
+    {900000000, 0, true, PLATFORM_CLOCK_TSC, 1000000000, 50, 0},
+    {900000000, 0, false, PLATFORM_CLOCK_INSN, 1000000000, 3, 0},
+    {900000000, 0, true, PLATFORM_CLOCK_INSN, 1000000000, 12, 0},
+    {900000000, 0, false, PLATFORM_CLOCK_TSC, 0, 50, 0},
+    {1000000, 0, false, PLATFORM_CLOCK_EMULATED, 0, 20, 1000000000},
+    {4000000, 0, false, PLATFORM_CLOCK_EMULATED, 0, 12, 1000000000},
+    {900000000, 0, false, PLATFORM_CLOCK_EMULATED, 0, 10, 1000000000},
+    {900000000, 0, false, PLATFORM_CLOCK_EMULATED, 0, 20, 0},
+    {900000000, 0, true, PLATFORM_CLOCK_EMULATED, 0, 50, 1000000000},
 };
 
 START_TEST(a_slow_variant_shortens_everybody_s_rounds_on_sampled_clocks)
@@ -223,6 +215,7 @@ START_TEST(a_slow_variant_shortens_everybody_s_rounds_on_sampled_clocks)
     sampled();
     fake_clock.class = budgets[_i].class;
     fake_clock.hz = budgets[_i].hz;
+    fake_clock.hz_measured = budgets[_i].hz_measured;
     options.samples = budgets[_i].samples;
     options.full = budgets[_i].full;
     options.rounds = 2;
@@ -243,7 +236,10 @@ START_TEST(rounds_follow_the_clock_unless_they_are_asked_for)
     options.full = false;
     ck_assert_uint_eq(measure_rounds(&options, &fake_clock), 20);
     fake_clock.class = PLATFORM_CLOCK_EMULATED;
+    ck_assert_uint_eq(measure_rounds(&options, &fake_clock), 2);
+    options.full = true;
     ck_assert_uint_eq(measure_rounds(&options, &fake_clock), 20);
+    options.full = false;
     options.rounds = 7;
     ck_assert_uint_eq(measure_rounds(&options, &fake_clock), 7);
     options.smoke = true;
@@ -265,7 +261,6 @@ int main(void)
     tcase_add_loop_test(tests, a_sample_is_its_window_less_the_overhead, 0, 8);
     tcase_add_test(tests, the_first_window_is_cold_and_the_next_two_warm_up);
     tcase_add_test(tests, smoke_runs_each_body_twice_and_calibrates_nothing);
-    tcase_add_test(tests, what_disturbs_a_window_is_the_tag_of_its_sample);
     tcase_add_loop_test(
         tests, operations_double_until_the_fastest_window_is_a_hundred_times_the_timer, 0, 3);
     tcase_add_test(tests, a_hiccup_does_not_stop_the_doubling);
@@ -275,9 +270,5 @@ int main(void)
                         sizeof(budgets) / sizeof(budgets[0]));
     tcase_add_test(tests, rounds_follow_the_clock_unless_they_are_asked_for);
     suite_add_tcase(checks, tests);
-    SRunner *runner = srunner_create(checks);
-    srunner_run_all(runner, CK_ENV);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_checks(checks);
 }

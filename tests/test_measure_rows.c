@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "measure_subject.h"
+#include "run_checks.h"
 
 // ---- rows that do not count ---------------------------------------------------------------------
 
@@ -142,38 +143,73 @@ END_TEST
 START_TEST(a_definition_changes_with_what_a_number_depends_on)
 {
     struct bench_case other = cases[1];
-    struct bench_suite source = suite;
-    const uint64_t same = measure_definition(&suite, &cases[1], 1);
-    ck_assert_uint_eq(measure_definition(&suite, &other, 1), same);
-    ck_assert_uint_ne(measure_definition(&suite, &other, 2), same);
-    source.source_hash++;
-    ck_assert_uint_ne(measure_definition(&source, &other, 1), same);
+    struct bench_variant mine = variants[0];
+    const uint64_t same = measure_definition(&cases[1], &mine, 1);
+    ck_assert_uint_eq(measure_definition(&other, &mine, 1), same);
+    ck_assert_uint_ne(measure_definition(&other, &mine, 2), same);
+    other.source_hash++;
+    ck_assert_uint_ne(measure_definition(&other, &mine, 1), same);
+    other = cases[1];
     other.operations++;
-    ck_assert_uint_ne(measure_definition(&suite, &other, 1), same);
+    ck_assert_uint_ne(measure_definition(&other, &mine, 1), same);
     other = cases[1];
     other.fixed = true;
-    ck_assert_uint_ne(measure_definition(&suite, &other, 1), same);
+    ck_assert_uint_ne(measure_definition(&other, &mine, 1), same);
     other = cases[1];
     other.name = "seconD";
-    ck_assert_uint_ne(measure_definition(&suite, &other, 1), same);
+    ck_assert_uint_ne(measure_definition(&other, &mine, 1), same);
+    mine.source_hash++;
+    ck_assert_uint_ne(measure_definition(&cases[1], &mine, 1), same);
+}
+END_TEST
+
+START_TEST(the_upper_half_of_a_definition_is_the_question_and_the_lower_one_who_answers)
+{
+    struct bench_case other = cases[1];
+    const uint64_t first = measure_definition(&cases[1], &variants[0], 1);
+    const uint64_t second = measure_definition(&cases[1], &variants[1], 1);
+    other.source_hash++;
+    const uint64_t asked_differently = measure_definition(&other, &variants[0], 1);
+    ck_assert_uint_eq(first >> 32, second >> 32);
+    ck_assert_uint_ne((uint32_t)first, (uint32_t)second);
+    ck_assert_uint_ne(first >> 32, asked_differently >> 32);
+    ck_assert_uint_eq((uint32_t)first, (uint32_t)asked_differently);
 }
 END_TEST
 
 START_TEST(a_definition_does_not_change_with_what_is_said_about_a_number)
 {
     struct bench_case other = cases[1];
-    struct bench_suite source = suite;
+    struct bench_variant mine = variants[0];
+    const struct variant renamed = {.name = "A", .what = "said differently"};
     char name[] = "second"; // the same name elsewhere
-    const uint64_t same = measure_definition(&suite, &cases[1], 1);
-    source.what = "said differently";
-    source.variant_count = 1;
+    const uint64_t same = measure_definition(&cases[1], &variants[0], 1);
+    mine.about = &renamed;
     other.name = name;
     other.what = "said differently";
     other.seconds = 99;
     other.samples_exact = 99;
     other.counted_operations = 99;
     other.least_instructions = 2;
-    ck_assert_uint_eq(measure_definition(&source, &other, 1), same);
+    ck_assert_uint_eq(measure_definition(&other, &mine, 1), same);
+}
+END_TEST
+
+extern const struct bench_suite heap_suite, ipc_suite;
+
+START_TEST(every_case_and_every_variant_has_a_hash_of_its_own_sources)
+{
+    const struct bench_suite *const real = _i == 0 ? &heap_suite : &ipc_suite;
+    for (size_t c = 0; c < real->case_count; c++) {
+        ck_assert_uint_ne(real->cases[c].source_hash, 0);
+        for (size_t other = 0; other < c; other++)
+            ck_assert_uint_ne(real->cases[c].source_hash, real->cases[other].source_hash);
+    }
+    for (size_t v = 0; v < real->variant_count; v++) {
+        ck_assert_uint_ne(real->variants[v].source_hash, 0);
+        for (size_t other = 0; other < v; other++)
+            ck_assert_uint_ne(real->variants[v].source_hash, real->variants[other].source_hash);
+    }
 }
 END_TEST
 
@@ -195,11 +231,10 @@ int main(void)
     tcase_add_test(tests, counters_come_from_a_pass_of_their_own_length);
     tcase_add_loop_test(tests, a_counted_pass_that_does_not_do_its_work_rejects_the_row, 0, 2);
     tcase_add_test(tests, a_definition_changes_with_what_a_number_depends_on);
+    tcase_add_test(tests,
+                   the_upper_half_of_a_definition_is_the_question_and_the_lower_one_who_answers);
     tcase_add_test(tests, a_definition_does_not_change_with_what_is_said_about_a_number);
+    tcase_add_loop_test(tests, every_case_and_every_variant_has_a_hash_of_its_own_sources, 0, 2);
     suite_add_tcase(checks, tests);
-    SRunner *runner = srunner_create(checks);
-    srunner_run_all(runner, CK_ENV);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_checks(checks);
 }

@@ -13,6 +13,7 @@
 
 #include "inflate.h"
 #include "perfetto.h"
+#include "run_checks.h"
 #include "seed.h"
 
 #define OUT_MOST    (4u << 20)
@@ -469,9 +470,5 @@ int main(void)
     tcase_add_test(trace, what_is_compressed_comes_back);
     tcase_add_test(trace, repetition_becomes_short);
     suite_add_tcase(suite, trace);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_checks(suite);
 }

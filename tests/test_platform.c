@@ -1,12 +1,49 @@
 // SPDX-License-Identifier: MIT
 // The platform under unit tests: the least of each function that keeps its contract. A panic says
-// why and aborts, so that a death test sees SIGABRT. The CPU base is not set.
+// why and aborts, so that a death test sees SIGABRT. Threads are CPU 0 unless they say otherwise.
+#include <asm/prctl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
+#include "cpu.h"
 #include "test_platform.h"
+
+void test_cpu_enter(unsigned cpu)
+{
+    static struct cpu_local locals[CPU_MOST];
+    locals[cpu].self = &locals[cpu];
+    locals[cpu].index = cpu;
+    if (syscall(SYS_arch_prctl, ARCH_SET_GS, &locals[cpu]) != 0)
+        abort();
+}
+
+__attribute__((constructor)) static void begin_as_cpu_0(void)
+{
+    test_cpu_enter(0);
+}
+
+unsigned platform_cpu_count(void)
+{
+    return 1;
+}
+
+bool platform_cpu_start(unsigned cpu, void (*function)(void *argument), void *argument)
+{
+    (void)cpu;
+    (void)function;
+    (void)argument;
+    return false;
+}
+
+void platform_cpu_wait(unsigned cpu, uint64_t most_ms)
+{
+    (void)cpu;
+    (void)most_ms;
+}
 
 size_t (*test_line_write)(const void *bytes, size_t length);
 size_t (*test_line_read)(void *bytes, size_t capacity);
@@ -15,6 +52,8 @@ enum platform_clock test_clock_class = PLATFORM_CLOCK_EMULATED;
 uint64_t test_clock_hz;
 uint64_t (*test_clock_ns)(void);
 void (*test_events)(struct platform_events *events);
+void (*test_events_of_run)(struct platform_events *events);
+bool (*test_counters)(struct platform_counters *counters);
 uint8_t test_build_id[20];
 size_t test_build_id_length;
 
@@ -91,6 +130,19 @@ void platform_events(struct platform_events *events)
     *events = (struct platform_events){0};
     if (test_events != NULL)
         test_events(events);
+}
+
+void platform_events_of_run(struct platform_events *events)
+{
+    if (test_events_of_run != NULL)
+        test_events_of_run(events);
+    else
+        platform_events(events);
+}
+
+bool platform_counters(struct platform_counters *counters)
+{
+    return test_counters != NULL && test_counters(counters);
 }
 
 _Noreturn void platform_panic(const char *reason, const char *file, unsigned line)

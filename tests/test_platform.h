@@ -21,8 +21,18 @@ extern uint64_t test_clock_hz;
 extern uint64_t (*test_clock_ns)(void);
 extern void (*test_events)(struct platform_events *events);
 
+// platform_events_of_run. NULL: what platform_events gives.
+extern void (*test_events_of_run)(struct platform_events *events);
+
+// platform_counters. NULL: there are none.
+extern bool (*test_counters)(struct platform_counters *counters);
+
 // What platform_build_id gives; none while the length is 0.
 extern uint8_t test_build_id[20];
 extern size_t test_build_id_length;
+
+// Makes the calling thread CPU `cpu` (below CPU_MOST) until it says otherwise; new threads are what
+// the thread was that made them.
+void test_cpu_enter(unsigned cpu);
 
 #endif

@@ -10,6 +10,7 @@
 #include "capture.h"
 #include "platform.h"
 #include "replay.h"
+#include "run_checks.h"
 #include "session.h"
 
 #define SESSION 4242u
@@ -397,10 +398,7 @@ static Suite *recorder_suite(void)
 
 int main(void)
 {
-    SRunner *runner = srunner_create(recorder_suite());
-    srunner_run_all(runner, CK_ENV);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
+    const int status = run_checks(recorder_suite());
     buffer_free(&line);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return status;
 }

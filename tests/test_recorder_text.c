@@ -6,6 +6,7 @@
 
 #include "facts.h"
 #include "qmp.h"
+#include "run_checks.h"
 #include "unwind.h"
 
 // ---- JSON --------------------------------------------------------------------------------------
@@ -219,9 +220,5 @@ static Suite *text_suite(void)
 
 int main(void)
 {
-    SRunner *runner = srunner_create(text_suite());
-    srunner_run_all(runner, CK_ENV);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_checks(text_suite());
 }

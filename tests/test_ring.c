@@ -7,6 +7,7 @@
 #include <signal.h>
 
 #include "ring_subject.h"
+#include "run_checks.h"
 
 static void fill(const struct subject *s, uint64_t first)
 {
@@ -409,7 +410,7 @@ static const struct planted {
     {&ring_floor_ops, IN_RING(ring_floor, mask), 1},
     {&ring_floor_ops, IN_RING(ring_floor, start), 1},
     {&ring_floor_ops, IN_RING(ring_floor, producer.limit), 1},
-    {&ring_floor_ops, IN_RING(ring_floor, consumer.index), 4},
+    {&ring_floor_ops, IN_RING(ring_floor, consumer.position), 4},
     {&ring_floor_ops, IN_SLOT(ring_message, 2), 49},
 };
 
@@ -538,9 +539,5 @@ int main(void)
     add_batch_tests(suite);
     add_whole_tests(suite);
     add_death_tests(suite);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_checks(suite);
 }

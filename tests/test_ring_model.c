@@ -10,7 +10,9 @@
 
 #include "random.h"
 #include "ring_subject.h"
+#include "run_checks.h"
 #include "seed.h"
+#include "test_platform.h"
 
 // The obvious queue: what a ring of `slots` has to do.
 struct model {
@@ -191,6 +193,7 @@ static void *produce(void *argument)
     struct random random = random_seeded(stream->seed);
     struct ring_message messages[BATCH_MOST];
     unsigned idle = 0;
+    test_cpu_enter(1);
     for (uint64_t next = 0; next < STREAM_MESSAGES;) {
         size_t sent = 0;
         if (stream->batches && random_below(&random, 2) != 0) {
@@ -215,6 +218,7 @@ static void *consume(void *argument)
     struct random random = random_seeded(~stream->seed);
     struct ring_message messages[BATCH_MOST];
     unsigned idle = 0;
+    test_cpu_enter(2);
     for (uint64_t next = 0; next < STREAM_MESSAGES && stream->wrong == 0;) {
         size_t received = 0;
         if (stream->batches && random_below(&random, 2) != 0) {
@@ -294,9 +298,5 @@ int main(void)
     fflush(stdout); // the tests fork
     Suite *suite = suite_create("ring_model");
     add_whole_tests(suite);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_checks(suite);
 }

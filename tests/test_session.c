@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "run_checks.h"
 #include "session.h"
 
 #define SESSION 500u
@@ -167,9 +168,5 @@ int main(void)
     tcase_add_test(tests, a_stack_may_begin_above_a_guard_page);
     tcase_add_test(tests, stack_counts_only_without_gaps);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_checks(suite);
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "random.h"
+#include "run_checks.h"
 #include "seed.h"
 #include "wire.h"
 
@@ -265,9 +266,5 @@ int main(void)
     tcase_add_test(tests, a_long_payload_becomes_frames_that_continue_each_other);
     tcase_add_test(tests, an_empty_payload_is_one_frame);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_checks(suite);
 }

@@ -7,9 +7,8 @@
 #include "perfetto_fields.h"
 #include "string.h"
 
-#define PACKET_WIDTH   2u // bytes for the length of a packet and of what nests in it: below 16 KiB
-#define SMALL_WIDTH    1u // below 128 bytes
-#define CHUNK_WIDTH    3u // below 2 MiB
+#define SMALL_WIDTH    1u    // bytes for the length of what is below 128 bytes
+#define CHUNK_WIDTH    3u    // below 2 MiB
 #define PROLOGUE_BYTES 4096u // a row's declarations, its longest texts included
 
 #define EVENT_ABOUT(name_, category_, text_, kind_, value_)                                        \
@@ -329,13 +328,7 @@ static void put_attribute(struct perfetto *perfetto, const char *key, const char
     make_room(perfetto, PERFETTO_PACKET_MOST);
     const size_t packet = perfetto_packet_open(perfetto, PERFETTO_SEQUENCE_BENCH);
     const size_t attributes = proto_open(out, PACKET_ATTRIBUTES, PACKET_WIDTH);
-    const size_t attribute = proto_open(out, ATTRIBUTES_ATTRIBUTE, PACKET_WIDTH);
-    proto_text(out, ATTRIBUTE_KEY, key);
-    if (text != NULL)
-        proto_text(out, ATTRIBUTE_TEXT, text);
-    else
-        proto_number(out, ATTRIBUTE_NUMBER, number);
-    proto_close(out, attribute, PACKET_WIDTH);
+    perfetto_put_attribute(out, key, text, number);
     proto_close(out, attributes, PACKET_WIDTH);
     perfetto_packet_close(perfetto, packet);
 }

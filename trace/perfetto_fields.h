@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: MIT
 // Numbers of the fields of Perfetto's messages that are written here: facts of the format, from
-// protos/perfetto/trace of https://github.com/google/perfetto.
+// protos/perfetto/trace of https://github.com/google/perfetto. And what the kernel and the recorder
+// write alike.
 #ifndef PERFETTO_FIELDS_H
 #define PERFETTO_FIELDS_H
 
+#include "proto.h"
+
 #define TRACE_PACKET 1
+#define PACKET_WIDTH 2u // bytes for the length of a packet and of what nests in it: below 16 KiB
 
 enum packet_field {
     PACKET_CLOCK_SNAPSHOT = 6,
@@ -93,5 +97,18 @@ enum system_field {
 enum utsname_field { UTSNAME_SYSTEM = 1, UTSNAME_RELEASE = 3, UTSNAME_MACHINE = 4 };
 enum attributes_field { ATTRIBUTES_ATTRIBUTE = 1 };
 enum attribute_field { ATTRIBUTE_KEY = 1, ATTRIBUTE_NUMBER = 2, ATTRIBUTE_TEXT = 3 };
+
+// One attribute into an open PACKET_ATTRIBUTES: a text, or a number if `text` is NULL.
+static inline void perfetto_put_attribute(struct proto *out, const char *key, const char *text,
+                                          uint64_t number)
+{
+    const size_t attribute = proto_open(out, ATTRIBUTES_ATTRIBUTE, PACKET_WIDTH);
+    proto_text(out, ATTRIBUTE_KEY, key);
+    if (text != NULL)
+        proto_text(out, ATTRIBUTE_TEXT, text);
+    else
+        proto_number(out, ATTRIBUTE_NUMBER, number);
+    proto_close(out, attribute, PACKET_WIDTH);
+}
 
 #endif

@@ -10,7 +10,7 @@
 #include "perfetto.h"
 #include "perfetto_fields.h"
 
-#define PACKET_WIDTH 1u // an event is below 128 bytes
+#define EVENT_WIDTH 1u // bytes for the length of a packet with an event: below 128
 
 struct walk {
     struct perfetto *perfetto;
@@ -50,10 +50,10 @@ static void look_for_room(struct walk *walk, uint64_t ticks)
 static size_t open_event(struct walk *walk, size_t *packet, enum event_type type)
 {
     struct proto *out = &walk->perfetto->chunk;
-    *packet = proto_open(out, TRACE_PACKET, PACKET_WIDTH);
+    *packet = proto_open(out, TRACE_PACKET, EVENT_WIDTH);
     proto_number(out, PACKET_SEQUENCE_ID, PERFETTO_SEQUENCE_CPU + walk->recording->cpu);
     proto_number(out, PACKET_SEQUENCE_FLAGS, SEQUENCE_NEEDS);
-    const size_t event = proto_open(out, PACKET_TRACK_EVENT, PACKET_WIDTH);
+    const size_t event = proto_open(out, PACKET_TRACK_EVENT, EVENT_WIDTH);
     proto_number(out, EVENT_TYPE, type);
     return event;
 }
@@ -62,9 +62,9 @@ static void close_event(struct walk *walk, size_t packet, size_t event, uint64_t
 {
     struct perfetto *perfetto = walk->perfetto;
     const uint64_t ns = perfetto_ticks_to_ns(perfetto->multiplier, ticks);
-    proto_close(&perfetto->chunk, event, PACKET_WIDTH);
+    proto_close(&perfetto->chunk, event, EVENT_WIDTH);
     proto_number(&perfetto->chunk, PACKET_TIMESTAMP, ns - walk->now_ns);
-    proto_close(&perfetto->chunk, packet, PACKET_WIDTH);
+    proto_close(&perfetto->chunk, packet, EVENT_WIDTH);
     assert(!perfetto->chunk.full);
     walk->now_ns = ns;
     perfetto->counts.events++;
@@ -78,10 +78,10 @@ static void put_name(struct walk *walk, uint32_t event, uint64_t value)
     proto_number(out, EVENT_NAME_IID, event + 1);
     if (perfetto_events[event].value[0] == '\0')
         return;
-    const size_t annotation = proto_open(out, EVENT_ANNOTATION, PACKET_WIDTH);
+    const size_t annotation = proto_open(out, EVENT_ANNOTATION, EVENT_WIDTH);
     proto_number(out, ANNOTATION_NAME_IID, event + 1);
     proto_number(out, ANNOTATION_UINT, value);
-    proto_close(out, annotation, PACKET_WIDTH);
+    proto_close(out, annotation, EVENT_WIDTH);
 }
 
 // Rows number their messages from 0 each.

@@ -38,11 +38,13 @@ struct bench_case {
     uint64_t traced_operations;  // of a window that is traced: a few tell it all; 0: `operations`
     uint64_t samples_exact;      // windows a round on an exact clock, at least 1
     uint32_t seconds;            // a generous bound for the whole case, quick size
+    uint64_t source_hash;        // of all that decides what is asked; 0: unknown
 };
 
 struct bench_variant {
     const struct variant *about;
-    const void *ops; // of the mechanism
+    const void *ops;      // of the mechanism
+    uint32_t source_hash; // of the sources that answer, and their flags; 0: unknown
 };
 
 // Where counters are reported. `unit` is percent, count, bytes or ratio; denominator > 0.
@@ -55,7 +57,6 @@ struct bench_counters {
 struct bench_suite {
     const char *name;
     const char *what;
-    uint64_t source_hash; // of the suite's source and the interface it measures
     const struct bench_case *cases;
     size_t case_count;
     const struct bench_variant *variants;

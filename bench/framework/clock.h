@@ -24,6 +24,12 @@ struct clock {
     uint64_t hz_measured; // against platform_clock_ns
 };
 
+// Ticks a second, known or else measured; 0 unknown.
+static inline uint64_t clock_hz(const struct clock *clock)
+{
+    return clock->hz != 0 ? clock->hz : clock->hz_measured;
+}
+
 struct window {
     uint64_t ticks;
     uint64_t checksum;

@@ -5,6 +5,7 @@
 #include "bench.h"
 #include "compiler.h"
 #include "cpu.h"
+#include "disturbances.h"
 #include "format.h"
 #include "list_rows.h"
 #include "platform.h"
@@ -12,9 +13,11 @@
 #include "string.h"
 
 #define STREAM_BYTES      (8u << 20)
-#define ROW_BYTES_MOST    16384u // of samples on the line
-#define ROW_OTHER_MOST    1024u  // plan, counters, finish
-#define CASE_SECONDS_FULL 8u     // how many times longer the full size may take
+#define STREAM_UNIT       (2u << 20) // and the least
+#define STREAM_SHARE      16u        // of a small arena
+#define ROW_BYTES_MOST    16384u     // of samples on the line
+#define ROW_OTHER_MOST    1024u      // plan, counters, finish
+#define CASE_SECONDS_FULL 8u         // how many times longer the full size may take
 #define DIE_SECONDS       2u
 
 void *run_take(struct bench_run *run, size_t length)
@@ -50,7 +53,7 @@ static size_t select_rows(const struct bench_run *run, const struct bench_suite 
                 .bench_case = bench_case,
                 .variant = variant,
                 .aa = aa != 0,
-                .definition = measure_definition(suite, bench_case, run->options.seed)};
+                .definition = measure_definition(bench_case, variant, run->options.seed)};
             count++;
         }
     }
@@ -116,14 +119,21 @@ static void run_case(struct bench_run *run, struct row *rows, size_t count, uint
     answer_between(&run->report);
 }
 
+// What the results may take: a small machine's memory is needed for what is measured.
+static size_t stream_bytes(size_t arena)
+{
+    const size_t share = arena / STREAM_SHARE / STREAM_UNIT * STREAM_UNIT;
+    return max_u64(STREAM_UNIT, min_u64(STREAM_BYTES, share));
+}
+
 // Options and clock; everything that is wrong with either is one line to the recorder.
 static bool open_run(struct bench_run *run)
 {
     char why[256], clock_why[256];
     const bool options_right = options_read(platform_arguments(), &run->options, why, sizeof(why));
     const bool clock_right = clock_prove(&run->clock, clock_why, sizeof(clock_why));
-    report_open(&run->report, &run->options, &run->clock, run_take(run, STREAM_BYTES),
-                STREAM_BYTES);
+    const size_t stream = stream_bytes(run->length);
+    report_open(&run->report, &run->options, &run->clock, run_take(run, stream), stream);
     run->opened = true;
     if (!options_right)
         report_refuse(&run->report, why);
@@ -142,7 +152,10 @@ static bool measure_all(struct bench_run *run)
                                     "them all");
         return false;
     }
+    struct platform_events start;
+    platform_events_of_run(&start);
     report_facts(&run->report);
+    disturbances_report_counted(&run->report);
     report_plan(&run->report, plan.rows, plan.cases,
                 (uint64_t)plan.rows * (ROW_BYTES_MOST + ROW_OTHER_MOST));
     run_for_each_case(run, plan_case);
@@ -152,6 +165,7 @@ static bool measure_all(struct bench_run *run)
                                     .memory = run->memory,
                                     .length = run->length};
     run_for_each_case(run, run_case);
+    disturbances_report_totals(&run->report, &start);
     run->success = run->report.rows_finished == plan.rows && run->report.rows_failed == 0;
     return true;
 }

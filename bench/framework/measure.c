@@ -3,17 +3,21 @@
 
 #include "compiler.h"
 #include "cpu.h"
+#include "disturbances.h"
 #include "format.h"
 #include "platform.h"
+#include "processor.h"
 #include "random.h"
 #include "record.h"
 #include "string.h"
 
-#define ROUNDS_EXACT    2u
-#define ROUNDS_SAMPLED  20u
-#define ROUNDS_FULL     40u
-#define SAMPLES_SAMPLED 50u
-#define SAMPLES_LEAST   10u
+#define ROUNDS_EXACT     2u
+#define ROUNDS_SAMPLED   20u
+#define ROUNDS_FULL      40u
+#define ROUNDS_EMULATED  2u // an emulator takes long, and no claim rests on what it says
+#define SAMPLES_SAMPLED  50u
+#define SAMPLES_EMULATED 20u
+#define SAMPLES_LEAST    10u
 #define ROUND_BUDGET_MS                                                                            \
     50u // of the slowest participant, on sampled clocks, unless samples= says more
 #define WARM_UP_WINDOWS   2u
@@ -33,6 +37,7 @@ struct participant {
     size_t length;
     void *context;    // made anew each round
     int64_t *samples; // of all rounds
+    uint8_t *tags;    // likewise
     int64_t cold;     // of the first round
     size_t taken;
 };
@@ -46,9 +51,10 @@ struct field {
     uint64_t rounds;
     uint64_t samples; // windows a round
     uint64_t operations;
-    int64_t *tags;   // of one round
-    uint8_t *memory; // of all participants, cut into slices
-    size_t slice;    // bytes
+    int64_t *tags;              // of one round
+    struct processor processor; // its counters, if it has some
+    uint8_t *memory;            // of all participants, cut into slices
+    size_t slice;               // bytes
 };
 
 // ---- parameters ---------------------------------------------------------------------------------
@@ -61,6 +67,8 @@ uint64_t measure_rounds(const struct options *options, const struct clock *clock
         return options->rounds;
     if (clock->class == PLATFORM_CLOCK_INSN)
         return ROUNDS_EXACT;
+    if (clock->class == PLATFORM_CLOCK_EMULATED)
+        return options->full ? ROUNDS_SAMPLED : ROUNDS_EMULATED;
     return options->full ? ROUNDS_FULL : ROUNDS_SAMPLED;
 }
 
@@ -73,17 +81,23 @@ uint64_t measure_samples(const struct options *options, const struct clock *cloc
         return options->samples;
     if (clock->class == PLATFORM_CLOCK_INSN)
         return bench_case->samples_exact * (options->full ? 4 : 1);
+    if (clock->class == PLATFORM_CLOCK_EMULATED && !options->full)
+        return SAMPLES_EMULATED;
     return SAMPLES_SAMPLED;
 }
 
-uint64_t measure_definition(const struct bench_suite *suite, const struct bench_case *bench_case,
-                            uint64_t seed)
+uint64_t measure_definition(const struct bench_case *bench_case,
+                            const struct bench_variant *variant, uint64_t seed)
 {
-    const uint64_t parameters[] = {suite->source_hash, bench_case->operations,
-                                   bench_case->fixed,  WARM_UP_WINDOWS,
-                                   TIMER_SHARE,        seed};
+    const uint64_t parameters[] = {bench_case->source_hash,
+                                   bench_case->operations,
+                                   bench_case->fixed,
+                                   WARM_UP_WINDOWS,
+                                   TIMER_SHARE,
+                                   seed};
     uint64_t hash = record_hash(RECORD_HASH_START, parameters, sizeof(parameters));
-    return record_hash(hash, bench_case->name, string_length(bench_case->name, RECORD_NAME_MOST));
+    hash = record_hash(hash, bench_case->name, string_length(bench_case->name, RECORD_NAME_MOST));
+    return (hash ^ hash >> 32) << 32 | variant->source_hash;
 }
 
 // ---- windows ------------------------------------------------------------------------------------
@@ -154,26 +168,13 @@ static void check_repetition(const struct field *field, struct participant *one,
         return;
     for (uint64_t i = 0; i < field->samples; i++) {
         char detail[96];
-        if (samples[i] == one->samples[i])
+        // What an interrupt takes is no part of what must repeat.
+        if (samples[i] == one->samples[i] || one->tags[i] != 0 || field->tags[i] != 0)
             continue;
         format(detail, sizeof(detail), "window %lu took %ld in the first round, then %ld", i,
                one->samples[i], samples[i]);
         fail(one->row, RECORD_ROW_UNSTEADY, detail);
     }
-}
-
-static int64_t tag(const struct platform_events *before, const struct platform_events *after)
-{
-    int64_t tags = 0;
-    if (after->interrupts != before->interrupts)
-        tags |= RECORD_TAG_INTERRUPT;
-    if (after->page_faults != before->page_faults)
-        tags |= RECORD_TAG_PAGE_FAULT;
-    if (after->migrations != before->migrations)
-        tags |= RECORD_TAG_MIGRATION;
-    if (after->preemptions != before->preemptions)
-        tags |= RECORD_TAG_PREEMPTION;
-    return tags;
 }
 
 // ---- rounds -------------------------------------------------------------------------------------
@@ -196,7 +197,8 @@ static void run_round(const struct field *field, struct participant *one, uint32
         platform_events(&before);
         samples[i] = run_window(field, one, overhead);
         platform_events(&after);
-        field->tags[i] = tag(&before, &after);
+        field->tags[i] = disturbances_tags(&before, &after);
+        one->tags[one->taken + i] = (uint8_t)field->tags[i];
     }
     check_repetition(field, one, samples);
     if (field->suite->check != NULL &&
@@ -241,7 +243,7 @@ static void run_rounds(struct field *field)
 static void limit_samples(struct field *field, int64_t slowest)
 {
     const struct measure *measure = field->measure;
-    const uint64_t budget = measure->clock->hz / 1000 * ROUND_BUDGET_MS;
+    const uint64_t budget = clock_hz(measure->clock) / 1000 * ROUND_BUDGET_MS;
     if (measure->options->samples != 0 || measure->options->full || budget == 0 || slowest <= 0)
         return;
     const uint64_t affordable = max_u64(budget / (uint64_t)slowest, SAMPLES_LEAST);
@@ -312,6 +314,32 @@ static void run_counted(struct field *field, struct participant *one)
     field->suite->counters(one->which, one->row->variant->ops, one->context, &counters);
 }
 
+// One more round, not timed: what the processor's own counters say of windows like the measured
+// ones. The reads stand right around the body, so that nothing of the framework is counted, and in
+// a round of their own, so that no measured window comes behind one.
+static void run_processor(struct field *field, struct participant *one)
+{
+    struct processor *processor = &field->processor;
+    if (!processor->works || one->row->aa || one->row->status != RECORD_ROW_OK ||
+        !prepare(field, one))
+        return;
+    const struct bench_suite *suite = field->suite;
+    const uint64_t operations = field->operations;
+    const uint64_t warm_up = field->measure->options->smoke ? 0 : 1 + WARM_UP_WINDOWS;
+    processor->taken = 0;
+    for (uint64_t i = 0; i < warm_up + field->samples; i++) {
+        if (suite->before != NULL)
+            suite->before(one->which, one->row->variant->ops, one->context, operations);
+        const uint64_t expected = suite->expected(one->which, one->context, operations);
+        const uint64_t checksum =
+            i < warm_up ? one->body(one->context, operations)
+                        : processor_window(processor, one->body, one->context, operations);
+        check_sum(one->row, checksum, expected);
+    }
+    if (one->row->status == RECORD_ROW_OK)
+        processor_report(processor, field->measure->report, one->row, operations);
+}
+
 // ---- one case -----------------------------------------------------------------------------------
 
 // Cuts the memory: samples and tags first, then a slice for each participant.
@@ -319,13 +347,16 @@ static void share_memory(struct field *field, struct row *rows)
 {
     const struct measure *measure = field->measure;
     const size_t windows = field->rounds * field->samples;
-    const size_t records = (field->count * windows + field->samples) * sizeof(int64_t);
-    const size_t used = align_up(records, CONTEXT_ALIGNMENT);
+    const size_t counts = field->processor.works ? PROCESSOR_COUNTS * field->samples : 0;
+    const size_t numbers = field->count * windows + field->samples + counts;
+    const size_t used =
+        align_up(numbers * sizeof(int64_t) + field->count * windows, CONTEXT_ALIGNMENT);
     if (used >= measure->length)
         platform_panic("no memory for so many samples", __FILE__, __LINE__);
     const size_t slice =
         (measure->length - used) / field->count / CONTEXT_ALIGNMENT * CONTEXT_ALIGNMENT;
     int64_t *next = measure->memory;
+    uint8_t *next_tags = (uint8_t *)(next + numbers);
     for (size_t i = 0; i < field->count; i++) {
         struct participant *one = &field->participants[i];
         const size_t variant = (size_t)(rows[i].variant - field->suite->variants);
@@ -333,11 +364,16 @@ static void share_memory(struct field *field, struct row *rows)
         one->which = (size_t)(field->bench_case - field->suite->cases);
         one->body = field->suite->bodies[variant * field->suite->case_count + one->which];
         one->samples = next;
+        one->tags = next_tags;
         one->memory = (uint8_t *)measure->memory + used + i * slice;
         one->length = slice;
         next += windows;
+        next_tags += windows;
     }
     field->tags = next;
+    for (unsigned k = 0; k < PROCESSOR_COUNTS; k++)
+        field->processor.counts[k] = next + (1 + k) * field->samples;
+    field->processor.windows = field->samples;
     field->memory = (uint8_t *)measure->memory + used;
     field->slice = slice;
 }
@@ -351,13 +387,15 @@ void measure_case(const struct measure *measure, struct row *rows, size_t count)
         .count = count,
         .rounds = measure_rounds(measure->options, measure->clock),
         .samples = measure_samples(measure->options, measure->clock, rows[0].bench_case)};
+    processor_open(&field.processor);
     share_memory(&field, rows);
     calibrate(&field);
     run_rounds(&field);
     for (size_t i = 0; i < count; i++) {
         struct participant *one = &field.participants[i];
         run_counted(&field, one);
+        run_processor(&field, one);
         one->row->operations = field.operations;
-        report_finish(measure->report, one->row, one->samples, one->taken, one->cold);
+        report_finish(measure->report, one->row, one->samples, one->tags, one->taken, one->cold);
     }
 }

@@ -23,9 +23,11 @@ uint64_t measure_rounds(const struct options *options, const struct clock *clock
 uint64_t measure_samples(const struct options *options, const struct clock *clock,
                          const struct bench_case *bench_case);
 
-// Hash of all that defines the row's number but the variant: source, parameters.
-uint64_t measure_definition(const struct bench_suite *suite, const struct bench_case *bench_case,
-                            uint64_t seed);
+// What the row's number is the number of. The upper 32 bits say what was asked: the case's source
+// and parameters, equal for all its variants. The lower ones say what answered: the variant's
+// source and flags.
+uint64_t measure_definition(const struct bench_case *bench_case,
+                            const struct bench_variant *variant, uint64_t seed);
 
 // Runs the case for `rows` (at most MEASURE_ROWS_MOST, all of the same case) and reports each one.
 void measure_case(const struct measure *measure, struct row *rows, size_t count);

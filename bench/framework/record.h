@@ -38,7 +38,8 @@ enum record_type {
     // steps (the same difference again). previous starts at 0. Then, in the same way, count tags
     // (RECORD_TAG_* or 0), one for each sample.
     RECORD_SAMPLES = 5,
-    // n row, s name, n numerator, n denominator, s unit.
+    // n row, s name, n numerator, n denominator, s unit. Exact in percent, count, bytes and ratio:
+    // every boot must give the same. Measured in cycles and instructions.
     RECORD_COUNTER = 6,
     // n row, n status (enum record_row_status), s detail. Closes the row.
     RECORD_FINISH = 7,
@@ -58,7 +59,11 @@ enum record_row_status {
 #define RECORD_TAG_PAGE_FAULT 2u
 #define RECORD_TAG_MIGRATION  4u
 #define RECORD_TAG_PREEMPTION 8u
-#define RECORD_TAGS           16u // all are below
+#define RECORD_TAG_NMI        16u
+#define RECORD_TAG_SMI        32u
+#define RECORD_TAG_STEAL      64u
+#define RECORD_TAG_CAUSES     7u
+#define RECORD_TAGS           128u // all are below; a byte holds one
 
 // ---- control frames: payloads, same field notation ----------------------------------------------
 // HELLO   n protocol version (1), b build id, n

@@ -270,8 +270,8 @@ static void finish_text(struct report *report, const struct row *row, const stru
     text_line(report, WIRE_TEXT, data);
 }
 
-void report_finish(struct report *report, const struct row *row, int64_t *samples, size_t count,
-                   int64_t cold)
+void report_finish(struct report *report, const struct row *row, int64_t *samples,
+                   const uint8_t *tags, size_t count, int64_t cold)
 {
     struct table_line line = {0};
     report->rows_finished++;
@@ -282,7 +282,7 @@ void report_finish(struct report *report, const struct row *row, int64_t *sample
     record_put_text(&report->stream, row->detail);
     close_record(report);
     if (count > 0)
-        table_summarise(samples, count, cold, row->operations, &line);
+        table_summarise(samples, tags, count, cold, row->operations, &line);
     assert(row->index < RECORD_ROWS_MOST);
     report->lines[row->index] = line;
     if (report->rows_finished == 1) {

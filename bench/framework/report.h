@@ -69,9 +69,9 @@ void report_begin(struct report *report, uint32_t number, const char *id, uint32
 void report_round(struct report *report, const struct row *row, const struct round *round);
 void report_counter(struct report *report, const struct row *row, const char *name,
                     uint64_t numerator, uint64_t denominator, const char *unit);
-// `samples` are those of all rounds; they are sorted in place for the table.
-void report_finish(struct report *report, const struct row *row, int64_t *samples, size_t count,
-                   int64_t cold);
+// `samples` are those of all rounds and `tags` theirs; they are reordered for the table.
+void report_finish(struct report *report, const struct row *row, int64_t *samples,
+                   const uint8_t *tags, size_t count, int64_t cold);
 // Text for the log, a line without its end.
 __attribute__((format(printf, 2, 3))) void report_log(struct report *report, const char *how, ...);
 // Sends packets of a trace, a whole number of them, as a piece that is used whole or not at all.

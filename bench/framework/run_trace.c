@@ -86,7 +86,7 @@ static void open_trace(struct tracer *tracer)
     perfetto_open(perfetto, &system);
     perfetto_attribute_text(perfetto, "build_id", id);
     perfetto_attribute_text(perfetto, "clock_class", clock_class_name(run->clock.class));
-    perfetto_attribute_number(perfetto, "tsc_khz", run->clock.hz / 1000);
+    perfetto_attribute_number(perfetto, "tsc_khz", clock_hz(&run->clock) / 1000);
     perfetto_attribute_number(perfetto, "trace_event_picoseconds", event_picoseconds(tracer));
     perfetto_attribute_number(perfetto, "seed", run->options.seed);
     perfetto_attribute_text(perfetto, "size", run->options.full ? "full" : "quick");
@@ -209,9 +209,8 @@ void run_trace(struct bench_run *run)
                              .buffer = memory,
                              .memory = memory + fixed,
                              .length = min_u64(run->length - fixed, CONTEXT_BYTES)};
-    const uint64_t hz = run->clock.hz != 0 ? run->clock.hz : run->clock.hz_measured;
     perfetto_init(&tracer.perfetto, (struct perfetto_memory *)(void *)(memory + BUFFER_BYTES), true,
-                  hz, (struct perfetto_sink){&tracer, send});
+                  clock_hz(&run->clock), (struct perfetto_sink){&tracer, send});
     run->tracer = &tracer;
     open_trace(&tracer);
     run_for_each_case(run, trace_case);

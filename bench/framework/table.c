@@ -2,6 +2,7 @@
 #include "table.h"
 
 #include "compiler.h"
+#include "disturbances.h"
 #include "format.h"
 #include "sort.h"
 
@@ -21,19 +22,37 @@ static int64_t mean(const int64_t *samples, size_t count)
     return (int64_t)sum / (int64_t)count;
 }
 
-void table_summarise(int64_t *samples, size_t count, int64_t cold, uint64_t operations,
-                     struct table_line *line)
+// Moves the samples without a tag to the front and returns how many there are.
+static size_t clean_first(int64_t *samples, const uint8_t *tags, size_t count)
 {
+    size_t clean = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (tags[i] != 0)
+            continue;
+        const int64_t sample = samples[i];
+        samples[i] = samples[clean];
+        samples[clean++] = sample;
+    }
+    return clean;
+}
+
+void table_summarise(int64_t *samples, const uint8_t *tags, size_t count, int64_t cold,
+                     uint64_t operations, struct table_line *line)
+{
+    *line = (struct table_line){.n = count, .operations = operations, .cold = cold};
+    for (size_t i = 0; i < count; i++)
+        for (unsigned cause = 0; cause < RECORD_TAG_CAUSES; cause++)
+            line->tagged[cause] += tags[i] >> cause & 1;
+    line->clean_n = clean_first(samples, tags, count);
+    sort_i64(samples, line->clean_n);
+    line->clean_p50 = line->clean_n > 0 ? percentile(samples, line->clean_n, 500) : 0;
     sort_i64(samples, count);
-    *line = (struct table_line){.n = count,
-                                .operations = operations,
-                                .min = samples[0],
-                                .p50 = percentile(samples, count, 500),
-                                .p90 = percentile(samples, count, 900),
-                                .p99 = percentile(samples, count, 990),
-                                .max = samples[count - 1],
-                                .mean = mean(samples, count),
-                                .cold = cold};
+    line->min = samples[0];
+    line->p50 = percentile(samples, count, 500);
+    line->p90 = percentile(samples, count, 900);
+    line->p99 = percentile(samples, count, 990);
+    line->max = samples[count - 1];
+    line->mean = mean(samples, count);
 }
 
 size_t table_value(int64_t window, uint64_t operations, char *text, size_t capacity)
@@ -48,23 +67,44 @@ size_t table_value(int64_t window, uint64_t operations, char *text, size_t capac
 
 size_t table_header(const char *unit, char *text, size_t capacity)
 {
-    return format(text, capacity, "%-34s %6s %9s %9s %9s %9s %10s %9s %10s  %s each\n", "row", "n",
-                  "min", "p50", "p90", "p99", "max", "mean", "cold", unit);
+    return format(text, capacity, "%-34s %6s %9s %9s %9s %9s %9s %10s %9s %10s  %s each\n", "row",
+                  "n", "min", "p50 all", "p50 clean", "p90", "p99", "max", "mean", "cold", unit);
+}
+
+// ", tagged 3: interrupt 2, page fault 1", or nothing.
+static void tagged_text(const struct table_line *line, char *text, size_t capacity)
+{
+    size_t length = 0;
+    text[0] = '\0';
+    if (line->clean_n == line->n)
+        return;
+    length += format(text, capacity, ", tagged %lu:", line->n - line->clean_n);
+    const char *comma = " ";
+    for (unsigned cause = 0; cause < RECORD_TAG_CAUSES; cause++) {
+        if (line->tagged[cause] == 0)
+            continue;
+        length += format(text + length, capacity - length, "%s%s %u", comma,
+                         disturbances_name(cause), line->tagged[cause]);
+        comma = ", ";
+    }
 }
 
 size_t table_format(const struct table_line *line, const char *id, const char *unit, char *text,
                     size_t capacity)
 {
-    char values[7][24];
-    const int64_t windows[7] = {line->min, line->p50,  line->p90, line->p99,
-                                line->max, line->mean, line->cold};
-    for (unsigned i = 0; i < 7; i++) {
+    char values[8][24], tagged[160];
+    const int64_t windows[8] = {line->min, line->p50, line->clean_p50, line->p90,
+                                line->p99, line->max, line->mean,      line->cold};
+    for (unsigned i = 0; i < 8; i++) {
         if (windows[i] > 0)
             table_value(windows[i], line->operations, values[i], sizeof(values[i]));
         else
             format(values[i], sizeof(values[i]), "<res");
     }
-    return format(text, capacity, "%-34s %6lu %9s %9s %9s %9s %10s %9s %10s  %s\n", id, line->n,
-                  values[0], values[1], values[2], values[3], values[4], values[5], values[6],
-                  unit);
+    if (line->clean_n == 0)
+        format(values[2], sizeof(values[2]), "none");
+    tagged_text(line, tagged, sizeof(tagged));
+    return format(text, capacity, "%-34s %6lu %9s %9s %9s %9s %9s %10s %9s %10s  %s%s\n", id,
+                  line->n, values[0], values[1], values[2], values[3], values[4], values[5],
+                  values[6], values[7], unit, tagged);
 }

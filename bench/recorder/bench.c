@@ -160,9 +160,10 @@ static void name_rows(struct bench *bench, const struct run *run)
             continue;
         }
         named++;
+        // Measured it may have been, and then lost on the way.
+        const char *detail = row->status == ROW_MISSING ? "no whole result came" : row->detail;
         buffer_print(&text, "%s%s: %s%s%s\n", row->id, row->aa != 0 ? "#aa" : "",
-                     row_status_names[row->status], row->detail[0] != '\0' ? ": " : "",
-                     row->detail);
+                     row_status_names[row->status], detail[0] != '\0' ? ": " : "", detail);
     }
     if (others > 0)
         buffer_print(&text, "and %zu more rows\n", others);
@@ -191,7 +192,10 @@ static int tell(struct bench *bench, const struct run *run)
     for (size_t i = 0; i < run->row_count; i++)
         whole += run->rows[i].status == ROW_OK;
     name_rows(bench, run);
-    if (run->trace_lost > 0)
+    if (run->trace_lost > 0 && run->trace.length == 0)
+        printf("all %" PRIu64 " bytes of the trace were lost on the line: there is no file of it\n",
+               run->trace_lost);
+    else if (run->trace_lost > 0)
         printf("of the trace %" PRIu64 " bytes were lost on the line; it says where\n",
                run->trace_lost);
     printf("%s%s%s: %zu of %zu rows, %u of %u boots%s%s, results in %s\n",

@@ -134,7 +134,7 @@ static void move_series(struct row *to, struct row *from)
     from->series_count = 0;
 }
 
-static const struct counter *find_counter(const struct row *row, const char *name)
+static struct counter *find_counter(const struct row *row, const char *name)
 {
     for (size_t i = 0; i < row->counter_count; i++) {
         if (strcmp(row->counters[i].name, name) == 0)
@@ -149,14 +149,24 @@ static bool counters_equal(const struct counter *a, const struct counter *b)
            strcmp(a->unit, b->unit) == 0;
 }
 
-// Counters are exact on every clock: one that differs makes the row not deterministic. A boot that
-// did not finish the row may lack some.
+bool counter_is_measured(const char *unit)
+{
+    return strcmp(unit, "cycles") == 0 || strcmp(unit, "instructions") == 0;
+}
+
+// Counters are exact on every clock: one that differs makes the row not deterministic. What the
+// processor counted is not: its boots add up. A boot that did not finish the row may lack some.
 static void merge_counters(struct row *to, const struct row *from)
 {
     for (size_t i = 0; i < from->counter_count; i++) {
-        const struct counter *known = find_counter(to, from->counters[i].name);
-        if (known != NULL && !counters_equal(known, &from->counters[i]))
+        struct counter *known = find_counter(to, from->counters[i].name);
+        if (known != NULL && counter_is_measured(known->unit) &&
+            strcmp(known->unit, from->counters[i].unit) == 0) {
+            known->numerator += from->counters[i].numerator;
+            known->denominator += from->counters[i].denominator;
+        } else if (known != NULL && !counters_equal(known, &from->counters[i])) {
             to->status = ROW_UNSTEADY;
+        }
         if (known == NULL && to->counter_count < MODEL_COUNTERS_MOST) {
             to->counters =
                 memory_resize(to->counters, (to->counter_count + 1) * sizeof(*to->counters));
@@ -217,33 +227,50 @@ bool run_add_rows(struct run *run, struct row *rows, size_t count, char *why, si
 
 // ---- equality ----------------------------------------------------------------------------------
 
-static bool series_differ(const struct series *a, const struct series *b, int64_t *room)
+// What must be equal on an exact clock: windows that nothing overlapped. An interrupt takes its
+// time wherever it comes; a tagged sample says so and is compared with none.
+struct windows {
+    int64_t values[RECORD_SAMPLES_MOST], tags[RECORD_SAMPLES_MOST]; // of one series
+    int64_t expected[RECORD_SAMPLES_MOST];                          // where `seen`
+    bool seen[RECORD_SAMPLES_MOST];
+};
+
+static bool windows_differ(const struct row *row, struct windows *windows, bool *disturbed)
 {
-    if (a->round == b->round && (a->cold != b->cold || a->overhead != b->overhead))
-        return true;
-    if (a->count != b->count || a->operations != b->operations)
-        return true;
-    if (a->token_bytes == b->token_bytes && memcmp(a->tokens, b->tokens, a->token_bytes) == 0)
-        return false;
-    // Other tokens may still say the same values; tags are no part of what must be equal.
-    int64_t *values = room, *others = room + a->count, *tags = others + a->count;
-    series_decode(a, values, tags);
-    series_decode(b, others, tags);
-    return memcmp(values, others, a->count * sizeof(*values)) != 0;
+    const struct series *first = row->series;
+    memset(windows->seen, 0, sizeof(windows->seen));
+    for (size_t i = 0; i < row->series_count; i++) {
+        const struct series *one = &row->series[i];
+        if (one->count != first->count || one->operations != first->operations)
+            return true;
+        series_decode(one, windows->values, windows->tags);
+        for (size_t k = 0; k < one->count; k++) {
+            if (windows->tags[k] != 0) {
+                *disturbed = true;
+                continue;
+            }
+            if (windows->seen[k] && windows->expected[k] != windows->values[k])
+                return true;
+            windows->expected[k] = windows->values[k];
+            windows->seen[k] = true;
+        }
+    }
+    return false;
 }
 
-// Equality with the first of a round number, so that cold values meet those of their own round.
-static bool row_is_unsteady(const struct row *row, int64_t *room)
+// The cold sample, which has no tag, counts where nothing disturbed the row at all. It meets those
+// of its own round.
+static bool row_is_unsteady(const struct row *row, struct windows *windows)
 {
+    bool disturbed = false;
+    if (row->series_count > 0 && windows_differ(row, windows, &disturbed))
+        return true;
     for (size_t i = 1; i < row->series_count; i++) {
-        if (series_differ(&row->series[0], &row->series[i], room))
-            return true;
-        for (size_t k = 1; k < i; k++) {
-            if (row->series[k].round == row->series[i].round) {
-                if (series_differ(&row->series[k], &row->series[i], room))
-                    return true;
-                break;
-            }
+        for (size_t k = 0; k < i; k++) {
+            const struct series *a = &row->series[k], *b = &row->series[i];
+            if (a->round == b->round &&
+                (a->overhead != b->overhead || (!disturbed && a->cold != b->cold)))
+                return true;
         }
     }
     return false;
@@ -257,7 +284,8 @@ static void check_twin_counters(struct run *run, struct row *twin)
             continue;
         for (size_t k = 0; k < twin->counter_count; k++) {
             const struct counter *other = find_counter(row, twin->counters[k].name);
-            if (other != NULL && !counters_equal(other, &twin->counters[k]))
+            if (other != NULL && !counter_is_measured(other->unit) &&
+                !counters_equal(other, &twin->counters[k]))
                 twin->status = ROW_UNSTEADY;
         }
     }
@@ -266,10 +294,10 @@ static void check_twin_counters(struct run *run, struct row *twin)
 size_t run_check_equality(struct run *run, char *why, size_t capacity)
 {
     size_t unsteady = 0;
-    int64_t *room = memory_get(3 * RECORD_SAMPLES_MOST * sizeof(*room));
+    struct windows *windows = memory_get(sizeof(*windows));
     for (size_t i = 0; i < run->row_count; i++) {
         struct row *row = &run->rows[i];
-        if (strcmp(run->clock, "insn") == 0 && row_is_unsteady(row, room))
+        if (strcmp(run->clock, "insn") == 0 && row_is_unsteady(row, windows))
             row->status = ROW_UNSTEADY;
         if (row->aa != 0)
             check_twin_counters(run, row);
@@ -278,6 +306,6 @@ size_t run_check_equality(struct run *run, char *why, size_t capacity)
         if (unsteady++ == 0)
             text_format(why, capacity, "%s", row->id);
     }
-    free(room);
+    free(windows);
     return unsteady;
 }

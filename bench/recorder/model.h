@@ -35,7 +35,7 @@ extern const char *const outcome_names[OUTCOMES];
 
 enum row_status {
     ROW_OK,
-    ROW_MISSING,
+    ROW_MISSING, // planned, and no whole result came: not measured, or lost on the way
     ROW_CHECKSUM,
     ROW_DELETED,
     ROW_UNSTEADY,
@@ -57,6 +57,7 @@ struct series {
     size_t token_bytes;
 };
 
+// Exact, the same in every boot; or measured by the processor, the sums over the boots.
 struct counter {
     char name[RECORD_NAME_MOST + 1];
     uint64_t numerator, denominator;
@@ -135,6 +136,9 @@ bool run_add_rows(struct run *run, struct row *rows, size_t count, char *why, si
 // operations, first windows and overheads between boots. Marks the rows and returns how many; `why`
 // names the first. Call once, after the last boot.
 size_t run_check_equality(struct run *run, char *why, size_t capacity);
+
+// Cycles and instructions differ from boot to boot; the other units of counters are exact.
+bool counter_is_measured(const char *unit);
 
 // Decodes a series into `values` and `tags`, each with room for series->count. False if the tokens
 // do not give that.

@@ -239,7 +239,8 @@ static bool take_samples(struct results *results, struct record_reader *reader)
 
 static bool is_counter_unit(const char *unit)
 {
-    static const char *const units[] = {"percent", "count", "bytes", "ratio"};
+    static const char *const units[] = {"percent", "count",  "bytes",
+                                        "ratio",   "cycles", "instructions"};
     for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
         if (strcmp(unit, units[i]) == 0)
             return true;
@@ -257,8 +258,11 @@ static bool take_counter(struct results *results, struct record_reader *reader)
     record_get_text(reader, counter.unit, MODEL_UNIT_MOST, true);
     if (reader->failed || row == NULL || counter.name[0] == '\0')
         return wrong(results, "a COUNTER that cannot be read or is of no row that runs");
-    if (counter.numerator > INT64_MAX || counter.denominator > INT64_MAX ||
-        counter.denominator == 0 || !is_counter_unit(counter.unit) ||
+    // Those that add up over the boots have room to.
+    const uint64_t most =
+        counter_is_measured(counter.unit) ? VALUE_MOST / MODEL_BOOTS_MOST : INT64_MAX;
+    if (counter.numerator > most || counter.denominator > most || counter.denominator == 0 ||
+        !is_counter_unit(counter.unit) ||
         (strcmp(counter.unit, "percent") == 0 && counter.numerator > counter.denominator))
         return wrong(results, "%s: counter %s out of range", row->id, counter.name);
     if (row->counter_count == MODEL_COUNTERS_MOST)

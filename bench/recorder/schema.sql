@@ -38,7 +38,7 @@ CREATE TABLE IF NOT EXISTS bench_row (
     role TEXT NOT NULL,           -- baseline, product, floor, peer
     what TEXT NOT NULL,           -- what the case measures, one line
     unit TEXT NOT NULL,           -- instructions, ticks, core cycles, emulated ticks
-    definition TEXT NOT NULL,     -- 16 hexadecimal digits: hash of source and parameters
+    definition TEXT NOT NULL,     -- 16 hexadecimal digits: 8 of what was asked, 8 of what answered
     operations INTEGER NOT NULL,  -- declared for one window; what a round really used stands there
     status TEXT NOT NULL,         -- ok, missing, checksum wrong, work deleted, not deterministic, failed
     PRIMARY KEY (run, machine, id, aa)
@@ -55,16 +55,19 @@ CREATE TABLE IF NOT EXISTS round (
     cold INTEGER NOT NULL,        -- first window of the round after set-up, less the overhead
     samples BLOB NOT NULL,        -- signed 64-bit little-endian
     tags BLOB NOT NULL,           -- a byte a sample: 0 clean, else what overlapped it: 1 interrupt,
-                                  -- 2 page fault, 4 migration, 8 preemption (added up)
+                                  -- 2 page fault, 4 migration, 8 preemption, 16 NMI, 32 SMI,
+                                  -- 64 steal (added up)
     PRIMARY KEY (run, machine, id, aa, boot, round)
 ) STRICT;
 
--- Exact counters of a row, e.g. hit_rate = numerator / denominator. The same on every boot.
+-- Counters of a row, e.g. hit_rate = numerator / denominator. Exact, the same on every boot; but what
+-- the processor counted (cycles, instructions) is measured: the sums over the boots.
 CREATE TABLE IF NOT EXISTS counter (
     run TEXT NOT NULL, machine TEXT NOT NULL,
     id TEXT NOT NULL,
     name TEXT NOT NULL,
     numerator INTEGER NOT NULL, denominator INTEGER NOT NULL,  -- denominator > 0
-    unit TEXT NOT NULL,           -- percent, count, bytes, ratio; percent: value = 100 * n / d
+    unit TEXT NOT NULL,           -- percent, count, bytes, ratio, cycles, instructions;
+                                  -- percent: value = 100 * n / d
     PRIMARY KEY (run, machine, id, name)
 ) STRICT;

@@ -12,7 +12,6 @@
 
 #define PATH_MOST         4096u
 #define PACKET_BYTES      2048u
-#define PACKET_WIDTH      2u
 #define PACKET_TAG        0x0a
 #define DROPPED_READ_GAP  2u
 #define LENGTH_BYTES_MOST 5u // of a packet's length: below 2^35, and checked
@@ -54,17 +53,6 @@ static int by_offset(const void *a_, const void *b_)
 
 // ---- the recorder's own packets ----------------------------------------------------------------
 
-static void put_attribute(struct proto *out, const char *key, const char *text, uint64_t number)
-{
-    const size_t attribute = proto_open(out, ATTRIBUTES_ATTRIBUTE, PACKET_WIDTH);
-    proto_text(out, ATTRIBUTE_KEY, key);
-    if (text != NULL)
-        proto_text(out, ATTRIBUTE_TEXT, text);
-    else
-        proto_number(out, ATTRIBUTE_NUMBER, number);
-    proto_close(out, attribute, PACKET_WIDTH);
-}
-
 static size_t open_packet(struct proto *out)
 {
     const size_t packet = proto_open(out, TRACE_PACKET, PACKET_WIDTH);
@@ -83,11 +71,11 @@ static void add_head(struct run *run)
     proto_number(&out, PACKET_SEQUENCE_FLAGS, SEQUENCE_CLEARED);
     proto_number(&out, PACKET_FIRST_ON_SEQUENCE, 1);
     const size_t attributes = proto_open(&out, PACKET_ATTRIBUTES, PACKET_WIDTH);
-    put_attribute(&out, "run", run->run, 0);
-    put_attribute(&out, "machine", machine, 0);
-    put_attribute(&out, "utc", run->utc, 0);
-    put_attribute(&out, "commit", run->commit, 0);
-    put_attribute(&out, "commit_dirty", NULL, run->dirty);
+    perfetto_put_attribute(&out, "run", run->run, 0);
+    perfetto_put_attribute(&out, "machine", machine, 0);
+    perfetto_put_attribute(&out, "utc", run->utc, 0);
+    perfetto_put_attribute(&out, "commit", run->commit, 0);
+    perfetto_put_attribute(&out, "commit_dirty", NULL, run->dirty);
     proto_close(&out, attributes, PACKET_WIDTH);
     proto_close(&out, packet, PACKET_WIDTH);
     buffer_add(&run->trace, bytes, out.length);
@@ -116,7 +104,7 @@ static void add_losses(struct run *run)
     proto_close(&out, writer, PACKET_WIDTH);
     proto_close(&out, stats, PACKET_WIDTH);
     const size_t attributes = proto_open(&out, PACKET_ATTRIBUTES, PACKET_WIDTH);
-    put_attribute(&out, "lost_on_the_line_bytes", NULL, run->trace_lost);
+    perfetto_put_attribute(&out, "lost_on_the_line_bytes", NULL, run->trace_lost);
     proto_close(&out, attributes, PACKET_WIDTH);
     proto_close(&out, packet, PACKET_WIDTH);
     buffer_add(&run->trace, bytes, out.length);
@@ -196,8 +184,10 @@ void trace_assemble(struct trace_frames *frames, uint64_t sent, struct run *run)
 {
     struct assembly assembly = {.run = run};
     uint64_t expected = 0;
-    if (frames->count == 0)
-        return; // no trace, or nothing of it: the line's counts tell
+    if (frames->count == 0) {
+        run->trace_lost += sent; // no trace was made, or nothing of it came
+        return;
+    }
     qsort(frames->frames, frames->count, sizeof(frames->frames[0]), by_offset);
     add_head(run);
     for (size_t i = 0; i < frames->count; i++) {

@@ -40,7 +40,8 @@ void trace_frames_add(struct trace_frames *frames, const struct wire_header *hea
 void trace_frames_free(struct trace_frames *frames);
 
 // Makes the file's bytes in run->trace and counts what is missing in run->trace_lost (bytes); run
-// has its names already. `sent`: how many bytes the target says it sent, 0 if it did not say.
+// has its names already. `sent`: how many bytes the target says it sent, 0 if it did not say. If
+// nothing of them came there is no file, and all of them are missing.
 void trace_assemble(struct trace_frames *frames, uint64_t sent, struct run *run);
 
 // Writes run->trace to runs/ID/TARGET-MACHINE below `results`, and makes

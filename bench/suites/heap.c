@@ -17,9 +17,11 @@
 #define POLLUTED     1000u // pairs after the pollution
 #define OBJECTS_MOST 1024u
 
-// X(v, case, operations, fixed, least instructions, counted operations, traced operations, exact
-//   samples, seconds, what)
-#define HEAP_CASES(X, v)                                                                           \
+#define SUITE           heap
+#define SUITE_MECHANISM heap
+#define SUITE_VARIANTS  HEAP_VARIANTS
+
+#define SUITE_CASES(X, v)                                                                          \
     X(v, pair_64, 5000, false, 4, 10000, 64, 4, 30, "64 B allocated and freed at once, hot")       \
     X(v, lifo_64, 4096, false, 4, 8192, 2 * DEPTH, 4, 30,                                          \
       "64 B, 64 deep, freed last in first out")                                                    \
@@ -35,11 +37,6 @@
       "1000 pairs after 500 mixed objects were allocated and all freed")                           \
     X(v, refill, 1, true, 16, 1, 1, 8, 30,                                                         \
       "one batch of 64 B moved from the slab to the cache and back")
-
-enum heap_case {
-#define CASE_NAME(v, name, ...) CASE_##name,
-    HEAP_CASES(CASE_NAME, 0) CASE_COUNT
-};
 
 struct step {
     uint16_t slot;
@@ -193,32 +190,7 @@ ALWAYS_INLINE uint64_t refill(const struct heap_ops *ops, struct heap_context *c
     return complete;
 }
 
-// ---- the table of bodies ------------------------------------------------------------------------
-
-#define BODY(v, name, ...)                                                                         \
-    static uint64_t heap_##name##__##v(void *context, uint64_t operations)                         \
-    {                                                                                              \
-        return name(&heap_##v##_ops, context, operations);                                         \
-    }
-#define BODIES(v) HEAP_CASES(BODY, v)
-HEAP_VARIANTS(BODIES)
-
-#define BODY_ENTRY(v, name, ...) heap_##name##__##v,
-#define BODY_ENTRIES(v)          HEAP_CASES(BODY_ENTRY, v)
-static bench_body *const bodies[] = {HEAP_VARIANTS(BODY_ENTRIES)};
-
-#define CASE_ENTRY(v, name_, operations_, fixed_, least_, counted_, traced_, samples_, seconds_,   \
-                   what_)                                                                          \
-    {.name = #name_,                                                                               \
-     .what = what_,                                                                                \
-     .operations = operations_,                                                                    \
-     .fixed = fixed_,                                                                              \
-     .least_instructions = least_,                                                                 \
-     .counted_operations = counted_,                                                               \
-     .traced_operations = traced_,                                                                 \
-     .samples_exact = samples_,                                                                    \
-     .seconds = seconds_},
-static const struct bench_case cases[] = {HEAP_CASES(CASE_ENTRY, 0)};
+SUITE_TABLES
 
 // ---- preparation --------------------------------------------------------------------------------
 
@@ -312,8 +284,9 @@ static void before(size_t which, const void *ops_, void *context_, uint64_t oper
     const struct heap_ops *ops = ops_;
     struct heap_context *context = context_;
     if (which == CASE_alloc_64) {
-        if (context->held == 0)
-            context->held = alloc_64(ops, context, operations);
+        for (; context->held < operations; context->held++)
+            context->objects[context->held] =
+                ops->allocate(context->heaps[context->held / HITS], SIZE_SMALL);
         for (size_t i = context->held; i-- > 0;)
             ops->release(context->heaps[i / HITS], context->objects[i], SIZE_SMALL);
         context->held = operations;
@@ -368,18 +341,9 @@ static bool check(size_t which, const void *ops, const void *context)
     return ((const struct heap_ops *)ops)->check(((const struct heap_context *)context)->heap);
 }
 
-#define VARIANT_ENTRY(v) {.about = &heap_##v##_ops.about, .ops = &heap_##v##_ops},
-static const struct bench_variant variants[] = {HEAP_VARIANTS(VARIANT_ENTRY)};
-
 const struct bench_suite heap_suite = {
-    .name = "heap",
+    SUITE_MEMBERS, // of the tables
     .what = "allocators for objects of any size",
-    .source_hash = BENCH_SOURCE_HASH,
-    .cases = cases,
-    .case_count = ARRAY_COUNT(cases),
-    .variants = variants,
-    .variant_count = ARRAY_COUNT(variants),
-    .bodies = bodies,
     .applies = applies,
     .prepare = prepare,
     .before = before,

@@ -3,26 +3,24 @@
 #include "body.h"
 #include "compiler.h"
 #include "ring_variants.h"
-#include "string.h"
 
-#define BATCH 16u
+#define BATCH       16u
+#define SLOTS_SMALL 64u
 
-// X(v, case, operations, fixed, least instructions, counted operations, traced operations, exact
-//   samples, seconds, slots, what). An operation is one message sent and received.
-#define IPC_CASES(X, v)                                                                            \
-    X(v, pair_56, 4096, false, 8, 8192, 128, 4, 30, RING_SLOTS_DEFAULT,                            \
+#define SUITE           ipc
+#define SUITE_MECHANISM ring
+#define SUITE_VARIANTS  RING_VARIANTS
+
+// An operation is one message sent and received.
+#define SUITE_CASES(X, v)                                                                          \
+    X(v, pair_56, 4096, false, 8, 8192, 128, 4, 30,                                                \
       "56 B sent and received on one thread, 4096 slots")                                          \
-    X(v, pair_56_small, 4096, false, 8, 8192, 128, 4, 30, 64,                                      \
+    X(v, pair_56_small, 4096, false, 8, 8192, 128, 4, 30,                                          \
       "56 B sent and received on one thread, 64 slots: the ring fits the first-level cache")       \
-    X(v, pair_0, 4096, false, 4, 8192, 128, 4, 30, RING_SLOTS_DEFAULT,                             \
+    X(v, pair_0, 4096, false, 4, 8192, 128, 4, 30,                                                 \
       "empty messages sent and received on one thread, 4096 slots")                                \
-    X(v, batch_16, 4096, false, 8, 8192, 128, 4, 30, RING_SLOTS_DEFAULT,                           \
+    X(v, batch_16, 4096, false, 8, 8192, 128, 4, 30,                                               \
       "56 B in batches of 16 on one thread, per message, 4096 slots")
-
-enum ipc_case {
-#define CASE_NAME(v, name, ...) CASE_##name,
-    IPC_CASES(CASE_NAME, 0) CASE_COUNT
-};
 
 struct ipc_context {
     void *ring;
@@ -92,37 +90,7 @@ ALWAYS_INLINE uint64_t batch_16(const struct ring_ops *ops, struct ipc_context *
     return sum;
 }
 
-// ---- the table of bodies ------------------------------------------------------------------------
-
-#define BODY(v, name, ...)                                                                         \
-    static uint64_t ipc_##name##__##v(void *context, uint64_t operations)                          \
-    {                                                                                              \
-        return name(&ring_##v##_ops, context, operations);                                         \
-    }
-#define BODIES(v) IPC_CASES(BODY, v)
-RING_VARIANTS(BODIES)
-
-#define BODY_ENTRY(v, name, ...) ipc_##name##__##v,
-#define BODY_ENTRIES(v)          IPC_CASES(BODY_ENTRY, v)
-static bench_body *const bodies[] = {RING_VARIANTS(BODY_ENTRIES)};
-
-#define CASE_ENTRY(v, name_, operations_, fixed_, least_, counted_, traced_, samples_, seconds_,   \
-                   slots_, what_)                                                                  \
-    {.name = #name_,                                                                               \
-     .what = what_,                                                                                \
-     .operations = operations_,                                                                    \
-     .fixed = fixed_,                                                                              \
-     .least_instructions = least_,                                                                 \
-     .counted_operations = counted_,                                                               \
-     .traced_operations = traced_,                                                                 \
-     .samples_exact = samples_,                                                                    \
-     .seconds = seconds_},
-static const struct bench_case cases[] = {IPC_CASES(CASE_ENTRY, 0)};
-
-#define CASE_SLOTS(v, name_, operations_, fixed_, least_, counted_, traced_, samples_, seconds_,   \
-                   slots_, what_)                                                                  \
-    slots_,
-static const size_t case_slots[] = {IPC_CASES(CASE_SLOTS, 0)};
+SUITE_TABLES
 
 // ---- preparation --------------------------------------------------------------------------------
 
@@ -138,8 +106,9 @@ static void *prepare(size_t which, const void *ops_, void *memory, size_t length
     context->ring = next;
     next += align_up(ops->state_bytes, PAGE_SIZE);
     const size_t used = (size_t)(next - (uint8_t *)memory);
-    if (used + case_slots[which] * ops->slot_bytes > length ||
-        ops->init(context->ring, next, case_slots[which]) != STATUS_OK)
+    const size_t slots = which == CASE_pair_56_small ? SLOTS_SMALL : RING_SLOTS_DEFAULT;
+    if (used + slots * ops->slot_bytes > length ||
+        ops->init(context->ring, next, slots) != STATUS_OK)
         return NULL;
     for (size_t k = 0; k < BATCH; k++)
         context->outgoing[k].length = RING_PAYLOAD_MOST;
@@ -179,18 +148,9 @@ static bool check(size_t which, const void *ops, const void *context)
     return ((const struct ring_ops *)ops)->check(((const struct ipc_context *)context)->ring);
 }
 
-#define VARIANT_ENTRY(v) {.about = &ring_##v##_ops.about, .ops = &ring_##v##_ops},
-static const struct bench_variant variants[] = {RING_VARIANTS(VARIANT_ENTRY)};
-
 const struct bench_suite ipc_suite = {
-    .name = "ipc",
+    SUITE_MEMBERS, // of the tables
     .what = "message queues between threads",
-    .source_hash = BENCH_SOURCE_HASH,
-    .cases = cases,
-    .case_count = ARRAY_COUNT(cases),
-    .variants = variants,
-    .variant_count = ARRAY_COUNT(variants),
-    .bodies = bodies,
     .applies = applies,
     .prepare = prepare,
     .expected = expected,

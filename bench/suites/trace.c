@@ -8,16 +8,14 @@
 #include "body.h"
 #include "compiler.h"
 
-// X(v, case, operations, fixed, least instructions, counted operations, traced operations, exact
-//   samples, seconds, what). An operation is one event.
-#define TRACE_CASES(X, v)                                                                          \
+#define SUITE             trace
+#define SUITE_MECHANISM   trace
+#define SUITE_VARIANTS(X) X(out) X(recorder) X(floor)
+
+// An operation is one event.
+#define SUITE_CASES(X, v)                                                                          \
     X(v, event, 1024, false, 6, 0, 16, 4, 30, "one event recorded, with its time stamp")           \
     X(v, off, 8192, false, 2, 0, 16, 4, 30, "one event passed while nothing is traced")
-
-enum trace_case {
-#define CASE_NAME(v, name, ...) CASE_##name,
-    TRACE_CASES(CASE_NAME, 0) CASE_COUNT
-};
 
 struct trace_context {
     struct trace_buffer *buffer; // empty before each window
@@ -46,8 +44,6 @@ static const struct trace_way_ops trace_out_ops = {
               .what = "compiled out: the loop alone, which is part of the other rows, too",
               .role = VARIANT_BASELINE},
     .way = WAY_OUT};
-
-#define TRACE_WAYS(X) X(out) X(recorder) X(floor)
 
 // ---- bodies -------------------------------------------------------------------------------------
 
@@ -103,32 +99,7 @@ ALWAYS_INLINE uint64_t off(const struct trace_way_ops *ops, struct trace_context
     return passed;
 }
 
-// ---- the table of bodies ------------------------------------------------------------------------
-
-#define BODY(v, name, ...)                                                                         \
-    static uint64_t trace_##name##__##v(void *context, uint64_t operations)                        \
-    {                                                                                              \
-        return name(&trace_##v##_ops, context, operations);                                        \
-    }
-#define BODIES(v) TRACE_CASES(BODY, v)
-TRACE_WAYS(BODIES)
-
-#define BODY_ENTRY(v, name, ...) trace_##name##__##v,
-#define BODY_ENTRIES(v)          TRACE_CASES(BODY_ENTRY, v)
-static bench_body *const bodies[] = {TRACE_WAYS(BODY_ENTRIES)};
-
-#define CASE_ENTRY(v, name_, operations_, fixed_, least_, counted_, traced_, samples_, seconds_,   \
-                   what_)                                                                          \
-    {.name = #name_,                                                                               \
-     .what = what_,                                                                                \
-     .operations = operations_,                                                                    \
-     .fixed = fixed_,                                                                              \
-     .least_instructions = least_,                                                                 \
-     .counted_operations = counted_,                                                               \
-     .traced_operations = traced_,                                                                 \
-     .samples_exact = samples_,                                                                    \
-     .seconds = seconds_},
-static const struct bench_case cases[] = {TRACE_CASES(CASE_ENTRY, 0)};
+SUITE_TABLES
 
 // ---- preparation --------------------------------------------------------------------------------
 
@@ -181,18 +152,9 @@ static bool check(size_t which, const void *ops, const void *context_)
     return context->buffer->lost == 0;
 }
 
-#define VARIANT_ENTRY(v) {.about = &trace_##v##_ops.about, .ops = &trace_##v##_ops},
-static const struct bench_variant variants[] = {TRACE_WAYS(VARIANT_ENTRY)};
-
 const struct bench_suite trace_suite = {
-    .name = "trace",
+    SUITE_MEMBERS, // of the tables
     .what = "what tracing costs",
-    .source_hash = BENCH_SOURCE_HASH,
-    .cases = cases,
-    .case_count = ARRAY_COUNT(cases),
-    .variants = variants,
-    .variant_count = ARRAY_COUNT(variants),
-    .bodies = bodies,
     .applies = applies,
     .prepare = prepare,
     .before = before,

@@ -14,6 +14,12 @@
 //   struct cpu_local *cpu_local(void) the running CPU's data (one load through the CPU base)
 //   void cpu_preempt_disable(void)    may nest; one instruction on the CPU's own counter
 //   void cpu_preempt_enable(void)
+//   void *cpu_new_stack(void *top, void (*entry)(void))   a stack pointer to switch to: `entry`
+//                                     then runs on that stack and never returns
+//   void cpu_switch_stacks(void **save, void *load, uint32_t *state, uint32_t left)
+//                                     keeps what a call must keep on this stack, its pointer in
+//                                     *save, goes on on the other; then, when nothing of this stack
+//                                     is needed any more, *state = left as a release
 //   size_t cpu_brand(char *, size_t)  the CPU's name, terminated
 //   uint32_t cpu_signature(void)      family, model, stepping as the CPU packs them
 //   bool cpu_has_invariant_ticks(void), cpu_under_hypervisor(void)
@@ -25,13 +31,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define CPU_MOST 64u // of one machine; what it has beyond that is reported and left out
+
+struct thread;
+
 // What each CPU owns. The target sets the CPU base to point at it before anything portable runs.
 // Fields are written by their own CPU only.
 struct cpu_local {
     struct cpu_local *self;
     uint32_t index;
     uint32_t preempt_count;
-    void *trace_buffer; // struct trace_buffer of trace.h, NULL while nothing is traced
+    void *trace_buffer;         // struct trace_buffer of trace.h, NULL while nothing is traced
+    struct thread *thread;      // the one that runs here (thread.h); NULL before the first
+    struct thread *idle_thread; // runs when no other can
 };
 
 #define CPU_LOCAL_OFFSET_SELF    0

@@ -1,28 +1,21 @@
 // SPDX-License-Identifier: MIT
 #include "boot_info.h"
 
+#include "bytes.h"
 #include "compiler.h"
+#include "efi_tables.h"
 
 // ---- checked reads -----------------------------------------------------------------------------
 
-static bool readable(const struct boot_memory *memory, uint64_t at, uint64_t length)
-{
-    return at >= memory->base && at - memory->base <= memory->length &&
-           length <= memory->length - (at - memory->base);
-}
-
-// Byte by byte: tables need not be aligned, and the bytes have no type. The caller has checked that
-// they are readable.
+// The caller has checked that they are readable.
 static uint32_t read_u32(const struct boot_memory *memory, uint64_t at)
 {
-    const uint8_t *bytes = memory->bytes + (at - memory->base);
-    return (uint32_t)bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 |
-           (uint32_t)bytes[3] << 24;
+    return bytes_u32(memory->bytes + (at - memory->base));
 }
 
 static uint64_t read_u64(const struct boot_memory *memory, uint64_t at)
 {
-    return read_u32(memory, at) | (uint64_t)read_u32(memory, at + 4) << 32;
+    return bytes_u64(memory->bytes + (at - memory->base));
 }
 
 // ---- collecting --------------------------------------------------------------------------------
@@ -52,14 +45,19 @@ static enum status offer(struct boot_info *info, uint64_t start, uint64_t length
 // damage, and with it gone the sums here cannot wrap around.
 #define PHYSICAL_END ((uint64_t)1 << 52)
 
-// One entry of a memory map. Both protocols use the types of the BIOS's E820: 1 is RAM.
+// One entry of a memory map. Both protocols use the types of the BIOS's E820: 1 is RAM,
+// 3 and 4 are ACPI's (ACPI 6.5, table 15.6).
 static enum status add_entry(struct boot_info *info, uint64_t start, uint64_t length, uint32_t type)
 {
     if (length == 0)
         return STATUS_OK;
     if (start >= PHYSICAL_END || length > PHYSICAL_END - start)
         return type == 1 ? STATUS_CORRUPT : STATUS_OK; // nobody would use that anyway
-    return type == 1 ? offer(info, start, length) : boot_info_take(info, start, length);
+    if (type == 1)
+        return offer(info, start, length);
+    if ((type == 3 || type == 4) && info->firmware_count < BOOT_FIRMWARE_MOST)
+        info->firmware[info->firmware_count++] = (struct boot_range){start, start + length};
+    return boot_info_take(info, start, length);
 }
 
 // Copies a terminated command line of at most `limit` bytes, terminator included. On failure what
@@ -69,7 +67,7 @@ static enum status copy_arguments(struct boot_info *info, const struct boot_memo
 {
     for (uint64_t i = 0; i < limit; i++) {
         info->arguments[i] = '\0';
-        if (!readable(memory, at, i + 1))
+        if (!boot_memory_holds(memory, at, i + 1))
             return STATUS_CORRUPT;
         const uint8_t c = memory->bytes[at - memory->base + i];
         if (c == 0)
@@ -90,6 +88,7 @@ static enum status copy_arguments(struct boot_info *info, const struct boot_memo
 #define PVH_MODULES         12
 #define PVH_MODULE_LIST     16
 #define PVH_COMMAND_LINE    24
+#define PVH_RSDP            32
 #define PVH_MAP             40
 #define PVH_MAP_ENTRIES     48
 #define PVH_BYTES           56
@@ -100,7 +99,7 @@ static enum status read_pvh_modules(struct boot_info *info, const struct boot_me
                                     uint64_t at, uint32_t count)
 {
     const uint64_t bytes = (uint64_t)count * PVH_MODULE_BYTES;
-    if (count > BOOT_ENTRIES_MOST || !readable(memory, at, bytes))
+    if (count > BOOT_ENTRIES_MOST || !boot_memory_holds(memory, at, bytes))
         return STATUS_CORRUPT;
     enum status status = boot_info_take(info, at, bytes);
     for (uint32_t i = 0; i < count && status == STATUS_OK; i++) {
@@ -114,7 +113,7 @@ static enum status read_pvh_map(struct boot_info *info, const struct boot_memory
                                 uint64_t at, uint32_t count)
 {
     const uint64_t bytes = (uint64_t)count * PVH_MAP_ENTRY_BYTES;
-    if (count == 0 || count > BOOT_ENTRIES_MOST || !readable(memory, at, bytes))
+    if (count == 0 || count > BOOT_ENTRIES_MOST || !boot_memory_holds(memory, at, bytes))
         return STATUS_CORRUPT;
     enum status status = boot_info_take(info, at, bytes);
     for (uint32_t i = 0; i < count && status == STATUS_OK; i++) {
@@ -127,12 +126,13 @@ static enum status read_pvh_map(struct boot_info *info, const struct boot_memory
 
 static enum status read_pvh(struct boot_info *info, const struct boot_memory *memory, uint64_t at)
 {
-    if (!readable(memory, at, PVH_BYTES) || read_u32(memory, at) != PVH_MAGIC)
+    if (!boot_memory_holds(memory, at, PVH_BYTES) || read_u32(memory, at) != PVH_MAGIC)
         return STATUS_INVALID;
     // Version 0 has no memory map; its size is not even that of this structure.
     if (read_u32(memory, at + PVH_VERSION) < 1)
         return STATUS_CORRUPT;
     enum status status = boot_info_take(info, at, PVH_BYTES);
+    info->rsdp = read_u64(memory, at + PVH_RSDP);
     const uint32_t modules = read_u32(memory, at + PVH_MODULES);
     if (status == STATUS_OK && modules > 0)
         status = read_pvh_modules(info, memory, read_u64(memory, at + PVH_MODULE_LIST), modules);
@@ -151,6 +151,10 @@ static enum status read_pvh(struct boot_info *info, const struct boot_memory *me
 #define TAG_COMMAND_LINE 1u
 #define TAG_MODULE       3u
 #define TAG_MAP          6u
+#define TAG_EFI_32       11u
+#define TAG_EFI_64       12u
+#define TAG_RSDP_OLD     14u // a copy of ACPI 1.0's root pointer
+#define TAG_RSDP_NEW     15u // of ACPI 2.0's
 #define TAG_HEADER_BYTES 8u
 #define MAP_HEADER_BYTES 16u // tag header, entry size, entry version
 #define MAP_ENTRY_BYTES  24u // the least an entry has
@@ -188,6 +192,25 @@ static enum status read_module_tag(struct boot_info *info, const struct boot_mem
     return boot_info_take(info, start, end - start);
 }
 
+// Where ACPI's root pointer is if this tag tells it, 0 if not.
+static uint64_t root_pointer(const struct boot_memory *memory, uint64_t tag, uint32_t type,
+                             uint32_t size)
+{
+    const uint64_t content = tag + TAG_HEADER_BYTES;
+    const uint32_t length = size - TAG_HEADER_BYTES;
+    switch (type) {
+    case TAG_EFI_32:
+        return length < 4 ? 0 : efi_find_rsdp(memory, read_u32(memory, content), false);
+    case TAG_EFI_64:
+        return length < 8 ? 0 : efi_find_rsdp(memory, read_u64(memory, content), true);
+    case TAG_RSDP_OLD:
+    case TAG_RSDP_NEW:
+        return length == 0 ? 0 : content;
+    default:
+        return 0;
+    }
+}
+
 static enum status read_tag(struct boot_info *info, const struct boot_memory *memory, uint64_t tag,
                             uint32_t type, uint32_t size)
 {
@@ -206,14 +229,14 @@ static enum status read_tag(struct boot_info *info, const struct boot_memory *me
 static enum status read_multiboot2(struct boot_info *info, const struct boot_memory *memory,
                                    uint64_t at)
 {
-    if (at % 8 != 0 || !readable(memory, at, 8))
+    if (at % 8 != 0 || !boot_memory_holds(memory, at, 8))
         return STATUS_INVALID;
     const uint32_t total = read_u32(memory, at);
-    if (total < 8 + TAG_HEADER_BYTES || !readable(memory, at, total))
+    if (total < 8 + TAG_HEADER_BYTES || !boot_memory_holds(memory, at, total))
         return STATUS_CORRUPT;
     enum status status = boot_info_take(info, at, total);
     // Invariant: position <= total, so `total - position` is what is left of the tables.
-    uint32_t position = 8;
+    uint32_t position = 8, told_by = 0;
     while (status == STATUS_OK) {
         if (total - position < TAG_HEADER_BYTES)
             return STATUS_CORRUPT; // the end tag is missing
@@ -224,6 +247,11 @@ static enum status read_multiboot2(struct boot_info *info, const struct boot_mem
         if (type == TAG_END)
             break;
         status = read_tag(info, memory, at + position, type, size);
+        const uint64_t root = root_pointer(memory, at + position, type, size);
+        if (root != 0 && type >= told_by) { // their numbers rise from the worst to the best
+            info->rsdp = root;
+            told_by = type;
+        }
         // The padding behind the last tag may be cut off with the end tag: then it is missing too.
         position += (uint32_t)min_u64(align_up(size, 8), total - position);
     }
@@ -236,8 +264,8 @@ enum status boot_info_read(struct boot_info *info, unsigned protocol, struct boo
                            uint64_t at)
 {
     info->protocol = protocol;
-    info->available_count = info->taken_count = 0;
-    info->memory_bytes = 0;
+    info->available_count = info->taken_count = info->firmware_count = 0;
+    info->memory_bytes = info->rsdp = 0;
     info->arguments[0] = '\0';
     enum status status = STATUS_INVALID;
     if (protocol == BOOT_BY_PVH)

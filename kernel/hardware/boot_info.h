@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// What the boot loader tells: the memory map and the command line, from either protocol. Plain C
-// over bytes, so that it runs under tests and sanitizers on the host as it does in the kernel.
+// What the boot loader tells: the memory map, the command line and where ACPI's tables begin, from
+// either protocol. Plain C over bytes, so that it runs under tests and sanitizers on the host as it
+// does in the kernel.
 //
 // Nothing a loader says is trusted: every length and address is checked against the memory that
 // may be read, counts are limited, and a table that does not hold together is refused whole.
@@ -18,6 +19,7 @@
 #define BOOT_ARGUMENTS_MOST 2048u // bytes of the command line, terminator included
 #define BOOT_AVAILABLE_MOST 128u  // ranges of RAM
 #define BOOT_TAKEN_MOST     256u  // ranges that must not be used
+#define BOOT_FIRMWARE_MOST  32u   // of these, ranges in which firmware keeps tables
 #define BOOT_ENTRIES_MOST   4096u // of a table: more is damage, not memory
 
 // How the kernel was entered; boot.S hands it over.
@@ -36,13 +38,32 @@ struct boot_memory {
     uint64_t length;
 };
 
+// True if all of [at, at + length) may be read.
+static inline bool boot_memory_holds(const struct boot_memory *memory, uint64_t at, uint64_t length)
+{
+    return at >= memory->base && at - memory->base <= memory->length &&
+           length <= memory->length - (at - memory->base);
+}
+
+// The bytes [at, at + length); NULL if not all of them may be read, and for physical address 0.
+static inline const uint8_t *boot_memory_at(const struct boot_memory *memory, uint64_t at,
+                                            uint64_t length)
+{
+    const bool there = at != 0 && boot_memory_holds(memory, at, length);
+    return there ? memory->bytes + (at - memory->base) : NULL;
+}
+
 struct boot_info {
     unsigned protocol; // BOOT_BY_*
-    unsigned available_count, taken_count;
+    uint64_t rsdp;     // physical address of ACPI's root pointer; 0: the loader does not tell
+    unsigned available_count, taken_count, firmware_count;
     struct boot_range
         available[BOOT_AVAILABLE_MOST]; // RAM, as the map lists it; may overlap `taken`
     struct boot_range
-        taken[BOOT_TAKEN_MOST];          // the map's other entries, modules, the loader's tables
+        taken[BOOT_TAKEN_MOST]; // the map's other entries, modules, the loader's tables
+    // Of `taken`: the memory map's types 3 and 4, ACPI's tables and storage. Further ones than
+    // there is room for are in `taken` only.
+    struct boot_range firmware[BOOT_FIRMWARE_MOST];
     uint64_t memory_bytes;               // sum of `available`
     char arguments[BOOT_ARGUMENTS_MOST]; // terminated; printable ASCII, anything else is a space
 };

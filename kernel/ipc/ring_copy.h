@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Copying payloads into and out of slots, and other details the ring variants have in common.
+// Copying payloads into and out of slots, and other details that all ring variants have in common.
 //
 // Everything moves in aligned words of eight bytes: a load that is wider than the store before it,
 // or that straddles two stores, cannot be forwarded and stalls, and one thread that sends and
@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "assert.h"
 #include "compiler.h"
 #include "ring.h"
 
@@ -33,6 +34,24 @@ ALWAYS_INLINE bool ring_slots_valid(size_t slots)
 ALWAYS_INLINE bool ring_is_aligned(const void *pointer, size_t alignment)
 {
     return ((uintptr_t)pointer & (alignment - 1)) == 0;
+}
+
+// What every init looks at first: panics where the caller's memory is not as ring_ops says; false
+// if there cannot be that many slots.
+ALWAYS_INLINE bool ring_may_begin(const void *object, const void *memory, size_t slots)
+{
+    assert(object != NULL && ring_is_aligned(object, PAGE_SIZE));
+    assert(memory != NULL && ring_is_aligned(memory, PAGE_SIZE));
+    return ring_slots_valid(slots);
+}
+
+ALWAYS_INLINE bool ring_any_too_large(const struct ring_message *messages, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (messages[i].length > RING_PAYLOAD_MOST)
+            return true;
+    }
+    return false;
 }
 
 // Copies 56 bytes, both sides 8-aligned. 14 instructions.

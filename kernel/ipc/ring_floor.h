@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The bound: the least code that moves messages of 56 bytes between one producer and one consumer.
-// The producer keeps a copy of the consumer's index and reads the real one only when the copy says
-// full; the consumer reads the producer's each time, which on one CPU is less than keeping a copy.
-// Not a product: nothing but full and empty is checked. So the caller sees to it that
+// The producer keeps a copy of the consumer's position and reads the real one only when the copy
+// says full; the consumer reads the producer's each time, which on one CPU is less than keeping a
+// copy. Not a product: nothing but full and empty is checked. So the caller sees to it that
 //   length    is at most 56, and `payload` may be read for 56 bytes whatever it is
 //   a batch   has at least one message and none above 56 bytes
 #ifndef RING_FLOOR_H
@@ -11,31 +11,22 @@
 #include "assert.h"
 #include "ring.h"
 #include "ring_copy.h"
+#include "ring_sides.h"
 #include "ring_trace.h"
 
 struct ring_floor {
     // Constant after init.
     struct ring_message *slots;
     uint64_t mask;
-    uint64_t start; // what both indexes began with
+    uint64_t start; // what both positions began with
 
-    // Written by the producer only.
-    struct {
-        uint64_t index; // next to send; read by the consumer
-        uint64_t limit; // the consumer's index as last read, plus slots: full when reached
-        uint64_t refused_full;
-        uint64_t fences, acquires;
-    } CACHE_ALIGNED producer;
-
-    // Written by the consumer only.
-    struct {
-        uint64_t index; // next to receive; read by the producer
-    } CACHE_ALIGNED consumer;
+    struct ring_producer producer CACHE_ALIGNED;
+    struct ring_consumer consumer CACHE_ALIGNED;
 };
 
 enum status ring_floor_init(void *object, void *memory, size_t slots);
 
-// As init, with the indexes beginning at `position` instead of 0: for tests of their wrap.
+// As init, with the positions beginning at `position` instead of 0: for tests of their wrap.
 enum status ring_floor_init_at(void *object, void *memory, size_t slots, uint64_t position);
 
 enum status ring_floor_send_batch(void *object, const struct ring_message *messages, size_t count,
@@ -50,29 +41,28 @@ bool ring_floor_check(const void *object);
 ALWAYS_INLINE enum status ring_floor_send_untraced(void *object, const void *payload, size_t length)
 {
     struct ring_floor *ring = object;
-    const uint64_t index = ring->producer.index;
-    if (UNLIKELY(index == ring->producer.limit)) {
+    const uint64_t position = ring->producer.position;
+    if (UNLIKELY(position == ring->producer.limit)) {
         // Acquire, with the release in receive: the consumer has read the slot before it is
         // written again.
-        const uint64_t taken = __atomic_load_n(&ring->consumer.index, __ATOMIC_ACQUIRE);
+        const uint64_t taken = __atomic_load_n(&ring->consumer.position, __ATOMIC_ACQUIRE);
         ring->producer.limit = taken + ring->mask + 1;
-        if (index == ring->producer.limit) {
-            __atomic_store_n(&ring->producer.refused_full, ring->producer.refused_full + 1,
-                             __ATOMIC_RELAXED);
+        if (position == ring->producer.limit) {
+            ring_count_refusal(&ring->producer);
             return STATUS_FULL;
         }
     }
-    struct ring_message *slot = &ring->slots[index & ring->mask];
+    struct ring_message *slot = &ring->slots[position & ring->mask];
     ring_copy_whole(slot->payload, payload);
     slot->length = length;
     // Release: the slot is written before the consumer sees it as sent.
-    __atomic_store_n(&ring->producer.index, index + 1, __ATOMIC_RELEASE);
+    __atomic_store_n(&ring->producer.position, position + 1, __ATOMIC_RELEASE);
     return STATUS_OK;
 }
 
 ALWAYS_INLINE enum status ring_floor_send(void *object, const void *payload, size_t length)
 {
-    ring_trace_send(((struct ring_floor *)object)->producer.index);
+    ring_trace_send(((struct ring_floor *)object)->producer.position);
     const enum status status = ring_floor_send_untraced(object, payload, length);
     ring_trace_sent(status, 1);
     return status;
@@ -82,21 +72,21 @@ ALWAYS_INLINE enum status ring_floor_send(void *object, const void *payload, siz
 ALWAYS_INLINE enum status ring_floor_receive_untraced(void *object, void *payload, size_t *length)
 {
     struct ring_floor *ring = object;
-    const uint64_t index = ring->consumer.index;
+    const uint64_t position = ring->consumer.position;
     // Acquire, with the release in send: the slot below is written.
-    if (UNLIKELY(__atomic_load_n(&ring->producer.index, __ATOMIC_ACQUIRE) == index))
+    if (UNLIKELY(__atomic_load_n(&ring->producer.position, __ATOMIC_ACQUIRE) == position))
         return STATUS_EMPTY;
-    const struct ring_message *slot = &ring->slots[index & ring->mask];
+    const struct ring_message *slot = &ring->slots[position & ring->mask];
     ring_copy_whole(payload, slot->payload);
     *length = slot->length;
     // Release: the slot is read before the producer sees it as free.
-    __atomic_store_n(&ring->consumer.index, index + 1, __ATOMIC_RELEASE);
+    __atomic_store_n(&ring->consumer.position, position + 1, __ATOMIC_RELEASE);
     return STATUS_OK;
 }
 
 ALWAYS_INLINE enum status ring_floor_receive(void *object, void *payload, size_t *length)
 {
-    ring_trace_receive(((struct ring_floor *)object)->consumer.index);
+    ring_trace_receive(((struct ring_floor *)object)->consumer.position);
     const enum status status = ring_floor_receive_untraced(object, payload, length);
     ring_trace_received(status, 1);
     return status;

@@ -15,9 +15,7 @@ static uint64_t control_of_lap_before(const struct ring_fusion_spsc *ring, uint6
 enum status ring_fusion_spsc_init_at(void *object, void *memory, size_t slots, uint64_t position)
 {
     struct ring_fusion_spsc *ring = object;
-    assert(ring != NULL && ring_is_aligned(ring, PAGE_SIZE));
-    assert(memory != NULL && ring_is_aligned(memory, PAGE_SIZE));
-    if (!ring_slots_valid(slots))
+    if (!ring_may_begin(ring, memory, slots))
         return STATUS_INVALID;
     *ring = (struct ring_fusion_spsc){
         .slots = memory,
@@ -44,27 +42,12 @@ static void renew_credit(struct ring_fusion_spsc *ring)
     ring->producer.limit = received + ring->mask + 1;
 }
 
-static void count_refusal(struct ring_fusion_spsc *ring)
-{
-    const uint64_t refused = ring->producer.refused_full + 1; // the producer is the only writer
-    __atomic_store_n(&ring->producer.refused_full, refused, __ATOMIC_RELAXED);
-}
-
 COLD bool ring_fusion_spsc_renew(struct ring_fusion_spsc *ring)
 {
     renew_credit(ring);
     if (LIKELY(ring->producer.position != ring->producer.limit))
         return true;
-    count_refusal(ring);
-    return false;
-}
-
-static bool any_too_large(const struct ring_message *messages, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (messages[i].length > RING_PAYLOAD_MOST)
-            return true;
-    }
+    ring_count_refusal(&ring->producer);
     return false;
 }
 
@@ -140,10 +123,10 @@ static COLD enum status send_what_fits(struct ring_fusion_spsc *ring,
     const uint64_t room = ring->producer.limit - ring->producer.position;
     const size_t fitting = min_u64(count, room);
     *sent = 0;
-    if (any_too_large(messages, count))
+    if (ring_any_too_large(messages, count))
         return STATUS_TOO_LARGE;
     if (fitting == 0) {
-        count_refusal(ring);
+        ring_count_refusal(&ring->producer);
         return STATUS_FULL;
     }
     return publish(ring, messages, fitting, sent);
@@ -210,37 +193,16 @@ enum status ring_fusion_spsc_receive_batch(void *object, struct ring_message *me
     return status;
 }
 
-// The consumer's position first: it follows the acquire of a message, whose sender had counted it
-// before, so that the producer's position read next is never behind.
-static uint64_t read_positions(const struct ring_fusion_spsc *ring, uint64_t *sent)
-{
-    const uint64_t received = __atomic_load_n(&ring->consumer.position, __ATOMIC_ACQUIRE);
-    *sent = __atomic_load_n(&ring->producer.position, __ATOMIC_RELAXED);
-    return received;
-}
-
 size_t ring_fusion_spsc_free_slots(const void *object)
 {
     const struct ring_fusion_spsc *ring = object;
-    const uint64_t slots = ring->mask + 1;
-    uint64_t sent;
-    const uint64_t received = read_positions(ring, &sent);
-    // Between the two loads messages may have come and gone: more than the ring holds, even.
-    return slots - min_u64(sent - received, slots);
+    return ring_sides_free_slots(&ring->producer, &ring->consumer, ring->mask + 1);
 }
 
 void ring_fusion_spsc_statistics(const void *object, struct ring_statistics *statistics)
 {
     const struct ring_fusion_spsc *ring = object;
-    uint64_t sent;
-    const uint64_t received = read_positions(ring, &sent);
-    *statistics = (struct ring_statistics){
-        .sent = sent - ring->start,
-        .received = received - ring->start,
-        .refused_full = __atomic_load_n(&ring->producer.refused_full, __ATOMIC_RELAXED),
-        .fences = __atomic_load_n(&ring->producer.fences, __ATOMIC_RELAXED),
-        .acquires = __atomic_load_n(&ring->producer.acquires, __ATOMIC_RELAXED),
-    };
+    ring_sides_statistics(&ring->producer, &ring->consumer, ring->start, statistics);
 }
 
 // The control word of a sent message: everything but the length is known.

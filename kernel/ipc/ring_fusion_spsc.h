@@ -24,6 +24,7 @@
 #include "assert.h"
 #include "ring.h"
 #include "ring_copy.h"
+#include "ring_sides.h"
 #include "ring_trace.h"
 
 // Control word, low bits first: length 16 | type 8 | flags 8 | sequence 32. The sequence is on top
@@ -50,19 +51,8 @@ struct ring_fusion_spsc {
     uint64_t mask;
     uint64_t start; // what both positions began with
 
-    // Written by the producer only.
-    struct {
-        uint64_t position; // of the next message to send
-        uint64_t limit;    // the consumer's position as last read, plus slots: full when reached
-        uint64_t refused_full;
-        uint64_t fences;   // releases of the last batch
-        uint64_t acquires; // of the batch with the most
-    } RING_FUSION_APART producer;
-
-    // Written by the consumer only.
-    struct {
-        uint64_t position; // of the next message to receive; the producer reads it for credit
-    } RING_FUSION_APART consumer;
+    struct ring_producer producer RING_FUSION_APART;
+    struct ring_consumer consumer RING_FUSION_APART;
 };
 
 enum status ring_fusion_spsc_init(void *object, void *memory, size_t slots);

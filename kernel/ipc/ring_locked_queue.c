@@ -4,9 +4,7 @@
 enum status ring_locked_queue_init_at(void *object, void *memory, size_t slots, uint64_t position)
 {
     struct ring_locked_queue *queue = object;
-    assert(queue != NULL && ring_is_aligned(queue, PAGE_SIZE));
-    assert(memory != NULL && ring_is_aligned(memory, PAGE_SIZE));
-    if (!ring_slots_valid(slots))
+    if (!ring_may_begin(queue, memory, slots))
         return STATUS_INVALID;
     *queue = (struct ring_locked_queue){
         .slots = memory,
@@ -24,15 +22,6 @@ enum status ring_locked_queue_init(void *object, void *memory, size_t slots)
     return ring_locked_queue_init_at(object, memory, slots, 0);
 }
 
-static bool any_too_large(const struct ring_message *messages, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (messages[i].length > RING_PAYLOAD_MOST)
-            return true;
-    }
-    return false;
-}
-
 static void copy_message(struct ring_message *to, const struct ring_message *from)
 {
     to->length = from->length;
@@ -47,7 +36,7 @@ ALWAYS_INLINE enum status ring_locked_queue_send_batch_untraced(void *object,
     *sent = 0;
     if (count == 0 || count > queue->mask + 1)
         return STATUS_INVALID;
-    if (any_too_large(messages, count)) // the messages are the caller's: no lock for that
+    if (ring_any_too_large(messages, count)) // the messages are the caller's: no lock for that
         return STATUS_TOO_LARGE;
     spinlock_acquire(&queue->lock);
     const uint64_t back = queue->back;

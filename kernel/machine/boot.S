@@ -116,6 +116,25 @@ start_common:
         jnz     2b
         movl    $(boot_pointers + PAGE_PRESENT_WRITE), boot_map
 
+        // The 2 MiB that hold the page below the boot stack: in small pages, without that one. An
+        // overflow is reported from the first instruction in C on.
+        movl    $stack_boot_bottom - 4096, %eax
+        andl    $~0x1fffff, %eax
+        movl    %eax, %edx
+        orl     $PAGE_PRESENT_WRITE, %eax
+        movl    $boot_table, %ecx
+3:      movl    %eax, (%ecx)
+        addl    $8, %ecx
+        addl    $0x1000, %eax
+        cmpl    $boot_table + 4096, %ecx
+        jb      3b
+        movl    $stack_boot_bottom - 4096, %eax
+        shrl    $12, %eax
+        andl    $511, %eax
+        movl    $0, boot_table(, %eax, 8)
+        shrl    $21, %edx
+        movl    $(boot_table + PAGE_PRESENT_WRITE), boot_directories(, %edx, 8)
+
         movl    %cr4, %eax
         orl     $CR4_PAE, %eax
         movl    %eax, %cr4
@@ -205,14 +224,15 @@ boot_gdt_operand:
 
         .section .bss.boot, "aw", @nobits
         .balign 4096
-        .globl  boot_map                // kernel_map.c refines it
+        .globl  boot_map                // stays as it is: application processors begin in it
 boot_map:
         .skip   4096
 boot_pointers:
         .skip   4096
-        .globl  boot_directories
 boot_directories:
         .skip   4 * 4096
+boot_table:
+        .skip   4096
 
         // A page to be unmapped, then the stack: stacks.h.
         .macro  stack name, bytes

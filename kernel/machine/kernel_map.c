@@ -1,92 +1,208 @@
 // SPDX-License-Identifier: MIT
-// Entries: AMD64 Architecture Programmer's Manual vol. 2, 5.3.
 #include "kernel_map.h"
 
-#include "assert.h"
 #include "compiler.h"
+#include "cpu.h"
+#include "cpu_features.h"
+#include "format.h"
 #include "linker.h"
+#include "machine_checks.h"
 #include "stacks.h"
+#include "string.h"
 #include "x86.h"
 
-#define ENTRY_PRESENT    ((uint64_t)1 << 0)
-#define ENTRY_WRITABLE   ((uint64_t)1 << 1)
-#define ENTRY_LARGE      ((uint64_t)1 << 7)
-#define ENTRY_NO_EXECUTE ((uint64_t)1 << 63)
-#define LARGE_PAGE       ((uint64_t)2 << 20)
-#define ENTRIES          512u
-#define DIRECTORIES      4u
+// Tables for what comes later: devices, and guard pages, which split large pages. One serves 2 MiB
+// in which there is any number of them.
+#define TABLES_SPARE 256u
 
-// boot.S fills them with large, writable, executable pages.
-extern uint64_t boot_directories[DIRECTORIES * ENTRIES];
+// Few pages are dropped one by one, more with all others.
+#define INVALIDATE_PAGES_MOST 32u
 
-// The first 2 MiB, and those the image touches (it may begin in the middle of one).
-#define TABLES (1 + KERNEL_MAP_IMAGE_MOST / LARGE_PAGE + 1)
-static uint64_t tables[TABLES][ENTRIES] __attribute__((aligned(PAGE_SIZE)));
-static unsigned tables_used;
+#define LOW_MEMORY ((uint64_t)1 << 20) // below lies what firmware uses, and trampolines go there
 
-static uint64_t *directory_entry(uint64_t address)
+static struct page_map map; // root is 0 until it is built
+static struct kernel_space space;
+static struct cpu_features boot_features;
+static void (*invalidate_others)(uint64_t address, uint64_t length);
+
+// Tables never used are [next, end); those given back are chained through their first words.
+static struct {
+    uint64_t next, end, free;
+} pool;
+
+// ---- what page_map asks for --------------------------------------------------------------------
+
+static uint64_t *table_at(void *context, uint64_t table)
 {
-    return &boot_directories[address / LARGE_PAGE];
+    (void)context;
+    return (uint64_t *)(uintptr_t)table; // one to one, before and after the switch
 }
 
-// The entry of the small page at `address`, which lies in a large page already split.
-static uint64_t *page_entry(uint64_t address)
+static uint64_t allocate_table(void *context)
 {
-    const uint64_t directory = *directory_entry(address);
-    assert((directory & ENTRY_LARGE) == 0);
-    uint64_t *table = (uint64_t *)(uintptr_t)(directory & ~(uint64_t)(PAGE_SIZE - 1));
-    return &table[address / PAGE_SIZE % ENTRIES];
+    uint64_t table = pool.free;
+    if (table != 0)
+        pool.free = *table_at(context, table);
+    else if (pool.next < pool.end)
+        table = pool.next, pool.next += PAGE_SIZE;
+    else
+        return 0;
+    memset(table_at(context, table), 0, PAGE_SIZE);
+    return table;
 }
 
-// Replaces the large page that holds `address` by small ones, writable and not executable.
-static void split(uint64_t address)
+static void release_table(void *context, uint64_t table)
 {
-    uint64_t *entry = directory_entry(address);
-    if ((*entry & ENTRY_LARGE) == 0)
-        return;
-    assert(tables_used < TABLES);
-    uint64_t *table = tables[tables_used++];
-    const uint64_t base = address & ~(LARGE_PAGE - 1);
-    for (unsigned i = 0; i < ENTRIES; i++)
-        table[i] =
-            (base + i * (uint64_t)PAGE_SIZE) | ENTRY_PRESENT | ENTRY_WRITABLE | ENTRY_NO_EXECUTE;
-    // Rights of a directory are the most its pages can have.
-    *entry = (uintptr_t)table | ENTRY_PRESENT | ENTRY_WRITABLE;
+    *table_at(context, table) = pool.free;
+    pool.free = table;
 }
 
-static void restrict_pages(const uint8_t *start, const uint8_t *end, uint64_t rights)
+static void invalidate(void *context, uint64_t address, uint64_t length)
 {
-    for (uint64_t at = (uintptr_t)start; at < (uintptr_t)end; at += PAGE_SIZE)
-        *page_entry(at) = at | ENTRY_PRESENT | rights;
+    (void)context;
+    if (length / PAGE_SIZE > INVALIDATE_PAGES_MOST)
+        x86_drop_translations();
+    else
+        for (uint64_t at = 0; at < length; at += PAGE_SIZE)
+            x86_invalidate_page(address + at);
+    if (invalidate_others != NULL)
+        invalidate_others(address, length);
 }
 
-void kernel_map_protect(void)
-{
-    x86_write_msr(X86_MSR_EFER, x86_read_msr(X86_MSR_EFER) | X86_EFER_NXE);
-    x86_write_cr0(x86_read_cr0() | X86_CR0_WP);
+// ---- build and enter
+// -----------------------------------------------------------------------------
 
-    split(0);
-    for (uint64_t at = (uintptr_t)linker_image; at < (uintptr_t)linker_image_end; at += PAGE_SIZE)
-        split(at);
-    for (unsigned i = 0; i < DIRECTORIES * ENTRIES; i++) {
-        if (boot_directories[i] & ENTRY_LARGE)
-            boot_directories[i] |= ENTRY_NO_EXECUTE;
+static struct cpu_features read_features(void)
+{
+    const uint32_t most = cpu_cpuid(0, 0).eax, extended = cpu_cpuid(0x80000000, 0).eax;
+    struct cpu_leaves leaves = {.signature_edx = cpu_cpuid(1, 0).edx,
+                                .signature_ecx = cpu_cpuid(1, 0).ecx};
+    if (most >= 7) {
+        leaves.structured_ebx = cpu_cpuid(7, 0).ebx;
+        leaves.structured_ecx = cpu_cpuid(7, 0).ecx;
     }
-    restrict_pages(linker_image, linker_text, ENTRY_NO_EXECUTE);
-    restrict_pages(linker_text, linker_data, 0);
-    *page_entry(0) = 0;
-    for (unsigned i = 0; i < STACKS; i++)
-        *page_entry((uintptr_t)stacks[i].bottom - PAGE_SIZE) = 0;
-    // Not before here: until the translations are dropped the CPU may use the old rights.
-    x86_write_cr3(x86_read_cr3());
+    if (extended >= 0x80000001)
+        leaves.extended_edx = cpu_cpuid(0x80000001, 0).edx;
+    if (extended >= 0x80000008)
+        leaves.addresses_eax = cpu_cpuid(0x80000008, 0).eax;
+    return cpu_features_of(&leaves);
 }
+
+// Below the image if there is room, where the arena never is.
+static enum status take_pool(struct boot_info *info, const struct kernel_image *image)
+{
+    const uint64_t bytes = (kernel_space_tables(info, image) + TABLES_SPARE) * PAGE_SIZE;
+    struct boot_range range;
+    if ((!boot_info_longest(info, LOW_MEMORY, image->start, PAGE_SIZE, &range) ||
+         range.end - range.start < bytes) &&
+        !boot_info_longest(info, LOW_MEMORY, KERNEL_MAP_BOOT_END, PAGE_SIZE, &range))
+        return STATUS_NO_MEMORY;
+    // From the top: what is left of the range stays in one piece, where it was.
+    range.start = max_u64(range.start, range.end - min_u64(bytes, range.end));
+    pool.next = range.start;
+    pool.end = range.end;
+    return boot_info_take(info, range.start, range.end - range.start);
+}
+
+enum status kernel_map_build(struct boot_info *info)
+{
+    const struct kernel_image image = {(uintptr_t)linker_image, (uintptr_t)linker_text,
+                                       (uintptr_t)linker_data, (uintptr_t)linker_image_end};
+    const struct page_memory memory = {NULL, allocate_table, release_table, table_at, invalidate};
+    boot_features = read_features();
+    const struct page_limits limits = {.physical_bits = boot_features.physical_bits,
+                                       .pages_1g = boot_features.pages_1g};
+    enum status status = boot_info_take(info, image.start, image.end - image.start);
+    if (status == STATUS_OK)
+        status = take_pool(info, &image);
+    if (status == STATUS_OK)
+        status = page_map_init(&map, &memory, limits);
+    if (status == STATUS_OK)
+        status = kernel_space_map(&map, info, &image, boot_features.global, &space);
+    return status == STATUS_OK ? stacks_guard() : status;
+}
+
+void kernel_map_enter(void)
+{
+    const struct cpu_features features = read_features();
+    x86_write_msr(X86_MSR_EFER, x86_read_msr(X86_MSR_EFER) | features.efer);
+    x86_write_cr0(x86_read_cr0() | features.cr0);
+    machine_checks_enable();
+    // With SMAP, AC would allow what it forbids.
+    x86_clear_flags(CPU_RFLAGS_AC);
+    // Global pages of the old tables, should there be any, go with PGE.
+    x86_write_cr4(x86_read_cr4() & ~CPU_CR4_PGE);
+    x86_write_cr3(map.root);
+    x86_write_cr4(x86_read_cr4() | features.cr4);
+    x86_write_cr4(x86_read_cr4() | features.cr4_last);
+}
+
+// ---- changes
+// ---------------------------------------------------------------------------------------
+
+enum status kernel_map_device(uint64_t physical, uint64_t length)
+{
+    return kernel_space_add(&map, physical, length, true);
+}
+
+enum status kernel_map_firmware(uint64_t physical, uint64_t length)
+{
+    return kernel_space_add(&map, physical, length, false);
+}
+
+enum status kernel_map_guard(uint64_t page)
+{
+    return page_map_unmap(&map, page, PAGE_SIZE);
+}
+
+enum status kernel_map_unguard(uint64_t page)
+{
+    const struct page_kind data = {.rights = PAGE_READ | PAGE_WRITE,
+                                   .global = boot_features.global};
+    return page_map_map(&map, page, page, PAGE_SIZE, data);
+}
+
+void kernel_map_set_shootdown(void (*others)(uint64_t address, uint64_t length))
+{
+    invalidate_others = others;
+}
+
+// ---- questions
+// -------------------------------------------------------------------------------------
 
 bool kernel_map_present(uint64_t address)
 {
-    if (address >= KERNEL_MAP_END)
-        return false;
-    const uint64_t directory = *directory_entry(address);
-    if ((directory & ENTRY_PRESENT) == 0)
-        return false;
-    return (directory & ENTRY_LARGE) != 0 || (*page_entry(address) & ENTRY_PRESENT) != 0;
+    struct page page;
+    return map.root == 0 ? address < KERNEL_MAP_BOOT_END : page_map_query(&map, address, &page);
+}
+
+const struct page_map *kernel_map_pages(void)
+{
+    return &map;
+}
+
+const struct kernel_space *kernel_map_space(void)
+{
+    return &space;
+}
+
+void kernel_map_describe(void (*emit)(void *context, const char *key, const char *value),
+                         void *context)
+{
+    struct page_counts counts;
+    char text[96];
+    const struct cpu_features features = read_features();
+    cpu_features_text(&features, true, text, sizeof(text));
+    emit(context, "cpu.protection", text);
+    cpu_features_text(&features, false, text, sizeof(text));
+    emit(context, "cpu.protection_absent", text);
+    page_map_count(&map, &counts);
+    format(text, sizeof(text), "%lu", space.ram_bytes);
+    emit(context, "map.ram_bytes", text);
+    format(text, sizeof(text), "%lu", space.left_out_bytes);
+    emit(context, "map.left_out_bytes", text);
+    format(text, sizeof(text), "%lu/%lu/%lu", counts.pages_4k, counts.pages_2m, counts.pages_1g);
+    emit(context, "map.pages_4k_2m_1g", text);
+    format(text, sizeof(text), "%lu", map.tables);
+    emit(context, "map.tables", text);
 }

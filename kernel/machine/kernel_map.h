@@ -1,23 +1,65 @@
 // SPDX-License-Identifier: MIT
-// The kernel's own address space: the low 4 GiB one to one, with the holes and rights that turn
-// mistakes into faults. Mechanisms under test make page tables of their own; this one only changes
-// here, once.
+// The kernel's own address space: all RAM one to one, with the holes and rights that turn mistakes
+// into faults (kernel_space.h). Mechanisms under test make page tables of their own.
+//
+// The page attribute table stays as it is after reset: entries 0 to 3 are write-back,
+// write-through, uncached unless the MTRRs say otherwise, uncached.
+//
+// Rules for callers
+//   order     kernel_map_build, kernel_map_device for what is used at once (the clock of the line),
+//             kernel_map_enter; from then on what was not asked for is not mapped
+//   threads   one CPU at a time, serialised by the caller, but for kernel_map_enter (each CPU,
+//   once)
+//             and kernel_map_present (any CPU, any context)
+//   APs       come up in `boot_map`, which stays as boot.S made it: a trampoline in low memory is
+//   not
+//             executable here
 #ifndef KERNEL_MAP_H
 #define KERNEL_MAP_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#define KERNEL_MAP_END ((uint64_t)4 << 30)
-// The image is mapped by small pages; kernel.ld checks that it fits.
-#define KERNEL_MAP_IMAGE_MOST ((uint64_t)16 << 20)
+#include "boot_info.h"
+#include "kernel_space.h"
+#include "page_map.h"
 
-// Unmaps page 0 and the guard pages of the stacks, makes the kernel's text and constants read only
-// and everything but its text non-executable. Once, on the boot CPU, after the boot information is
-// read (it may lie in page 0).
-void kernel_map_protect(void);
+// The end of what boot.S maps, one to one.
+#define KERNEL_MAP_BOOT_END KERNEL_SPACE_NEEDED
 
-// True if the page that holds `address` is mapped.
+// Makes the tables, in RAM below KERNEL_MAP_BOOT_END that is taken from `info` for them. RAM above
+// it that they do not suffice for, or that the CPU cannot address, is left out: kernel_map_space().
+// STATUS_NO_MEMORY if not even the rest can be mapped. Boot CPU, once, after traps_init.
+enum status kernel_map_build(struct boot_info *info);
+
+// Turns on what protects memory on this CPU (cpu_features.h), then switches to these tables.
+void kernel_map_enter(void);
+
+// A device's registers become accessible: one to one, uncached, not executable. Asking twice is no
+// error. Statuses of kernel_space_add.
+enum status kernel_map_device(uint64_t physical, uint64_t length);
+
+// What firmware left outside the memory map's RAM and ACPI ranges becomes readable.
+enum status kernel_map_firmware(uint64_t physical, uint64_t length);
+
+// Unmaps one page of RAM: below a stack. kernel_map_unguard gives it back as data.
+// STATUS_EMPTY if it is not mapped, STATUS_FULL if it is; STATUS_NO_MEMORY, STATUS_INVALID.
+enum status kernel_map_guard(uint64_t page);
+enum status kernel_map_unguard(uint64_t page);
+
+// Called after translations of [address, address + length) were dropped on this CPU, for all
+// others; returns when they have dropped them. Until it is set there are no others.
+void kernel_map_set_shootdown(void (*others)(uint64_t address, uint64_t length));
+
+// True if the page that holds `address` is mapped. Bounded, no locks.
 bool kernel_map_present(uint64_t address);
+
+// For those who look closer: rights and size of a page, counts.
+const struct page_map *kernel_map_pages(void);
+const struct kernel_space *kernel_map_space(void);
+
+// Facts of this CPU and of the map: cpu.protection, cpu.protection_absent, map.*.
+void kernel_map_describe(void (*emit)(void *context, const char *key, const char *value),
+                         void *context);
 
 #endif

@@ -8,8 +8,7 @@
 #define X86_MSR_EFER    0xc0000080u
 #define X86_MSR_GS_BASE 0xc0000101u
 
-#define X86_EFER_NXE ((uint64_t)1 << 11)
-#define X86_CR0_WP   ((uint64_t)1 << 16)
+#define X86_CR4_PGE ((uint64_t)1 << 7)
 
 static inline void x86_out8(uint16_t port, uint8_t value)
 {
@@ -20,6 +19,30 @@ static inline uint8_t x86_in8(uint16_t port)
 {
     uint8_t value;
     __asm__ volatile("inb %1, %0" : "=a"(value) : "Nd"(port));
+    return value;
+}
+
+static inline void x86_out16(uint16_t port, uint16_t value)
+{
+    __asm__ volatile("outw %0, %1" : : "a"(value), "Nd"(port));
+}
+
+static inline uint16_t x86_in16(uint16_t port)
+{
+    uint16_t value;
+    __asm__ volatile("inw %1, %0" : "=a"(value) : "Nd"(port));
+    return value;
+}
+
+static inline void x86_out32(uint16_t port, uint32_t value)
+{
+    __asm__ volatile("outl %0, %1" : : "a"(value), "Nd"(port));
+}
+
+static inline uint32_t x86_in32(uint16_t port)
+{
+    uint32_t value;
+    __asm__ volatile("inl %1, %0" : "=a"(value) : "Nd"(port));
     return value;
 }
 
@@ -68,6 +91,42 @@ static inline uint64_t x86_read_cr3(void)
 static inline void x86_write_cr3(uint64_t value)
 {
     __asm__ volatile("movq %0, %%cr3" : : "r"(value) : "memory");
+}
+
+static inline uint64_t x86_read_cr4(void)
+{
+    uint64_t value;
+    __asm__ volatile("movq %%cr4, %0" : "=r"(value));
+    return value;
+}
+
+static inline void x86_write_cr4(uint64_t value)
+{
+    __asm__ volatile("movq %0, %%cr4" : : "r"(value) : "memory");
+}
+
+// Drops what this CPU knows of one page, global or not (Intel SDM vol. 3, 4.10.4.1).
+static inline void x86_invalidate_page(uint64_t address)
+{
+    __asm__ volatile("invlpg (%0)" : : "r"(address) : "memory");
+}
+
+// Drops all translations, global ones too: a change of PGE does, and there are none without it (the
+// same place).
+static inline void x86_drop_translations(void)
+{
+    const uint64_t cr4 = x86_read_cr4();
+    if ((cr4 & X86_CR4_PGE) == 0) {
+        x86_write_cr3(x86_read_cr3());
+        return;
+    }
+    x86_write_cr4(cr4 & ~X86_CR4_PGE);
+    x86_write_cr4(cr4);
+}
+
+static inline void x86_clear_flags(uint64_t flags)
+{
+    __asm__ volatile("pushfq; andq %0, (%%rsp); popfq" : : "r"(~flags) : "memory", "cc");
 }
 
 // The operand of LGDT and LIDT.

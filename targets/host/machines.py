@@ -8,7 +8,7 @@ from dataclasses import dataclass
 SUMMARY = "the same object code in a Linux process"
 IMAGE = "tickmark"
 SUCCESS_EXIT = 0
-DEFAULT_MACHINE = "native"
+DEFAULT_MACHINES = ("native",)
 OPTIONS: frozenset[str] = frozenset()
 
 
@@ -20,12 +20,16 @@ class Machine:
     summary: str = "one pinned thread"
     clock: str = "tsc"
     boots: int = 3
+    options: frozenset[str] = frozenset()
 
     def problem(self) -> str | None:
         return None
 
     def arguments(self) -> list[str]:
         return []
+
+    def facts(self, values: dict[str, str]) -> dict[str, str]:
+        return {}
 
     def command(self, image: str, values: dict[str, str]) -> list[str]:
         return [image, "line={line}", "{arguments}"]

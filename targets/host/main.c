@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: MIT
 // The host target: the portable object in a Linux process. A pinned thread is the CPU, an mmap the
 // memory, a file descriptor the line.
-#include <asm/prctl.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "cpu.h"
@@ -23,7 +21,7 @@ struct host host = {.line = STDOUT_FILENO, .arguments = ""};
 int bench_main_plain(struct bench_run *run);
 int bench_main_traced(struct bench_run *run);
 
-static _Noreturn void refuse(const char *what)
+_Noreturn void host_refuse(const char *what)
 {
     perror(what);
     exit(1);
@@ -32,23 +30,24 @@ static _Noreturn void refuse(const char *what)
 // The last allowed processor: the first one takes most interrupts.
 static void pin(void)
 {
-    cpu_set_t allowed;
+    cpu_set_t allowed, only;
     if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0)
-        refuse("sched_getaffinity");
+        host_refuse("sched_getaffinity");
     for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
         if (CPU_ISSET(cpu, &allowed))
             host.cpu = cpu;
-    CPU_ZERO(&allowed);
-    CPU_SET(host.cpu, &allowed);
-    if (sched_setaffinity(0, sizeof(allowed), &allowed) != 0)
-        refuse("sched_setaffinity");
+    host.seen_cpu = host.cpu;
+    CPU_ZERO(&only);
+    CPU_SET(host.cpu, &only);
+    if (sched_setaffinity(0, sizeof(only), &only) != 0)
+        host_refuse("sched_setaffinity");
+    host_cpus_init(&allowed);
 }
 
 static void set_cpu_base(void)
 {
     host.local.self = &host.local;
-    if (syscall(SYS_arch_prctl, ARCH_SET_GS, &host.local) != 0)
-        refuse("arch_prctl(ARCH_SET_GS)");
+    host_cpu_base(&host.local);
 }
 
 // Touched here, so that no window pays for a page's first use.
@@ -57,7 +56,7 @@ static void map_arena(void)
     uint8_t *memory = mmap(NULL, ARENA_BYTES + ARENA_ALIGNMENT, PROT_READ | PROT_WRITE,
                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED)
-        refuse("mmap of the arena");
+        host_refuse("mmap of the arena");
     const uintptr_t start = ((uintptr_t)memory + ARENA_ALIGNMENT - 1) & ~(ARENA_ALIGNMENT - 1);
     host.arena = (uint8_t *)start;
     host.arena_length = ARENA_BYTES;

@@ -135,7 +135,7 @@ void platform_describe(void (*emit)(void *context, const char *key, const char *
     snprintf(text, sizeof(text), "%d", host.cpu);
     emit(context, "host.pinned_cpu", text);
     emit(context, "clock.hz_source", host.hz_source);
-    emit(context, "events.counted", "page faults, migrations, preemptions");
+    emit(context, "pmu", host_counters());
     if (uname(&names) == 0) {
         snprintf(text, sizeof(text), "%.30s %.30s", names.sysname, names.release);
         emit(context, "host.kernel", text);
@@ -145,12 +145,44 @@ void platform_describe(void (*emit)(void *context, const char *key, const char *
 void platform_events(struct platform_events *events)
 {
     struct rusage usage;
+    const int cpu = sched_getcpu();
     getrusage(RUSAGE_THREAD, &usage);
+    host.migrations += cpu != host.seen_cpu;
+    host.seen_cpu = cpu;
     *events = (struct platform_events){
+        .known =
+            PLATFORM_KNOWS_PAGE_FAULTS | PLATFORM_KNOWS_MIGRATIONS | PLATFORM_KNOWS_PREEMPTIONS,
         .page_faults = (uint64_t)(usage.ru_minflt + usage.ru_majflt),
         .preemptions = (uint64_t)usage.ru_nivcsw,
-        .migrations = sched_getcpu() != host.cpu,
+        .migrations = host.migrations,
     };
+}
+
+// proc(5): "cpuN user nice system idle iowait irq softirq steal ...", in clock ticks.
+static bool read_steal_ns(uint64_t *ns)
+{
+    char line[4096], name[24];
+    bool found = false;
+    FILE *file = fopen("/proc/stat", "r");
+    snprintf(name, sizeof(name), "cpu%d ", host.cpu);
+    while (file != NULL && !found && fgets(line, sizeof(line), file) != NULL) {
+        unsigned long long steal;
+        found = strncmp(line, name, strlen(name)) == 0 &&
+                sscanf(line + strlen(name), "%*u %*u %*u %*u %*u %*u %*u %llu", &steal) == 1;
+        if (found)
+            *ns = (uint64_t)steal * 1000000000u / (uint64_t)sysconf(_SC_CLK_TCK);
+    }
+    if (file != NULL)
+        fclose(file);
+    return found;
+}
+
+// Steal comes in steps of ten milliseconds from a file that takes longer to read than most windows.
+void platform_events_of_run(struct platform_events *events)
+{
+    platform_events(events);
+    if (read_steal_ns(&events->steal_ns))
+        events->known |= PLATFORM_KNOWS_STEAL;
 }
 
 // ---- the end ------------------------------------------------------------------------------------

@@ -6,8 +6,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "acpi.h"
 #include "boot_info.h"
 #include "cpu.h"
+#include "machine_cpu.h"
 #include "platform.h"
 #include "uart.h"
 
@@ -15,9 +17,9 @@
 // `line` has the rules of uart.h.
 struct kernel {
     struct boot_info boot;
+    struct acpi_info acpi;
     struct boot_range arena; // platform_arena clears it at its first call
     bool arena_cleared;
-    struct cpu_local boot_cpu;
     struct uart line;
     uint32_t session; // `session=` of the command line, 0 without
     bool framed;      // `output=framed`: frames on the line instead of text
@@ -30,6 +32,20 @@ extern struct kernel kernel;
 #define KERNEL_EXIT_PORT    0xf4u
 #define KERNEL_EXIT_SUCCESS 0x10u // QEMU exits with 33
 #define KERNEL_EXIT_FAILURE 0x31u // QEMU exits with 99
+
+// The descriptors of the CPU that runs, on its own stacks.
+void kernel_load_descriptors(struct machine_cpu *cpu);
+
+// Takes the memory for the stacks of the CPUs that ACPI describes. Before the arena is chosen.
+void kernel_reserve_stacks(void);
+
+// Brings up the interrupt controller of the boot CPU and then the other CPUs. A machine without a
+// controller goes on with one CPU and no interrupts. Once, with the kernel's map in place.
+void kernel_start_cpus(void);
+
+// Their part of platform_describe.
+void kernel_describe_cpus(void (*emit)(void *context, const char *key, const char *value),
+                          void *context);
 
 // Ends the run without looking left or right: no flush, no report.
 _Noreturn void kernel_stop(uint8_t code);

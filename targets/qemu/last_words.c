@@ -2,12 +2,16 @@
 #include "last_words.h"
 
 #include "compiler.h"
+#include "fault_text.h"
 #include "format.h"
 #include "kernel.h"
 #include "kernel_map.h"
 #include "linker.h"
+#include "machine_checks.h"
+#include "machine_cpu.h"
 #include "platform.h"
 #include "record.h"
+#include "smp.h"
 #include "stacks.h"
 #include "string.h"
 #include "wire.h"
@@ -20,13 +24,21 @@
 static struct wire_sender sender;
 static uint8_t payload[WIRE_PAYLOAD_MOST];
 static char text[512];
-static uint32_t reporting;
+static uint32_t reporting; // 0, or 1 + the number of the CPU that reports
 
+// One CPU reports, and only one is left running when it does.
 static void begin(void)
 {
-    // Here already: the report itself has failed. The exit code has to say it alone.
-    if (__atomic_exchange_n(&reporting, 1, __ATOMIC_RELAXED) != 0)
-        kernel_stop(KERNEL_EXIT_FAILURE);
+    const uint32_t own = 1 + machine_cpu_identify()->local.index;
+    uint32_t reporter = 0;
+    if (!__atomic_compare_exchange_n(&reporting, &reporter, own, false, __ATOMIC_ACQ_REL,
+                                     __ATOMIC_ACQUIRE)) {
+        // Here already: the report itself has failed. The exit code has to say it alone.
+        if (reporter == own)
+            kernel_stop(KERNEL_EXIT_FAILURE);
+        x86_stop(); // another CPU was first
+    }
+    (void)smp_stop_others(); // one that does not answer cannot be helped
     wire_sender_init(&sender, kernel.session, platform_line_write);
     sender.sequence[WIRE_CONTROL] = REPORT_SEQUENCE;
 }
@@ -43,7 +55,7 @@ void last_words_refused(const char *why)
 
 // ---- PANIC -------------------------------------------------------------------------------------
 
-static void send_panic(const struct trap_frame *frame, const char *reason)
+static void send_panic(const struct trap_frame *frame, const char *reason, unsigned cpu)
 {
     const struct record_panic panic = {
         .reason = reason,
@@ -54,8 +66,7 @@ static void send_panic(const struct trap_frame *frame, const char *reason)
         .rflags = frame->rflags,
         .cr2 = x86_read_cr2(),
         .cr3 = x86_read_cr3(),
-        // Not through the CPU base: what it points at may be what is broken.
-        .cpu = kernel.boot_cpu.index,
+        .cpu = cpu,
         .registers = {frame->rax, frame->rbx, frame->rcx, frame->rdx, frame->rsi, frame->rdi,
                       frame->rbp, frame->rsp, frame->r8, frame->r9, frame->r10, frame->r11,
                       frame->r12, frame->r13, frame->r14, frame->r15}};
@@ -71,12 +82,12 @@ static void send_panic(const struct trap_frame *frame, const char *reason)
 // page. Empty if `rsp` points into no memory of ours.
 static struct boot_range stack_in_use(uint64_t rsp)
 {
-    const struct stack *stack = stack_at(rsp);
+    struct stack stack;
     struct boot_range range = {rsp, rsp};
-    if (stack != NULL) {
+    if (stack_at(rsp, &stack)) {
         // In the guard page: what lies above it is the stack that has overflowed.
-        range.start = max_u64(rsp, (uintptr_t)stack->bottom);
-        range.end = (uintptr_t)stack->top;
+        range.start = max_u64(rsp, stack.bottom);
+        range.end = stack.top;
     } else if (rsp >= kernel.arena.start && rsp < kernel.arena.end) {
         range.end = kernel.arena.end;
     } else if (rsp >= (uintptr_t)linker_data && rsp < (uintptr_t)linker_image_end) {
@@ -102,40 +113,26 @@ static void send_stack(uint64_t rsp)
 
 // ---- both --------------------------------------------------------------------------------------
 
-static _Noreturn void report(const struct trap_frame *frame, const char *reason)
+static _Noreturn void report(const struct trap_frame *frame, const char *reason, unsigned cpu)
 {
     // More than once: nobody will be there to send again what gets lost.
     for (unsigned copy = 0; kernel.framed && copy < WIRE_COPIES; copy++) {
-        send_panic(frame, reason);
+        send_panic(frame, reason, cpu);
         send_stack(frame->rsp);
     }
     const size_t length =
-        format(text, sizeof(text), "\npanic: %s\npanic: rip %016lx rsp %016lx cr2 %016lx\n", reason,
-               frame->rip, frame->rsp, x86_read_cr2());
+        format(text, sizeof(text), "\npanic: %s\npanic: CPU %u rip %016lx rsp %016lx cr2 %016lx\n",
+               reason, cpu, frame->rip, frame->rsp, x86_read_cr2());
     platform_line_write(text, length);
     platform_exit(false);
 }
 
-// Error code of a page fault: AMD64 vol. 2, 8.4.2.
-#define FAULT_PRESENT ((uint64_t)1 << 0)
-#define FAULT_WRITE   ((uint64_t)1 << 1)
-#define FAULT_FETCH   ((uint64_t)1 << 4)
-
 static void describe_page_fault(const struct trap_frame *frame, char *reason, size_t capacity)
 {
     const uint64_t address = x86_read_cr2();
-    const char *access = frame->error & FAULT_FETCH   ? "execution of"
-                         : frame->error & FAULT_WRITE ? "write to"
-                                                      : "read of";
-    const struct stack *stack = stack_at(address);
-    if (stack != NULL && address < (uintptr_t)stack->bottom)
-        format(reason, capacity, "stack overflow: %s %lx below the %s stack", access, address,
-               stack->name);
-    else
-        format(reason, capacity, "page fault: %s %lx, %s", access, address,
-               frame->error & FAULT_PRESENT ? "not permitted"
-               : address < PAGE_SIZE        ? "a null pointer"
-                                            : "not mapped");
+    struct stack stack;
+    const bool found = stack_at(address, &stack);
+    fault_text(reason, capacity, frame->error, address, found ? &stack : NULL);
 }
 
 void last_words_trap(const struct trap_frame *frame)
@@ -144,10 +141,29 @@ void last_words_trap(const struct trap_frame *frame)
     begin();
     if (frame->vector == TRAP_PAGE_FAULT)
         describe_page_fault(frame, reason, sizeof(reason));
+    else if (frame->vector == TRAP_MACHINE_CHECK)
+        machine_checks_text(reason, sizeof(reason));
     else
         format(reason, sizeof(reason), "%s (vector %lu, error code %lx)", trap_name(frame->vector),
                frame->vector, frame->error);
-    report(frame, reason);
+    report(frame, reason, machine_cpu_identify()->local.index);
+}
+
+void last_words_late(unsigned cpu)
+{
+    static char reason[RECORD_TEXT_MOST];
+    const struct machine_cpu *late = &machine_cpus[cpu];
+    // Before the others are stopped: they answer one NMI only.
+    const bool shown = smp_show(cpu);
+    begin();
+    format(reason, sizeof(reason), "CPU %u does not finish%s", cpu,
+           shown ? "" : " and does not answer an NMI");
+    report(&late->shown, reason, cpu);
+}
+
+uint64_t last_words_stack(void)
+{
+    return stack_top(machine_cpu_identify()->local.index, STACK_PANIC);
 }
 
 void last_words_panic(const struct trap_frame *frame, const char *reason, const char *file,
@@ -157,5 +173,5 @@ void last_words_panic(const struct trap_frame *frame, const char *reason, const 
     begin();
     // The place first: it must survive the cut of a long reason.
     format(where, sizeof(where), "%s:%u: %s", file, line, reason);
-    report(frame, where);
+    report(frame, where, machine_cpu_identify()->local.index);
 }

@@ -5,32 +5,33 @@
 // that it will not do, so it is built for plain x86-64.
 #include "machine.h"
 
+#include "boot_log.h"
+#include "clocks.h"
 #include "compiler.h"
+#include "firmware.h"
 #include "hpet.h"
+#include "interrupts.h"
 #include "kernel.h"
 #include "kernel_map.h"
 #include "last_words.h"
 #include "linker.h"
+#include "machine_cpu.h"
+#include "pci_boot.h"
 #include "run.h"
 #include "string.h"
+#include "timer.h"
 #include "traps.h"
-#include "x86.h"
 
 #define COM1            0x3f8u
 #define ARENA_ALIGNMENT ((uint64_t)2 << 20)
 #define ARENA_LEAST     ((uint64_t)16 << 20)
+#define ARENA_MOST      ((uint64_t)512 << 20) // all of it is touched: more would only take longer
 
 struct kernel kernel;
 
 // The entry of the portable object. Returns 0 when everything planned was measured.
 int bench_main_plain(struct bench_run *run);
 int bench_main_traced(struct bench_run *run);
-
-static void set_cpu_base(void)
-{
-    kernel.boot_cpu.self = &kernel.boot_cpu;
-    x86_write_msr(X86_MSR_GS_BASE, (uintptr_t)&kernel.boot_cpu);
-}
 
 static enum platform_clock clock_from(const char *arguments)
 {
@@ -56,7 +57,7 @@ static void read_options(void)
 
 static void read_boot_info(uint32_t protocol, uint32_t information)
 {
-    const struct boot_memory memory = {.bytes = NULL, .base = 0, .length = KERNEL_MAP_END};
+    const struct boot_memory memory = {.bytes = NULL, .base = 0, .length = KERNEL_MAP_BOOT_END};
     const enum status status = boot_info_read(&kernel.boot, protocol, memory, information);
     read_options();
     if (status == STATUS_TOO_LARGE)
@@ -65,28 +66,119 @@ static void read_boot_info(uint32_t protocol, uint32_t information)
         last_words_refused("the boot loader's tables are damaged");
 }
 
+// The clock of the line is used before and after the switch.
+static void enter_own_map(void)
+{
+    if (kernel_map_build(&kernel.boot) != STATUS_OK ||
+        kernel_map_device(HPET_USUAL_ADDRESS, PAGE_SIZE) != STATUS_OK)
+        last_words_refused("no memory for page tables");
+    kernel_map_enter();
+}
+
+// Of the memory left, the image and its tables being taken.
 static void choose_arena(void)
 {
-    const uint64_t image = (uintptr_t)linker_image;
-    const uint64_t image_end = (uintptr_t)linker_image_end;
-    if (boot_info_take(&kernel.boot, image, image_end - image) != STATUS_OK ||
-        !boot_info_longest(&kernel.boot, image_end, KERNEL_MAP_END, ARENA_ALIGNMENT,
-                           &kernel.arena) ||
+    kernel_reserve_stacks();
+    if (!boot_info_longest(&kernel.boot, (uintptr_t)linker_image_end, KERNEL_MAP_BOOT_END,
+                           ARENA_ALIGNMENT, &kernel.arena) ||
         kernel.arena.end - kernel.arena.start < ARENA_LEAST)
         last_words_refused("less than 16 MiB of memory in one piece");
+    kernel.arena.end = min_u64(kernel.arena.end, kernel.arena.start + ARENA_MOST);
+}
+
+static void check_baseline(void)
+{
+    if (!cpu_has_baseline())
+        last_words_refused("this CPU lacks POPCNT or BMI1, which the object code is built for");
+}
+
+// The configuration spaces in memory that ACPI's MCFG table names, mapped.
+static unsigned map_windows(struct pci_boot_window *windows)
+{
+    const struct acpi_devices *devices = &kernel.acpi.devices;
+    unsigned count = 0;
+    for (unsigned i = 0; i < devices->segment_count && count < PCI_WINDOWS_MOST; i++) {
+        const struct acpi_pci_segment *segment = &devices->segments[i];
+        uint64_t start, length;
+        if (pci_ecam_place(segment->base, segment->first_bus, segment->last_bus, &start, &length) !=
+                STATUS_OK ||
+            kernel_map_device(start, length) != STATUS_OK) {
+            boot_log("PCI segment %u: its space at %lx cannot be mapped", segment->segment,
+                     segment->base);
+            continue;
+        }
+        windows[count++] = (struct pci_boot_window){.base = segment->base,
+                                                    .segment = segment->segment,
+                                                    .first = segment->first_bus,
+                                                    .last = segment->last_bus};
+    }
+    return count;
+}
+
+static void find_devices(void)
+{
+    struct pci_boot_window windows[PCI_WINDOWS_MOST];
+    pci_boot(windows, map_windows(windows), COM1, boot_log_line, NULL);
+}
+
+static void count_only(void *context, const struct trap_frame *frame)
+{
+    (void)context;
+    (void)frame;
+}
+
+// `disturb=US`: interrupts the benchmarks every US microseconds, to see what that does to them.
+static void disturb_if_asked(void)
+{
+    char word[24];
+    uint64_t us = 0;
+    if (!string_option(kernel.boot.arguments, "disturb", word, sizeof(word)))
+        return;
+    interrupt_handle(INTERRUPT_TIMER, count_only, NULL);
+    if (!string_to_u64(word, UINT32_MAX, &us) || us == 0 || !timer_every_us(us))
+        last_words_refused("disturb= is no time this machine's timer can be set to");
+}
+
+// In this order: each step stands on those before it.
+static const struct {
+    const char *name;
+    void (*take)(void);
+} steps[] = {
+    {"firmware", firmware_read}, // while all of the low memory is mapped
+    {"map", enter_own_map},
+    {"baseline", check_baseline},
+    {"memory", choose_arena},
+    {"clocks", clocks_init},
+    {"cpus", kernel_start_cpus},
+    {"devices", find_devices},
+    {"disturbance", disturb_if_asked}, // last
+};
+
+// `die_after=STEP die=KIND` fails on purpose, to try the reports at every stage.
+static void die_if_asked(const char *step)
+{
+    char word[24];
+    string_option(kernel.boot.arguments, "die_after", word, sizeof(word));
+    if (!string_equal(word, step))
+        return;
+    string_option(kernel.boot.arguments, "die", word, sizeof(word));
+    platform_die(word);
+    platform_panic("asked for by die_after=", __FILE__, __LINE__);
 }
 
 void kernel_main(uint32_t protocol, uint32_t information)
 {
+    machine_cpu_init_boot();
     traps_init(last_words_trap);
-    set_cpu_base();
-    hpet_init();
+    kernel_load_descriptors(machine_cpu_here());
+    hpet_init(HPET_USUAL_ADDRESS);
     uart_init(&kernel.line, COM1, hpet_ns);
     read_boot_info(protocol, information);
-    kernel_map_protect();
-    if (!cpu_has_baseline())
-        last_words_refused("this CPU lacks POPCNT or BMI1, which the object code is built for");
-    choose_arena();
+    die_if_asked("arguments");
+    for (unsigned i = 0; i < ARRAY_COUNT(steps); i++) {
+        steps[i].take();
+        die_if_asked(steps[i].name);
+    }
     static struct bench_run run;
     const bool failed = bench_main_plain(&run) != 0 || bench_main_traced(&run) != 0;
     platform_exit(!failed);

@@ -4,6 +4,8 @@
 // The frame's RIP and RSP are those of this function's first instruction, where its unwind data is
 // that of any function just entered: the caller is the next frame, found by its return address.
 
+#include "registers.h"
+
 #define SELECTOR_CODE 0x08              // boot.S
 #define SELECTOR_DATA 0x10
 #define TRAP_NONE     256               // traps.h
@@ -17,10 +19,6 @@ platform_panic:
         pushq   \value
         .cfi_adjust_cfa_offset 8
         .endm
-        .macro  save register
-        word    %\register
-        .cfi_rel_offset \register, 0
-        .endm
         // struct trap_frame, last field first
         word    $SELECTOR_DATA
         word    %rsp                    // one word below RSP on entry: put right below
@@ -31,30 +29,21 @@ platform_panic:
         word    $platform_panic
         word    $0
         word    $TRAP_NONE
-        save    rax
-        save    rcx
-        save    rdx
-        save    rbx
-        save    rbp
-        save    rsi
-        save    rdi
-        save    r8
-        save    r9
-        save    r10
-        save    r11
-        save    r12
-        save    r13
-        save    r14
-        save    r15
+        save_registers
         cld
-        movl    %edx, %ecx              // line
-        movq    %rsi, %rdx              // file
-        movq    %rdi, %rsi              // reason
-        movq    %rsp, %rdi              // frame
-        movq    %rsp, %rbx
+        movq    %rsp, %rbx              // frame
         .cfi_def_cfa_register rbx
-        movq    $stack_panic_top, %rsp  // 16-aligned; the caller's may be nearly used up
-        call    last_words_panic            // never returns
+        movl    %edx, %r12d             // line
+        movq    %rsi, %r13              // file
+        movq    %rdi, %r14              // reason
+        andq    $-16, %rsp
+        call    last_words_stack        // of this CPU; the one we are on may be nearly used up
+        movq    %rax, %rsp              // 16-aligned
+        movq    %rbx, %rdi
+        movq    %r14, %rsi
+        movq    %r13, %rdx
+        movl    %r12d, %ecx
+        call    last_words_panic        // never returns
         ud2
         .cfi_endproc
         .size   platform_panic, . - platform_panic

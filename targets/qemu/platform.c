@@ -3,16 +3,26 @@
 #include "platform.h"
 
 #include "assert.h"
+#include "boot_log.h"
+#include "clocks.h"
 #include "compiler.h"
+#include "counters.h"
 #include "cpu.h"
+#include "firmware.h"
 #include "format.h"
 #include "hpet.h"
 #include "kernel.h"
+#include "kernel_map.h"
+#include "last_words.h"
 #include "linker.h"
+#include "machine_cpu.h"
+#include "pci_boot.h"
+#include "pci_describe.h"
+#include "smp.h"
 #include "string.h"
 #include "x86.h"
 
-#define ICOUNT_HZ 1000000000u // -icount shift=0: one instruction is one nanosecond
+#define CPU_WAIT_STEP_US 10u
 
 uint64_t platform_clock_ns(void)
 {
@@ -26,33 +36,9 @@ enum platform_clock platform_clock_class(void)
     return kernel.clock;
 }
 
-// Leaf 40000010h, EAX: kHz of the TSC (a convention of VMware's that QEMU follows under KVM).
-static uint64_t hypervisor_hz(void)
-{
-    if (!cpu_under_hypervisor() || cpu_cpuid(0x40000000, 0).eax < 0x40000010)
-        return 0;
-    return (uint64_t)cpu_cpuid(0x40000010, 0).eax * 1000;
-}
-
-// Intel SDM vol. 2, CPUID: 15h has the crystal's frequency and the ratio of the TSC to it, 16h the
-// base frequency in MHz, which is that of the TSC.
-static uint64_t cpuid_hz(void)
-{
-    const uint32_t most = cpu_cpuid(0, 0).eax;
-    if (most >= 0x15) {
-        const struct cpu_cpuid r = cpu_cpuid(0x15, 0);
-        if (r.eax != 0 && r.ebx != 0 && r.ecx != 0)
-            return (uint64_t)r.ecx * r.ebx / r.eax;
-    }
-    return most >= 0x16 ? (uint64_t)(cpu_cpuid(0x16, 0).eax & 0xffff) * 1000000 : 0;
-}
-
 uint64_t platform_clock_hz(void)
 {
-    if (kernel.clock == PLATFORM_CLOCK_INSN)
-        return ICOUNT_HZ;
-    const uint64_t hz = hypervisor_hz();
-    return hz != 0 ? hz : cpuid_hz();
+    return clocks_tsc_hz();
 }
 
 size_t platform_line_write(const void *bytes, size_t length)
@@ -140,13 +126,54 @@ void platform_describe(void (*emit)(void *context, const char *key, const char *
     format(value, sizeof(value), "%lu", kernel.boot.memory_bytes);
     emit(context, "memory.bytes", value);
     emit(context, "boot.protocol", kernel.boot.protocol == BOOT_BY_PVH ? "pvh" : "multiboot2");
+    kernel_describe_cpus(emit, context);
+    clocks_describe(emit, context);
+    boot_log_describe(emit, context);
+    firmware_describe(emit, context);
+    pci_describe(pci_boot_found(), emit, context);
+    kernel_map_describe(emit, context);
+    counters_describe(emit, context);
 }
 
 void platform_events(struct platform_events *events)
 {
-    // Interrupts stay masked, there is one CPU and no scheduler, and every exception ends the run:
-    // a sample that was taken was not disturbed by anything this kernel can see.
-    *events = (struct platform_events){0};
+    // Nothing migrates or preempts the benchmarks here, and a page fault ends the run.
+    const struct interrupt_counts *counts = &machine_cpu_here()->counts;
+    *events = (struct platform_events){
+        .known = PLATFORM_KNOWS_INTERRUPTS | PLATFORM_KNOWS_NMIS | PLATFORM_KNOWS_PAGE_FAULTS |
+                 PLATFORM_KNOWS_MIGRATIONS | PLATFORM_KNOWS_PREEMPTIONS,
+        .interrupts = counts->all,
+        .nmis = counts->nmi};
+    if (counters_smis(&events->smis))
+        events->known |= PLATFORM_KNOWS_SMIS;
+}
+
+void platform_events_of_run(struct platform_events *events)
+{
+    platform_events(events);
+}
+
+// ---- further CPUs ------------------------------------------------------------------------------
+
+unsigned platform_cpu_count(void)
+{
+    return machine_cpu_count();
+}
+
+bool platform_cpu_start(unsigned cpu, void (*function)(void *argument), void *argument)
+{
+    return smp_run(cpu, function, argument);
+}
+
+void platform_cpu_wait(unsigned cpu, uint64_t most_ms)
+{
+    if (cpu == 0 || cpu >= machine_cpu_count())
+        return;
+    for (uint64_t waited_us = 0; !smp_parked(cpu); waited_us += CPU_WAIT_STEP_US) {
+        if (waited_us / 1000 >= most_ms)
+            last_words_late(cpu);
+        clocks_delay_us(CPU_WAIT_STEP_US);
+    }
 }
 
 void platform_exit(bool success)

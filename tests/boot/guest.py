@@ -84,6 +84,7 @@ class Panic:
     cr2: int
     cr3: int
     registers: dict[str, int]
+    cpu: int = 0
     stack_at: int = 0
     stack: bytes = b""
 
@@ -113,9 +114,10 @@ def read_panic(line: bytes) -> Panic | None:
 
             reason = text()
             vector, error, rip, rsp, rflags, cr2, cr3 = (number() for _ in range(7))
-            assert number() == 0 and text() == "" and number() == len(REGISTERS)
+            cpu = number()
+            assert text() == "" and number() == len(REGISTERS)
             registers = {name: number() for name in REGISTERS}
-            panic = Panic(reason, vector, error, rip, rsp, rflags, cr2, cr3, registers)
+            panic = Panic(reason, vector, error, rip, rsp, rflags, cr2, cr3, registers, cpu)
             assert at == len(data)
         elif frame.type == STACK and panic is not None:
             address = panic.rsp + frame.offset
@@ -137,6 +139,7 @@ class Guest:
     stalled_seconds: float = 0.0  # of `stall`, how long it ran
     qmp: list[dict] = field(default_factory=list)
     registers: str = ""  # QEMU's own, when the machine was paused by a shutdown
+    answers: list[str] = field(default_factory=list)  # of `monitor`
 
     @property
     def facts(self) -> dict[str, str]:
@@ -160,15 +163,24 @@ def wait_for_end(process: subprocess.Popen[bytes], most: float) -> float:
     return time.monotonic() - began
 
 
+def monitor_command(words: str) -> bytes:
+    """QMP's way to a command of the monitor for people."""
+    message = {"execute": "human-monitor-command", "arguments": {"command-line": words}}
+    return json.dumps(message).encode() + b"\n"
+
+
 def run(
     command: list[str],
     arguments: str,
     timeout: float = 60,
     send: bytes = b"",
     stall: float = 0,
+    ask: str = "",
+    monitor: tuple[str, ...] = (),
 ) -> Guest:
-    """Runs a command of machines.py until it ends. `send` goes out when the probe says `ready`;
-    from then on nothing is read for `stall` seconds, or until QEMU has ended."""
+    """Runs a command of machines.py until it ends. When the probe says `ready`, `ask`, a command of
+    QMP, and `monitor`, commands of QEMU's monitor, are given. `send` goes out then, or when all
+    answers are there; from then on nothing is read for `stall` seconds, or until QEMU has ended."""
     line, line_guest = socket.socketpair()
     qmp, qmp_guest = socket.socketpair()
     places = {
@@ -186,7 +198,7 @@ def run(
     qmp.sendall(b'{"execute": "qmp_capabilities"}\n')
 
     guest = Guest(None, b"", 0.0)
-    said, asked, ready = b"", False, False
+    said, asked, ready, sent = b"", False, False, False
     sockets = [line, qmp]
     try:
         while sockets and time.monotonic() - began < timeout:
@@ -204,14 +216,19 @@ def run(
                     said += data
             if not ready and b"probe ready=1\n" in guest.line:
                 ready = True
+                if ask:
+                    qmp.sendall(json.dumps({"execute": ask, "id": ask}).encode() + b"\n")
+                for question in monitor:
+                    qmp.sendall(monitor_command(question))
+            answered = not ask or b'"id": "%s"' % ask.encode() in said
+            if ready and not sent and answered and said.count(b'{"return": "') >= len(monitor):
+                sent = True
                 if send:
                     line.sendall(send)
                 guest.stalled_seconds = wait_for_end(process, stall)
             if b'"SHUTDOWN"' in said and not asked:
                 asked = True
-                question = {"command-line": "info registers"}
-                ask = {"execute": "human-monitor-command", "arguments": question}
-                qmp.sendall(json.dumps(ask).encode() + b"\n" + b'{"execute": "quit"}\n')
+                qmp.sendall(monitor_command("info registers") + b'{"execute": "quit"}\n')
         guest.exit_code = process.wait(5)
     except subprocess.TimeoutExpired:
         pass
@@ -222,9 +239,9 @@ def run(
         line.close()
         qmp.close()
     guest.qmp = _json_lines(said)
-    for message in guest.qmp:
-        if isinstance(message.get("return"), str):
-            guest.registers = message["return"]
+    texts = [m["return"] for m in guest.qmp if isinstance(m.get("return"), str)]
+    guest.answers = texts[: len(monitor)]
+    guest.registers = texts[-1] if asked and texts else ""
     return guest
 
 
@@ -244,6 +261,11 @@ class Image:
                 for symbol in elf.get_section_by_name(".symtab").iter_symbols()
                 if symbol["st_info"]["type"] == "STT_FUNC"
             )
+            self.symbols: dict[str, int] = {
+                symbol.name: symbol["st_value"]
+                for symbol in elf.get_section_by_name(".symtab").iter_symbols()
+                if symbol["st_info"]["bind"] == "STB_GLOBAL"
+            }
             entries = elf.get_dwarf_info().EH_CFI_entries()
             self.frames = [
                 (e["initial_location"], e["address_range"], e.get_decoded().table)

@@ -11,13 +11,13 @@
 struct bench_run; // the benchmarks' own: the probe has no use for it
 int bench_main(struct bench_run *run);
 
-static void say(const char *key, const char *value)
+void say(const char *key, const char *value)
 {
     char line[256];
     platform_line_write(line, format(line, sizeof(line), "probe %s=%s\n", key, value));
 }
 
-static void say_number(const char *key, uint64_t value)
+void say_number(const char *key, uint64_t value)
 {
     char text[32];
     format(text, sizeof(text), "%lu", value);
@@ -66,6 +66,19 @@ static void say_clock(void)
     say_number("clock.ticks_of_100", cpu_ticks_stop() - start);
 }
 
+static void say_events(void)
+{
+    struct platform_events events, of_run;
+    struct platform_counters counters;
+    platform_events(&events);
+    platform_events_of_run(&of_run);
+    say_number("events.known", events.known);
+    say_number("events.of_run_known", of_run.known);
+    say_number("events.smis", events.smis);
+    say_number("events.steal_ns", of_run.steal_ns);
+    say_number("counters", platform_counters(&counters));
+}
+
 // ---- `do=` -------------------------------------------------------------------------------------
 
 // A call chain with frames of its own, for the unwinder.
@@ -79,6 +92,34 @@ static NOINLINE uint64_t fail_deeply(uint64_t depth)
 static void write_to_text(void)
 {
     *(volatile uint8_t *)(uintptr_t)bench_main = 0;
+}
+
+// `at=`, the address of the next three.
+static uint64_t chosen_address(void)
+{
+    char word[32];
+    uint64_t address = 0;
+    string_option(platform_arguments(), "at", word, sizeof(word));
+    assert(string_to_u64(word, UINT64_MAX, &address));
+    return address;
+}
+
+static void read_at(void)
+{
+    say_number("read", *(volatile uint8_t *)(uintptr_t)chosen_address());
+}
+
+static void write_at(void)
+{
+    volatile uint64_t *place = (volatile uint64_t *)(uintptr_t)chosen_address();
+    *place = 0x123456789abcdef0;
+    say_number("written", *place == 0x123456789abcdef0);
+}
+
+static void call_at(void)
+{
+    void (*function)(void) = (void (*)(void))(uintptr_t)chosen_address();
+    function();
 }
 
 static void execute_data(void)
@@ -129,17 +170,28 @@ static void flood(void)
     }
 }
 
+// To the transmitter of COM1 without asking whether it has room: a strict machine complains.
+static void overrun(void)
+{
+    for (unsigned i = 0; i < 64; i++)
+        __asm__ volatile("outb %0, %1" : : "a"((uint8_t)'.'), "Nd"((uint16_t)0x3f8));
+}
+
 static const struct {
     const char *name;
     void (*what)(void);
 } deeds[] = {
     {"write_text", write_to_text},
+    {"read_at", read_at},
+    {"write_at", write_at},
+    {"call_at", call_at},
     {"execute_data", execute_data},
     {"call_null", call_null},
     {"lose_stack", lose_stack},
     {"panic_in_panic", panic_in_panic},
     {"echo", echo},
     {"flood", flood},
+    {"overrun", overrun},
 };
 
 int bench_main(struct bench_run *run)
@@ -155,6 +207,7 @@ int bench_main(struct bench_run *run)
     say_build_id();
     say_arena();
     say_clock();
+    say_events();
     say("ready", "1");
     string_option(platform_arguments(), "do", word, sizeof(word));
     if (string_equal(word, "panic"))

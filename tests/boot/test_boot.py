@@ -68,6 +68,9 @@ def check_facts(facts: dict[str, str], protocol: str) -> None:
     assert facts["boot.protocol"] == protocol
     assert facts["build_id"] == image().build_id
     assert facts["cpu.vendor"].isalnum()
+    assert facts["acpi.root"].endswith(", told by the loader")
+    assert (facts["acpi.problems"], facts["cpus.described"]) == ("0", "1")
+    assert (facts["hpet.address"], facts["numa.nodes"]) == ("fed00000", "1")
     start, length = int(facts["arena.start"]), int(facts["arena.bytes"])
     assert start % (2 * MIB) == 0 and length % (2 * MIB) == 0
     assert start > 16 * MIB and start + length <= 512 * MIB
@@ -88,6 +91,17 @@ def test_pvh_boots_and_every_instruction_is_one_tick() -> None:
     assert done.facts["clock.hz"] == "1000000000"
     assert done.facts["clock.ns_of_2m_ticks"] == "0"
     assert 100 <= int(done.facts["clock.ticks_of_100"]) < 110
+
+
+def test_what_cannot_be_counted_is_not_none() -> None:
+    """An emulated CPU has no counters of its own, and under a hypervisor SMIs are not asked for."""
+    facts = boot().facts
+    assert facts["pmu"] == "not available: CPUID 0Ah names no performance counters"
+    assert facts["counters"] == "0"
+    interrupts, page_faults, migrations, preemptions, nmis = 1, 2, 4, 8, 16
+    assert int(facts["events.known"]) == interrupts + page_faults + migrations + preemptions + nmis
+    assert facts["events.of_run_known"] == facts["events.known"]
+    assert facts["events.smis"] == facts["events.steal_ns"] == "0"
 
 
 def test_two_boots_say_the_same() -> None:
@@ -327,7 +341,3 @@ def test_kvm_boots_with_real_ticks() -> None:
     assert done.facts["clock.class"] == "0"
     hz, ns = int(done.facts["clock.hz"]), int(done.facts["clock.ns_of_2m_ticks"])
     assert 0.9 < hz * ns / 2e15 < 1.2
-
-
-def test_smp_is_refused_for_now() -> None:
-    assert machines.MACHINES["smp"].later != ""

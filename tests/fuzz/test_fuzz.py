@@ -19,7 +19,15 @@ sys.path.insert(0, str(ROOT / "tests/recorder"))
 import wire_decoder  # noqa: E402
 import wire_encoder as wire  # noqa: E402
 
+# Each fuzzer with the folder it starts from.
+FUZZERS = {
+    "fuzz_wire": "corpus",
+    "fuzz_session": "corpus",
+    "fuzz_acpi": "corpus_acpi",
+    "fuzz_pci": "corpus_pci",
+}
 CORPUS = sorted((ROOT / "tests/fuzz/corpus").glob("*.bin"))
+ACPI_CORPUS = sorted((ROOT / "tests/fuzz/corpus_acpi").glob("*.bin"))
 SOAK = os.environ.get("TICKMARK_SOAK") == "1"
 SEED = int(os.environ.get("SEED", time.time_ns() % 2**31))
 SECONDS = 1200 if SOAK else 8
@@ -39,10 +47,17 @@ def test_the_corpus_is_small_and_of_every_kind() -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["fuzz_wire", "fuzz_session"])
+def test_the_tables_are_small_and_of_every_kind() -> None:
+    assert sum(path.stat().st_size for path in ACPI_CORPUS) < 16 << 10
+    for signature in (b"RSDT", b"XSDT", b"FACP", b"APIC", b"SRAT", b"SLIT", b"MCFG", b"HPET"):
+        assert [path for path in ACPI_CORPUS if signature in path.read_bytes()], signature
+
+
+@pytest.mark.parametrize("name", FUZZERS)
 def test_nothing_breaks_it(tmp_path: Path, name: str) -> None:
     found = tmp_path / "found"
     found.mkdir()
+    folder = ROOT / "tests/fuzz" / FUZZERS[name]
     words = [
         str(ROOT / "build/fuzz" / name),
         f"-seed={SEED}",
@@ -53,7 +68,7 @@ def test_nothing_breaks_it(tmp_path: Path, name: str) -> None:
         f"-artifact_prefix={tmp_path}/",
         "-print_final_stats=1",
         str(found),
-        str(ROOT / "tests/fuzz/corpus"),
+        str(folder),
     ]
     done = subprocess.run(words, capture_output=True, text=True, timeout=SECONDS + 120)
     print(f"SEED={SEED}")
@@ -61,7 +76,7 @@ def test_nothing_breaks_it(tmp_path: Path, name: str) -> None:
     stats = dict(
         line.split("::")[1].split(":", 1) for line in done.stderr.splitlines() if "stat::" in line
     )
-    assert int(stats["number_of_executed_units"]) > len(CORPUS)
+    assert int(stats["number_of_executed_units"]) > len(list(folder.iterdir())) > 0
     assert int(stats["new_units_added"]) > 0  # the mutator gets somewhere
 
 

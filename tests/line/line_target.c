@@ -29,6 +29,7 @@ static struct report report;
 static struct random chance;
 static uint8_t memory[STREAM_MOST];
 static int64_t samples[ROUNDS][RECORD_SAMPLES_MOST], tags[RECORD_SAMPLES_MOST];
+static uint8_t first_tags[RECORD_SAMPLES_MOST];
 
 static size_t write_line(const void *bytes, size_t length)
 {
@@ -62,7 +63,7 @@ static const struct variant abouts[VARIANTS] = {
     {.name = "three", .what = "the third", .role = VARIANT_FLOOR},
 };
 static const struct bench_variant variants[VARIANTS] = {
-    {&abouts[0], NULL}, {&abouts[1], NULL}, {&abouts[2], NULL}};
+    {.about = &abouts[0]}, {.about = &abouts[1]}, {.about = &abouts[2]}};
 static char names[CASES][16];
 static struct bench_case cases[CASES];
 static const struct bench_suite suite = {.name = "line",
@@ -105,6 +106,7 @@ static void run_row(const struct row *row)
         for (uint64_t i = 0; i < options.samples; i++) {
             samples[round][i] = (int64_t)random_below(&chance, 100000);
             tags[i] = random_below(&chance, 10) == 0 ? RECORD_TAG_PREEMPTION : 0;
+            first_tags[i] = round == 0 ? (uint8_t)tags[i] : first_tags[i];
         }
         report_round(&report, row,
                      &(struct round){.number = round,
@@ -116,7 +118,7 @@ static void run_row(const struct row *row)
                                      .count = options.samples});
     }
     report_counter(&report, row, "hits", random_below(&chance, 1000), 1000, "ratio");
-    report_finish(&report, row, samples[0], options.samples, 0);
+    report_finish(&report, row, samples[0], first_tags, options.samples, 0);
 }
 
 static void run_case(unsigned which)

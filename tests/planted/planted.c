@@ -104,7 +104,6 @@ static uint64_t expected(size_t which, const void *context, uint64_t operations)
 static const struct bench_suite planted_suite = {
     .name = "planted",
     .what = "bodies whose answer is known, and bodies that cheat",
-    .source_hash = BENCH_SOURCE_HASH,
     .cases = cases,
     .case_count = CASES,
     .variants = variants,

@@ -102,6 +102,26 @@ def test_equal_boots_are_complete(recorder: Recorder, target: wire.Target) -> No
     assert recorder.outcome() == ("complete", "")
 
 
+def test_what_the_processor_counted_adds_up_over_the_boots(recorder, target) -> None:
+    """The rest of the row is exact: cycles that differ do not make it less so."""
+    counters = [(("core_cycles", cycles, 10, "cycles"), ("hits", 1, 2, "ratio"))
+                for cycles in (2**55, 70)]  # fmt: skip
+    first = changed(target, 1, counters=counters[0])
+    assert boots(recorder, first, changed(target, 1, counters=counters[1])) == 0
+    assert recorder.outcome() == ("complete", "")
+    assert recorder.query("SELECT name, numerator, denominator, unit FROM counter"
+                          " WHERE id = 'heap/pair_64/hybrid' ORDER BY name") == [
+        ("core_cycles", 2**55 + 70, 20, "cycles"), ("hits", 1, 2, "ratio")]  # fmt: skip
+
+
+@pytest.mark.parametrize("other", ["count", "instructions"])
+def test_a_counter_that_changes_its_unit_is_not_deterministic(recorder, target, other) -> None:
+    first = changed(target, 1, counters=(("core_cycles", 60, 10, "cycles"),))
+    second = changed(target, 1, counters=(("core_cycles", 60, 10, other),))
+    assert boots(recorder, first, second) == 40
+    assert recorder.statuses()["heap/pair_64/hybrid"] == "not deterministic"
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -116,7 +116,7 @@ def test_lost_log_frames_are_counted(recorder: Recorder, target: wire.Target) ->
 
 def test_samples_may_have_tags_negative_values_and_long_runs(recorder, target) -> None:
     values = tuple([-5] * 1000 + list(range(0, -500, -1)) + [2**60, -(2**60), 0])
-    tags = tuple([0] * 1000 + [i % 16 for i in range(503)])
+    tags = tuple([0] * 1000 + [i % 128 for i in range(503)])
     row = wire.Row("a/b/c", values=(values,), tags=tags, overhead=-3, cold=-(2**60))
     assert bench(recorder, target.variant(clock=wire.TSC, rows=(row,)).complete()) == 0
     ((_, _, _, _, _, overhead, cold, samples, stored_tags),) = reference(recorder)
@@ -157,6 +157,7 @@ def test_gap_that_never_fills_is_damage(recorder: Recorder, target: wire.Target)
     pieces = target.data(stream)
     assert bench(recorder, framed(target, pieces[:1] + pieces[2:], stream)) == 40
     damaged(recorder, "200 bytes of results at 200 never came")
+    assert ": missing: no whole result came" in recorder.done.stdout, "measured they may have been"
 
 
 def test_gap_before_a_deadline_is_damage_and_no_hang(recorder, target) -> None:
@@ -337,12 +338,15 @@ HOSTILE = {
     "samples out of range": running() + sample_record(tokens=wire.samples_tokens((2**62, 1))),
     "samples that wrap": running() + sample_record(count=n(60000), tokens=n((2**62 << 1) | 1)
                                                    + n(59999)),
-    "tag out of range": running() + sample_record(tags=wire.samples_tokens((0, 16))),
+    "tag out of range": running() + sample_record(tags=wire.samples_tokens((0, 128))),
     "negative tag": running() + sample_record(tags=wire.samples_tokens((0, -1))),
     "no tags": running() + sample_record(tags=b""),
     "samples after finish": running() + wire.samples(0, ROW, 0) + wire.finish(0) + sample_record(),
     "counter divided by nothing": running() + counter_record(denominator=n(0)),
     "counter out of range": running() + counter_record(numerator=n(2**63)),
+    "cycles out of range": running() + counter_record(numerator=n(2**55 + 1), unit=s("cycles")),
+    "instructions out of range": running() + counter_record(denominator=n(2**55 + 1),
+                                                            unit=s("instructions")),
     "counter of a strange unit": running() + counter_record(unit=s("litres")),
     "counter without a name": running() + counter_record(name=s("")),
     "counter twice": running() + counter_record() * 2,

@@ -155,6 +155,16 @@ def test_bytes_that_are_no_packets_are_left_out(recorder: Recorder, traced: wire
     assert fact(recorder, "line.lost_trace_bytes") == str(len(trace[2]) + len(trace[3]))
 
 
+def test_a_trace_of_which_nothing_came_is_lost_and_not_absent(
+    recorder: Recorder, traced: wire.Target
+) -> None:
+    size = sum(map(len, pieces()))
+    assert bench(recorder, traced, []) == 0
+    assert list(recorder.results.glob("**/*.perfetto-trace")) == []
+    assert fact(recorder, "line.lost_trace_bytes") == str(size)
+    assert f"all {size} bytes of the trace were lost" in recorder.done.stdout
+
+
 def test_a_trace_of_a_target_that_dies_is_kept(recorder: Recorder, traced: wire.Target) -> None:
     stream = traced.stream()
     data = traced.hello() + b"".join(traced.data(stream)) + b"".join(frames(traced, pieces())[:-1])
@@ -171,8 +181,10 @@ def test_frames_of_another_session_are_not_of_this_trace(
 
 
 def test_a_run_without_a_trace_has_no_file(recorder: Recorder, target: wire.Target) -> None:
-    assert bench(recorder, target, []) == 0
+    assert bench(recorder, target.variant(trace_bytes=0), []) == 0
     assert list(recorder.results.glob("**/*.perfetto-trace")) == []
+    assert fact(recorder, "line.lost_trace_bytes") == "0"
+    assert "of the trace" not in recorder.done.stdout
 
 
 def test_rebuild_makes_the_same_file_again(recorder: Recorder, traced: wire.Target) -> None:

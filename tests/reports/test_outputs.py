@@ -105,7 +105,7 @@ def test_the_page_is_one_file_with_ids_that_are_unique(whole: Store) -> None:
     assert {link[1:] for link in links} <= set(page.ids)
     assert "@import" not in text and "http://www.w3.org" in text
     assert text.count('role="img"') == text.count("<svg viewBox") - 1 >= 22
-    assert "prefers-color-scheme: dark" in text
+    assert "screen and (prefers-color-scheme: dark)" in text
     assert "never confirms one" in text
     assert re.search(r"#0[0-9a-f]f00?[0-9a-f]e\b", text) is None, "a stand-in colour was left"
 
@@ -160,6 +160,8 @@ def test_json_has_the_fields_of_schema_one(whole: Store) -> None:
     row = exact["heap/pair_64/hybrid"]
     assert (row["min"], row["p50"], row["max"], row["n"]) == (21.84, 21.84, 21.84, 80)
     assert (row["aa_low"], row["aa_high"]) == (1, 1)
+    sampled = next(r for r in document["rows"] if r["id"] == row["id"] and r is not row)
+    assert len(sampled["modes"]) == 1 and sampled["min"] <= sampled["modes"][0] <= sampled["max"]
     assert row["counters"]["header_bytes"] == {"value": 0, "unit": "bytes"}
 
 
@@ -174,13 +176,26 @@ def test_below_resolution_is_said_and_never_a_number(store: Store, tmp_path: Pat
     assert "-5" not in to_markdown(report)
 
 
-def test_p999_wants_a_thousand_samples(store: Store, tmp_path: Path) -> None:
-    machine = store.machine()
-    machine.row("heap/pair_64/hybrid", list(range(1, 51)), rounds=20)
-    machine.row("heap/pair_64/floor", list(range(1, 51)), rounds=19)
-    machine.seal()
+def test_a_percentile_wants_ten_samples_beyond_it(store: Store, tmp_path: Path) -> None:
+    host, exact = store.machine(), store.machine("qemu-exact")
+    for i, rounds in enumerate((9, 10, 99, 100, 999, 1000)):
+        host.row(f"heap/case{i}/hybrid", list(range(1, 11)), rounds=rounds)
+    host.seal()
+    exact.row("heap/case0/hybrid", list(range(1, 11)), rounds=2)
+    exact.seal()
     rows = json.loads(to_json(report_of(store, claims_of(tmp_path, TICKS))))["rows"]
-    assert [(row["id"][-6:], row["p999"]) for row in rows] == [("/floor", None), ("hybrid", 50)]
+    names = ("p50", "p90", "p99", "p999")
+    known = [tuple(row[name] is not None for name in names) for row in rows]
+    assert known[:6] == [
+        (True, False, False, False),
+        (True, True, False, False),
+        (True, True, False, False),
+        (True, True, True, False),
+        (True, True, True, False),
+        (True, True, True, True),
+    ]
+    # Each round of an exact machine repeats the others: there is nothing to estimate.
+    assert rows[6]["machine"] == "qemu-exact" and rows[6]["p999"] == 10
 
 
 def test_disturbed_samples_are_counted_and_none_is_dropped(store: Store, tmp_path: Path) -> None:
@@ -203,6 +218,29 @@ def test_the_text_of_a_figure_states_the_finding(whole: Store, tmp_path: Path) -
         " floor 15.34. hybrid takes 6.67 times fewer than linked_list."
     ).replace("21.84", number(21.84)).replace("15.34", number(15.34))
     assert text in to_html(report)
+
+
+def test_emulated_times_are_shown_under_a_name_that_says_so(store: Store, tmp_path: Path) -> None:
+    machine = store.machine("qemu-smp", clock="emulated", hz=0)
+    for variant, ticks in (("linked_list", 1200), ("hybrid", 100)):
+        machine.row(f"heap/pair_64/{variant}", [ticks])
+    machine.seal()
+    report = report_of(store, claims_of(tmp_path, GAIN, TICKS))
+    name = "qemu-smp (emulated, not judged)"
+    out = io.StringIO()
+    print_report(report, stream=out)
+    assert f"{name}, clock emulated" in out.getvalue()
+    assert f"## Rows of {name}" in to_markdown(report)
+    page = to_html(report)
+    assert re.search(rf"<h2[^>]*>{re.escape(name)}</h2>", page)
+    assert f'<th scope="col">{name}</th>' in page
+    # No sentence may say who is faster.
+    (exact,) = report.run.machines
+    assert case_finding(exact, rows_of(exact, "heap/pair_64")) == (
+        "Median emulated ticks for one operation on qemu-smp: hybrid 100, linked_list 1\u202f200."
+        " Emulated: shown, not judged."
+    )
+    assert "1 met" not in page and "times fewer" not in page
 
 
 def test_a_run_with_nothing_in_it_is_still_a_report(store: Store, tmp_path: Path) -> None:

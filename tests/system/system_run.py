@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,24 +17,33 @@ SECONDS = 120
 
 
 class Bench:
-    """One recorder invocation for a target, in its own results folder."""
+    """One recorder invocation for a target, or for a machine of qemu ("qemu" is exact), in its
+    own results folder. `values` are options of the machine."""
 
     def __init__(self, results: Path) -> None:
         self.results = results
         self.done: subprocess.CompletedProcess[str] | None = None
 
-    def command(self, target: str, program: str, arguments: str, **words: str) -> list[str]:
+    def command(
+        self,
+        target: str,
+        program: str,
+        arguments: str,
+        values: dict[str, str] | None = None,
+        **words: str,
+    ) -> list[str]:
         if target == "host":
             image = str(ROOT / f"build/{program}/tickmark")
             start = [image, "line={line}", "{arguments}"]
             about = {"machine": "native", "clock": "tsc", "success-exit": "0"}
         else:
-            machine = machines.MACHINES["exact"]
+            machine = machines.MACHINES[{"qemu": "exact"}.get(target, target)]
             image = str(ROOT / f"build/{program}/tickmark.elf")
-            start = machine.command(image)
+            start = machine.command(image, values)
             arguments = " ".join([*machine.arguments(), arguments]).strip()
+            target = "qemu"
             about = {
-                "machine": "exact",
+                "machine": machine.name,
                 "clock": machine.clock,
                 "success-exit": str(machines.SUCCESS_EXIT),
             }
@@ -58,8 +68,16 @@ class Bench:
             *start,
         ]
 
-    def run(self, target: str, arguments: str = "", program: str = "", **words: str) -> int:
-        command = self.command(target, program or target, arguments, **words)
+    def run(
+        self,
+        target: str,
+        arguments: str = "",
+        program: str = "",
+        values: dict[str, str] | None = None,
+        **words: str,
+    ) -> int:
+        program = program or ("host" if target == "host" else "qemu")
+        command = self.command(target, program, arguments, values, **words)
         self.done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
         return self.done.returncode
 
@@ -78,3 +96,19 @@ def scons(*words: str, folder: Path = ROOT, **environment: str) -> subprocess.Co
         timeout=300,
         env={**os.environ, **environment},
     )
+
+
+def copy_tree(copy: Path) -> Path:
+    """The working tree without what was built or measured."""
+    tracked = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+    for name in tracked:
+        if (ROOT / name).is_file():
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, copy / name)
+    return copy

@@ -15,7 +15,15 @@ from system_run import ROOT, scons
 WRONG = [
     (["target=qmeu", "bench"], "qemu, host"),
     (["target=baremetal", "bench"], "qemu, host"),
-    (["machine=smp", "bench"], "exact, kvm"),
+    (["machine=smt", "bench"], "exact, kvm, smp"),
+    (["machine=exact", "cpus=4", "bench"], "only to machine=smp"),
+    (["machine=exact,kvm", "numa=2", "bench"], "only to machine=smp"),
+    (["target=host", "cpus=4", "bench"], "only to target=qemu"),
+    (["cpus=4", "debug", "filter=heap/pair_64/hybrid"], "machine=exact, only to machine=smp"),
+    (["cpus=4", "list"], "it is for bench, debug"),
+    (["cpus=65", "bench"], "1 to 64"),
+    (["numa=0", "bench"], "1 to 8"),
+    (["disk=/no/such/file", "bench"], "no such file"),
     (["target=host", "machine=exact", "bench"], "target=host"),
     (["suites=hepa", "bench"], "heap, ipc"),
     (["rounds=0", "bench"], "1 to 1024"),
@@ -32,7 +40,10 @@ WRONG = [
     (["disasm"], "filter="),
     (["filter=no/such/row", "disasm"], "no such row"),
     (["variants=/no/such/folder", "bench"], "no such folder"),
-    (["target=qemu", "memory=1", "bench"], "256"),
+    (["target=qemu", "memory=63", "bench"], "64M to 64G"),
+    (["target=qemu", "memory=65G", "bench"], "64M to 64G"),
+    (["target=qemu", "memory=1T", "bench"], "64M to 64G"),
+    (["target=host", "memory=512", "bench"], "only to target=qemu"),
 ]
 
 
@@ -111,6 +122,16 @@ def test_a_variant_outside_is_a_folder(clone: Path, tmp_path: Path) -> None:
     (mine / "heap_bump.h").write_text(BUMP_H)
     (mine / "heap_bump.c").write_text(BUMP_C)
     assert "heap/pair_64/bump" in rows_listed(clone, f"variants={mine}")
+    # The tests of all heaps run on it.
+    tested = scons("-Q", "test", f"variants={mine}", folder=clone)
+    assert tested.returncode == 0, tested.stdout + tested.stderr
+    assert "bump, small: SEED=" in tested.stdout and "hybrid, small: SEED=" in tested.stdout
+    assert tested.stdout.rstrip().endswith("mine pass, beside those from here")
+    # They find what is wrong with it.
+    (mine / "heap_bump.h").write_text(BUMP_H.replace("size : 1, 16)", "size : 1, 8)"))
+    tested = scons("-Q", "test", f"variants={mine}", folder=clone)
+    assert tested.returncode != 0
+    assert "is not aligned" in tested.stdout
 
 
 def test_a_variant_inside_is_two_files_and_two_lines(clone: Path) -> None:

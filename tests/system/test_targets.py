@@ -77,6 +77,50 @@ def test_a_clock_that_does_not_count_instructions_is_refused(bench: Bench) -> No
     assert outcome(bench)[0] == "target could not start"
 
 
+# ---- what disturbs, what the processor counts ---------------------------------------------------
+
+
+def facts(bench: Bench) -> dict[str, str]:
+    database = sqlite3.connect(bench.results / "history.db")
+    return dict(database.execute("SELECT key, value FROM fact"))
+
+
+CAUSES = ["interrupts", "page_faults", "migrations", "preemptions", "nmis", "smis", "steal_ns"]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_every_cause_is_counted_or_said_not_to_be(bench: Bench, target: str) -> None:
+    assert bench.run(target, "filter=ipc/pair_0 rounds=2 trace=off") == 0, bench.output
+    found = facts(bench)
+    counted = found["guest.events.counted"].split(", ")
+    others = found["guest.events.not_counted"].split(", ")
+    assert len(counted) + len(others) == len(CAUSES) and not set(counted) & set(others)
+    for cause in CAUSES:
+        total = found[f"guest.events.{cause}_total"]
+        name = {"nmis": "NMI", "smis": "SMI", "steal_ns": "steal"}.get(cause, cause[:-1])
+        if name.replace("_", " ") in counted:
+            assert total.isdigit(), cause
+        else:
+            assert total == "not counted here" or (cause, target) == ("steal_ns", "host")
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_rows_have_cycles_where_the_processor_counts_them_and_else_the_run_says_why(
+    bench: Bench, target: str
+) -> None:
+    assert bench.run(target, "filter=ipc/pair_0 rounds=2 trace=off") == 0, bench.output
+    database = sqlite3.connect(bench.results / "history.db")
+    units = set(database.execute("SELECT name, unit FROM counter WHERE unit NOT IN"
+                                 " ('percent', 'count', 'bytes', 'ratio')"))  # fmt: skip
+    pmu = facts(bench)["guest.pmu"]
+    if pmu.startswith("not available: "):
+        assert units == set() and len(pmu) > 20
+    else:
+        assert units == {("core_cycles", "cycles"), ("instructions", "instructions")}
+    if target == "qemu":
+        assert pmu.startswith("not available: ")
+
+
 # ---- exact is exact -----------------------------------------------------------------------------
 
 

@@ -23,10 +23,11 @@ BYTES_AN_EVENT_MOST = 12
 CAPTURE_LINE = 3
 ROWS = "filter=*/*i*_*6*"  # some of heap and ipc
 FEW = "rounds=2 samples=2"
+PLACES = {"qemu": "qemu-exact", "smp": "qemu-smp", "host": "host-native"}
 
 
 def place(bench: Bench, target: str) -> Path:
-    return bench.results / "runs/test" / {"qemu": "qemu-exact", "host": "host-native"}[target]
+    return bench.results / "runs/test" / PLACES[target]
 
 
 def trace_bytes(bench: Bench, target: str) -> bytes:
@@ -81,7 +82,7 @@ def line_bytes(bench: Bench, target: str) -> int:
     return total
 
 
-@pytest.mark.parametrize("target", ["qemu", "host"])
+@pytest.mark.parametrize("target", PLACES)
 def test_bench_leaves_a_valid_trace_of_every_row(bench: Bench, target: str) -> None:
     assert bench.run(target, f"{ROWS} {FEW}") == 0, bench.output
     data = trace_bytes(bench, target)
@@ -96,7 +97,14 @@ def test_bench_leaves_a_valid_trace_of_every_row(bench: Bench, target: str) -> N
     assert report.events[COUNTER] > 500 and report.flows > 10
     about = attributes(data)
     assert about["machine"] == place(bench, target).name and about["run"] == "test"
-    assert about["clock_class"] == {"qemu": "insn", "host": "tsc"}[target]
+    assert (
+        about["clock_class"]
+        == {
+            "qemu": "insn",
+            "smp": "emulated",
+            "host": "tsc",
+        }[target]
+    )
     assert len(str(about["build_id"])) == 40
     assert int(about["tsc_khz"]) > 0 and int(about["trace_event_picoseconds"]) > 0
     assert (bench.results / "runs/test/trace.perfetto-trace").read_bytes() == data

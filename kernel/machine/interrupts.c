@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: MIT
+#include "interrupts.h"
+
+#include "assert.h"
+#include "machine_cpu.h"
+
+static struct {
+    interrupt_handler *handler;
+    void *context;
+} handlers[TRAP_GATES];
+
+static void (*end_of_interrupt)(void);
+static void (*preempt)(void);
+
+void interrupts_init(void (*end)(void), void (*switch_threads)(void))
+{
+    end_of_interrupt = end;
+    preempt = switch_threads;
+}
+
+void interrupt_handle(unsigned vector, interrupt_handler *handler, void *context)
+{
+    assert(vector >= TRAP_VECTORS && vector < TRAP_GATES);
+    handlers[vector].context = context;
+    // Release: an interrupt on another CPU that finds the handler finds its context.
+    __atomic_store_n(&handlers[vector].handler, handler, __ATOMIC_RELEASE);
+}
+
+unsigned interrupt_claim(interrupt_handler *handler, void *context)
+{
+    for (unsigned vector = INTERRUPT_DEVICE_FIRST; vector < INTERRUPT_DEVICE_END; vector++) {
+        if (handlers[vector].handler == NULL) {
+            interrupt_handle(vector, handler, context);
+            return vector;
+        }
+    }
+    return 0;
+}
+
+void interrupt_release(unsigned vector)
+{
+    assert(vector >= INTERRUPT_DEVICE_FIRST && vector < INTERRUPT_DEVICE_END);
+    interrupt_handle(vector, NULL, NULL);
+}
+
+static void count(struct interrupt_counts *counts, unsigned vector, bool claimed)
+{
+    counts->all++;
+    if (vector == INTERRUPT_SPURIOUS || vector < INTERRUPT_DEVICE_FIRST)
+        counts->spurious++;
+    else if (!claimed)
+        counts->unexpected++;
+    else if (vector == INTERRUPT_TIMER)
+        counts->timer++;
+    else if (vector == INTERRUPT_WAKE || vector == INTERRUPT_CALL)
+        counts->ipi++;
+    else
+        counts->device++;
+}
+
+void interrupt_arrived(const struct trap_frame *frame)
+{
+    struct machine_cpu *cpu = machine_cpu_here();
+    const unsigned vector = (unsigned)frame->vector;
+    interrupt_handler *handler = __atomic_load_n(&handlers[vector].handler, __ATOMIC_ACQUIRE);
+    count(&cpu->counts, vector, handler != NULL);
+    // A handler may be interrupted by nothing but must not be switched away from either.
+    cpu_preempt_disable();
+    if (handler != NULL)
+        handler(handlers[vector].context, frame);
+    // A withdrawn interrupt is not in service: ending it would end another one.
+    if (vector != INTERRUPT_SPURIOUS && vector >= INTERRUPT_DEVICE_FIRST &&
+        end_of_interrupt != NULL)
+        end_of_interrupt();
+    cpu_preempt_enable();
+    if (preempt != NULL && cpu->local.preempt_count == 0)
+        preempt();
+}

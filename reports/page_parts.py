@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: MIT
+"""The parts of the page as data: plots, each with its finding in words and its table."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from reports import noise, tails, trace_view
+from reports.document import CAVEATS, Report, case_finding, what_of
+from reports.ecdf import ecdf_figure
+from reports.figure import PAGE, to_svg
+from reports.gain import (
+    Line,
+    gain_figure,
+    gain_finding,
+    gain_lines,
+    limit_figure,
+    limit_finding,
+    limit_lines,
+)
+from reports.noise_figure import noise_figure
+from reports.store import Machine
+from reports.tables import (
+    Table,
+    cases_of,
+    counters_table,
+    facts_table,
+    judged_table,
+    rows_of,
+    rows_table,
+)
+from reports.tail_figure import tail_figure
+from reports.text import utc
+from reports.trace_picture import CAPTION, moments_figure
+
+# What a case's own table has; the rest of a row's numbers stands among the tails.
+CASE_COLUMNS = (
+    *("row", "min", "p50", "p50 clean", "p90", "p99", "cold", "n", "disturbed"),
+    *("core cycles", "instructions"),
+)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure, drawn for a wide page and, if `narrow` is there, for a narrow one as well; what it
+    shows in words, and its numbers. Without the last two there is no picture."""
+
+    wide: Markup
+    narrow: Markup | None
+    finding: str
+    table: Table
+
+
+@dataclass(frozen=True)
+class Part:
+    """Something with a heading: a plot with its table, or, where nothing can be drawn, a table."""
+
+    name: str
+    anchor: str
+    what: str
+    picture: Picture | None
+    table: Table
+
+
+@dataclass(frozen=True)
+class Section:
+    """A machine of the run as the page shows it."""
+
+    machine: Machine
+    anchor: str
+    started: str
+    caveat: str
+    cases: tuple[Part, ...]
+    counters: Table
+    facts: Table
+
+
+@dataclass(frozen=True)
+class Tails:
+    """The tails of a machine: suite by suite, or why it has none and what varies all the same."""
+
+    machine: Machine
+    sentence: str
+    suites: tuple[Part, ...]
+    varying: Table | None
+
+
+@dataclass(frozen=True)
+class Noise:
+    """What is known of a machine's noise."""
+
+    machine: Machine
+    finding: str
+    picture: Picture | None
+    proof: str
+    timer_finding: str
+    tables: tuple[Table, ...]
+    shares: Table
+    environment: Table
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A look into the trace of a machine."""
+
+    machine: Machine
+    moments: tuple[Part, ...]
+
+
+def slug(text: str) -> str:
+    """Text as the name of a class, an anchor or an id."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "x"
+
+
+def anchor_of(report: Report, machine: Machine) -> str:
+    """Unique within a page, whatever machines are called."""
+    number = [m.name for m in report.run.machines].index(machine.name)
+    return f"m{number}-{slug(machine.name)}"
+
+
+def picture(
+    anchor: str, title: str, finding: str, table: Table, wide: Figure | None, narrow: Figure | None
+) -> Picture | None:
+    """A picture, if there is something to draw."""
+    if wide is None:
+        return None
+    small = None if narrow is None else Markup(to_svg(narrow, f"{anchor}-narrow", title, finding))
+    return Picture(Markup(to_svg(wide, anchor, title, finding)), small, finding, table)
+
+
+def gain_picture(report: Report) -> Picture | None:
+    """Gains beside the bands claimed."""
+    lines = gain_lines(report)
+    figures = [gain_figure(report, PAGE, small) for small in (False, True)]
+    title = "Gain against claim"
+    return picture("gain", title, gain_finding(lines), _claims(report, lines, title), *figures)
+
+
+def limits_picture(report: Report) -> Picture | None:
+    """Bounds, and how much of them is used up."""
+    lines = limit_lines(report)
+    figures = [limit_figure(report, PAGE, small) for small in (False, True)]
+    title = "Measured against bounds"
+    return picture("limits", title, limit_finding(lines), _claims(report, lines, title), *figures)
+
+
+def _claims(report: Report, lines: list[Line], title: str) -> Table:
+    return judged_table([line.claim for line in lines], report.verdicts, report.run, title)
+
+
+def section(report: Report, machine: Machine, step: Callable[[str], None]) -> Section:
+    """A machine's cases, counters and facts. `step` hears which case is drawn next."""
+    anchor = anchor_of(report, machine)
+    cases = []
+    for i, case in enumerate(cases_of(machine)):
+        step(f"{machine.name} {case}")
+        cases.append(_case(report, machine, case, f"{anchor}-{i}"))
+    return Section(
+        machine,
+        anchor,
+        utc(machine.utc),
+        CAVEATS.get(machine.clock, "The clock of this machine is unknown."),
+        tuple(cases),
+        counters_table(machine),
+        facts_table(machine),
+    )
+
+
+def _case(report: Report, machine: Machine, case: str, anchor: str) -> Part:
+    rows = rows_of(machine, case)
+    whole = rows_table(machine, case, report.noise.get((machine.name, case)))
+    table = whole.only(*(column for column in CASE_COLUMNS if column in whole.columns))
+    title = f"Distribution of {case} on {machine.name}"
+    figure = ecdf_figure(rows, PAGE)
+    drawn = picture(anchor, title, case_finding(machine, rows), table, figure, None)
+    return Part(case, anchor, what_of(rows), drawn, table)
+
+
+def tails_part(report: Report, machine: Machine) -> Tails:
+    anchor = f"{anchor_of(report, machine)}-tails"
+    if tails.is_exact(machine):
+        varying = tails.varying_table(machine)
+        sentence = tails.exact_sentence(machine)
+        return Tails(machine, sentence, (), varying if varying.rows else None)
+    parts = []
+    for i, suite in enumerate(tails.suites_of(machine)):
+        found = tails.tails_of(machine, suite)
+        if not found:
+            continue
+        table = tails.tails_table(machine, suite, found)
+        figure = tail_figure(found, PAGE)
+        title = f"Tails of {suite} on {machine.name}"
+        finding = tails.tails_finding(machine, suite, found)
+        name = f"{anchor}-{i}"
+        parts.append(
+            Part(suite, name, "", picture(name, title, finding, table, figure, None), table)
+        )
+    return Tails(machine, "", tuple(parts), None)
+
+
+def noise_part(report: Report, machine: Machine) -> Noise:
+    tests = noise.self_tests(machine, report.verdicts.alpha)
+    finding = noise.noise_finding(machine, tests)
+    table = noise.self_test_table(machine, tests)
+    figures = [noise_figure(tests, PAGE, small) for small in (False, True)]
+    anchor = f"{anchor_of(report, machine)}-noise"
+    found = noise.shares(machine)
+    return Noise(
+        machine,
+        finding,
+        picture(anchor, f"A/A intervals on {machine.name}", finding, table, *figures),
+        noise.proof_finding(machine),
+        noise.timer_finding(machine, found),
+        (noise.timer_table(machine), noise.proof_table(machine)),
+        noise.shares_table(machine, found),
+        noise.environment_table(machine),
+    )
+
+
+def trace_part(view: trace_view.View | None) -> Trace | None:
+    """What there is to see of a trace."""
+    if view is None:
+        return None
+    parts = []
+    for i, moment in enumerate(view.moments):
+        table = trace_view.operations_table(view, moment)
+        finding = f"{trace_view.moment_finding(view, moment)} {CAPTION}"
+        figures = [moments_figure(view, [moment], PAGE, small) for small in (False, True)]
+        title = f"Trace of {moment.row.name} on {view.machine.name}"
+        drawn = picture(f"trace-{i}", title, finding, table, *figures)
+        parts.append(Part(moment.row.name, f"trace-{i}", moment.row.suite, drawn, table))
+    return Trace(view.machine, tuple(parts))

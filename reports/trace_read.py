@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: MIT
+"""Reads back what our own traces say: rows with their phases, operations, counters and flows.
+
+Only what the kernel's encoder writes (docs/trace.md) is understood. What is damaged or unknown is
+left out: `scons trace check=` is there to complain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from reports.perfetto_wire import Damage, Message, Trouble, packets, parse, signed
+
+ROOT = 1  # uuid of the track "Benchmarks"
+TIMESTAMP, SEQUENCE, EVENT, INTERNED, CLOCK, DEFAULTS, SNAPSHOT, DESCRIPTOR = (
+    8,
+    10,
+    11,
+    12,
+    58,
+    59,
+    6,
+    60,
+)
+BEGIN, END, INSTANT, COUNTER = 1, 2, 3, 4
+SEQUENCE_CLOCKS = range(64, 128)
+
+
+@dataclass
+class Slice:
+    """Times in nanoseconds of the trace. `depth` counts from 0 within its track; `thread` is where
+    it stands among the threads of its row."""
+
+    name: str
+    begin: int
+    end: int
+    depth: int
+    notes: dict[str, str | int] = field(default_factory=dict)
+    thread: int = 0
+
+    @property
+    def length(self) -> int:
+        return self.end - self.begin
+
+
+@dataclass
+class Counted:
+    """A counter below a row: a value from each time on."""
+
+    name: str
+    times: list[int] = field(default_factory=list)
+    values: list[int] = field(default_factory=list)
+
+
+@dataclass
+class TracedRow:
+    """One row of the traced pass. Slices are in the order they began; a thread is called
+    process/thread."""
+
+    name: str
+    suite: str
+    threads: list[str] = field(default_factory=list)
+    phases: list[Slice] = field(default_factory=list)
+    slices: list[Slice] = field(default_factory=list)
+    counters: list[Counted] = field(default_factory=list)
+    flows: list[tuple[Slice, Slice]] = field(default_factory=list)
+
+    @property
+    def depth(self) -> int:
+        """How deep its operations nest; 0 if there are none."""
+        return max((s.depth + 1 for s in self.slices), default=0)
+
+
+@dataclass
+class _Track:
+    name: str
+    parent: int
+    counter: bool
+    thread: str
+    process: str
+
+
+@dataclass
+class _Sequence:
+    names: dict[tuple[int, int], str] = field(default_factory=dict)
+    clocks: dict[int, int] = field(default_factory=dict)  # incremental ones: where they stand
+    clock: int | None = None
+    track: int = 0
+
+
+class _Reader:
+    """Takes packets in order; hands out a row when the next one begins."""
+
+    def __init__(self) -> None:
+        self.sequences: dict[int, _Sequence] = {}
+        self.tracks: dict[int, _Track] = {}
+        self.processes: dict[int, str] = {}
+        self.row: TracedRow | None = None
+        self.row_track = 0
+        self.open: dict[int, list[Slice]] = {}
+        self.counters: dict[int, Counted] = {}
+        self.flow_from: dict[int, Slice] = {}
+
+    def take(self, packet: Message) -> TracedRow | None:
+        """The row that is complete with this packet, if one is."""
+        sequence = self.sequences.setdefault(packet.number(SEQUENCE), _Sequence())
+        if DEFAULTS in packet:
+            self._defaults(packet.message(DEFAULTS), sequence)
+        if INTERNED in packet:
+            for kind in (2, 3):
+                for entry in packet.message(INTERNED).messages(kind):
+                    sequence.names[kind, entry.number(1)] = entry.text(2)
+        if SNAPSHOT in packet:
+            for clock in packet.message(SNAPSHOT).messages(1):
+                if clock.number(1) in SEQUENCE_CLOCKS:
+                    sequence.clocks[clock.number(1)] = clock.number(2)
+        done = self._descriptor(packet.message(DESCRIPTOR)) if DESCRIPTOR in packet else None
+        time = self._time(packet, sequence)
+        if EVENT in packet and time is not None and self.row is not None:
+            self._event(packet.message(EVENT), sequence, time, self.row)
+        return done
+
+    def finish(self) -> TracedRow | None:
+        row, self.row = self.row, None
+        if row is None:
+            return None
+        row.phases.sort(key=lambda s: s.begin)
+        row.slices.sort(key=lambda s: (s.begin, s.depth))
+        return row
+
+    def _defaults(self, defaults: Message, sequence: _Sequence) -> None:
+        if CLOCK in defaults:
+            sequence.clock = defaults.number(CLOCK)
+        for event in defaults.messages(11):
+            sequence.track = event.number(11, sequence.track)
+
+    def _time(self, packet: Message, sequence: _Sequence) -> int | None:
+        if TIMESTAMP not in packet:
+            return None
+        clock = packet.number(CLOCK) if CLOCK in packet else sequence.clock
+        value = packet.number(TIMESTAMP)
+        if clock not in SEQUENCE_CLOCKS:
+            return value
+        if clock not in sequence.clocks:
+            return None
+        sequence.clocks[clock] += signed(value)
+        return sequence.clocks[clock]
+
+    def _descriptor(self, about: Message) -> TracedRow | None:
+        uuid, parent = about.number(1), about.number(5)
+        process = about.message(3)
+        if 3 in about:
+            self.processes[process.number(1)] = process.text(6)
+        thread = about.message(4)
+        self.tracks[uuid] = _Track(
+            about.text(2),
+            parent,
+            8 in about,
+            thread.text(5),
+            self.processes.get(thread.number(1), "") if 4 in about else "",
+        )
+        track = self.tracks[uuid]
+        if track.counter and parent == self.row_track and self.row is not None:
+            if uuid not in self.counters:
+                self.counters[uuid] = Counted(track.name)
+                self.row.counters.append(self.counters[uuid])
+        above = self.tracks.get(parent)
+        if above is None or above.parent != ROOT or track.counter or uuid == self.row_track:
+            return None
+        done = self.finish()
+        self.row, self.row_track = TracedRow(track.name, above.name), uuid
+        self.open, self.counters, self.flow_from = {}, {}, {}
+        return done
+
+    def _event(self, event: Message, sequence: _Sequence, time: int, row: TracedRow) -> None:
+        uuid = event.number(11) if 11 in event else sequence.track
+        kind = event.number(9)
+        if kind == COUNTER and uuid in self.counters:
+            self.counters[uuid].times.append(time)
+            self.counters[uuid].values.append(signed(event.number(30)))
+        elif kind == BEGIN:
+            self._begin(event, sequence, time, row, uuid)
+        elif kind == END and self.open.get(uuid):
+            self.open[uuid].pop().end = time
+
+    def _begin(
+        self, event: Message, sequence: _Sequence, time: int, row: TracedRow, uuid: int
+    ) -> None:
+        stack = self.open.setdefault(uuid, [])
+        name = sequence.names.get((2, event.number(10)), event.text(23))
+        begun = Slice(name, time, time, len(stack), _notes(event, sequence))
+        stack.append(begun)
+        if uuid == self.row_track:
+            row.phases.append(begun)
+            return
+        row.slices.append(begun)
+        track = self.tracks.get(uuid)
+        name = f"{track.process}/{track.thread}" if track is not None else ""
+        if name not in row.threads:
+            row.threads.append(name)
+        begun.thread = row.threads.index(name)
+        for flow in event.numbers(47) + event.numbers(48):
+            if flow in self.flow_from:
+                row.flows.append((self.flow_from[flow], begun))
+            self.flow_from[flow] = begun
+
+
+def _notes(event: Message, sequence: _Sequence) -> dict[str, str | int]:
+    found: dict[str, str | int] = {}
+    for note in event.messages(4):
+        name = sequence.names.get((3, note.number(1)), note.text(10))
+        found[name] = note.text(6) if 6 in note else note.number(4, note.number(3))
+    return found
+
+
+def traced_rows(data: bytes) -> Iterator[TracedRow]:
+    """The rows of a trace in their order, each when it is complete; damage ends a packet, not the
+    reading."""
+    reader = _Reader()
+    for item in packets(data):
+        if isinstance(item, Trouble):
+            continue
+        try:
+            row = reader.take(parse(item[1]))
+        except Damage:
+            continue
+        if row is not None:
+            yield row
+    last = reader.finish()
+    if last is not None:
+        yield last

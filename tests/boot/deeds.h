@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: MIT
+// What the probe's kernel can be made to do with privilege (tests/boot/deeds*.c).
+#ifndef DEEDS_H
+#define DEEDS_H
+
+#include <stdint.h>
+
+// Deeds that do not end the run: storms and switches. Returns if the word is none of them.
+void deeds_do(const char *kind);
+
+// deeds_pci.c
+void pci_msi_deed(void);
+void pci_msix_deed(void);
+void pci_ecam_deed(void);
+
+// patterns.S: in how many of the rounds a register or flag did not hold its value.
+uint64_t patterns_hold(uint64_t rounds, uint64_t seed);
+
+// One line `probe KEY=VALUE`, as probe.c writes them.
+void deeds_say(const char *key, uint64_t value);
+
+#endif

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: MIT
+"""What a row's definition changes with, tried on a copy of the tree, and what builds have in
+common whatever the folder they were made in."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from system_run import ROOT, copy_tree, scons
+
+# As the build does it, in a process of its own: paths are relative to the tree.
+PROGRAM = """
+import glob, sys
+import definitions
+suites = sorted(glob.glob("bench/suites/*.c"))
+print(definitions.header(suites, {"heap": [], "ring": []}, [], sys.argv[1:]), end="")
+"""
+HEAP, IPC = "bench/suites/heap.c", "bench/suites/ipc.c"
+
+
+def constants(folder: Path, *flags: str) -> dict[str, str]:
+    """CASE_suite_case and VARIANT_suite_variant with their hashes."""
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", PROGRAM, *(flags or ("-O2",))],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": "site_scons"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return dict(re.findall(r"#define DEFINITION_(\w+) (\w+)", done.stdout))
+
+
+Changed = Callable[..., set[str]]
+
+
+@pytest.fixture
+def changed(clone: Path) -> Changed:
+    """Which constants an edit of one file changes, adds or takes away."""
+
+    def edit(path: str, *pairs: tuple[str, str]) -> set[str]:
+        before = constants(clone)
+        text = (clone / path).read_text()
+        for old, new in pairs:
+            assert text.count(old) == 1, f"{path} has {text.count(old)} of: {old}"
+            text = text.replace(old, new)
+        (clone / path).write_text(text)
+        after = constants(clone)
+        return {name for name in before | after if before.get(name) != after.get(name)}
+
+    return edit
+
+
+def named(folder: Path, prefix: str) -> set[str]:
+    return {name for name in constants(folder) if name.startswith(prefix)}
+
+
+def test_every_row_of_the_list_has_its_constants() -> None:
+    listed = scons("-Q", "list").stdout
+    cases, variants = set(), set()
+    for suite, case, variant in re.findall(r"^  (\w+)/(\w+)/(\w+)\b", listed, re.M):
+        cases.add(f"CASE_{suite}_{case}")
+        variants.add(f"VARIANT_{suite}_{variant}")
+    found = constants(ROOT)
+    assert len(cases) > 10 and len(variants) > 6
+    assert cases | variants == set(found)
+    assert len({found[name] for name in cases}) == len(cases)
+
+
+PAIR_SUM = """        object[7] = i;
+        BODY_HIDE(object);
+        sum += object[7];
+"""
+
+
+def test_a_changed_body_changes_its_own_case_only(changed: Changed) -> None:
+    stored = ("        object[7] = i;\n", "        object[6] = i;\n")
+    assert changed(HEAP, stored) == {"CASE_heap_pair_64"}
+
+
+def test_a_comment_changes_nothing(changed: Changed) -> None:
+    commented = (
+        '        // "Said" of mixed() by pair_64().\n        object[7]  =  i; /* the last */\n'
+    )
+    assert changed(HEAP, ("        object[7] = i;\n", commented)) == set()
+
+
+def test_a_changed_line_of_the_list_changes_its_own_case_only(changed: Changed) -> None:
+    assert changed(HEAP, ("refill, 1, true, 16,", "refill, 1, true, 15,")) == {"CASE_heap_refill"}
+
+
+def test_a_function_that_bodies_share_changes_all_of_them(changed: Changed) -> None:
+    assert changed(HEAP, ("            *object = i;\n", "            *object = i + 0;\n")) == {
+        "CASE_heap_random_1000",
+        "CASE_heap_mixed_100k",
+        "CASE_heap_mixed_large",
+    }
+    assert changed(IPC, ("        from[6] = i;\n", "        from[6] = i + 0;\n")) == {
+        "CASE_ipc_pair_56",
+        "CASE_ipc_pair_56_small",
+        "CASE_ipc_pair_0",
+    }
+
+
+def test_what_belongs_to_no_case_changes_all_of_its_suite(clone: Path, changed: Changed) -> None:
+    of_heap = named(clone, "CASE_heap_")
+    assert changed(HEAP, ("context->live = which", "context->live = (size_t)which")) == of_heap
+    assert changed(HEAP, ("#define DEPTH        64u", "#define DEPTH        32u")) == of_heap
+    # The preparation of the mixed cases uses it, too.
+    assert changed(HEAP, ("object + (size / 8 - 1)", "object + (size / 8 - 2)")) == of_heap
+
+
+def test_one_more_case_changes_no_other(changed: Changed) -> None:
+    body = "ALWAYS_INLINE uint64_t refill(const struct heap_ops"
+    row = "    X(v, refill, 1, true"
+    more_body = "ALWAYS_INLINE uint64_t again(int a)\n{\n    return a;\n}\n\n"
+    more_row = '    X(v, again, 1, true, 1, 1, 1, 1, 1, "once (more), \\"again") \\\n'
+    added = changed(HEAP, (body, more_body + body), (row, more_row + row))
+    assert added == {"CASE_heap_again"}
+
+
+def test_an_interface_changes_its_suite_and_its_variants(clone: Path, changed: Changed) -> None:
+    of_ipc = named(clone, "CASE_ipc_") | named(clone, "VARIANT_ipc_")
+    renamed = ("size_t slot_bytes; ", "size_t bytes_of_slot; ")
+    assert changed("kernel/ipc/ring.h", renamed) == of_ipc
+
+
+def test_how_it_is_measured_changes_every_case(clone: Path, changed: Changed) -> None:
+    path = "bench/framework/measure.c"
+    found = re.search(r"#define TIMER_SHARE +\w+", (clone / path).read_text())
+    assert found is not None
+    assert changed(path, (found[0], "#define TIMER_SHARE 7")) == named(clone, "CASE_")
+
+
+def test_a_variant_s_source_changes_the_variant_only(changed: Changed) -> None:
+    for path in ("kernel/memory/heap_hybrid_slab.c", "kernel/memory/buddy.c"):
+        include = re.search(r'#include "\w+.h"\n', (ROOT / path).read_text())
+        assert include is not None
+        more = (include[0], include[0] + "extern int more;\n")
+        assert changed(path, more) == {"VARIANT_heap_hybrid"}
+
+
+def test_another_flag_changes_every_variant(clone: Path) -> None:
+    one, other = constants(clone, "-O2", "-g"), constants(clone, "-O2", "-g", "-fno-gcse")
+    differing = {name for name in one if one[name] != other[name]}
+    assert differing == named(clone, "VARIANT_") and differing
+
+
+def test_flags_do_not_name_the_folder() -> None:
+    build = (ROOT / "site_scons/build.py").read_text()
+    assert "getcwd" not in build and str(ROOT) not in build
+
+
+def test_clones_in_different_folders_make_equal_programs(tmp_path: Path) -> None:
+    programs = ["build/qemu/tickmark.elf", "build/host/tickmark"]
+    clones = [copy_tree(tmp_path / place) for place in ("one", "another/place=with signs")]
+    for clone in clones:
+        done = scons("-Q", *programs, folder=clone)
+        assert done.returncode == 0, done.stdout + done.stderr
+    for program in programs:
+        here, there = ((clone / program).read_bytes() for clone in clones)
+        assert here == there, program
+        assert str(tmp_path).encode() not in here
