@@ -76,6 +76,8 @@ def memory(name: str, value: str) -> str:
 
 def disk(name: str, value: str) -> str:
     """An image that can be read; it is never written."""
+    if os.path.isdir(value):
+        raise UsageError(f"{name}={value}: this is a folder: give a file with a disk's image")
     if not os.path.isfile(value) or not os.access(value, os.R_OK):
         raise UsageError(f"{name}={value}: no such file, or it cannot be read")
     return os.path.abspath(value)
@@ -98,8 +100,15 @@ def suite_names(root: str = ".") -> list[str]:
 
 def suites(name: str, value: str) -> str:
     there = dict.fromkeys(suite_names(), "")
+    with open("bench/suites/suites.c", encoding="utf-8") as source:
+        listed = source.read()
     for word in value.split(","):
         choice(name, word, there, {})
+        if f"{word}_suite" not in listed:
+            raise UsageError(
+                f"{name}={word}: bench/suites/{word}.c is there, but its two lines in "
+                "bench/suites/suites.c are not"
+            )
     return value
 
 
@@ -185,7 +194,7 @@ def machines_of(options: Options) -> list[tuple[str, str]]:
                 choice("machine", word, there, {}) for word in options.values["machine"].split(",")
             ]
         found += [(target, name) for name in names]
-    return found
+    return list(dict.fromkeys(found))
 
 
 def check_places(options: Options) -> None:

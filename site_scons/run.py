@@ -171,8 +171,8 @@ def remove_if_empty(run: str) -> None:
 def bench(options: Any) -> int:
     if options.values.get("output") == "text":
         return finish(bench_text(options))
-    if "filter" in options.values and not bodies(options.values["filter"]):
-        return no_such_row(options.values["filter"])
+    if "filter" in options.values and not bodies(options.values["filter"], chosen(options)):
+        return no_such_row(options)
     lock = alone()
     if lock is None:
         say("tickmark: another bench is measuring on this machine: wait until it ends")
@@ -208,9 +208,15 @@ def matches(pattern: str, row: str) -> bool:
     return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), row) is not None
 
 
-def bodies(pattern: str) -> dict[str, tuple[int, int]]:
+def chosen(options: Any) -> list[str]:
+    """The suites that are asked for."""
+    return options.values["suites"].split(",") if "suites" in options.values else []
+
+
+def bodies(pattern: str, suites: list[str] = []) -> dict[str, tuple[int, int]]:
     """SUITE_CASE__VARIANT of the plain flavour with the address and size of its code, for the
-    rows that the pattern selects."""
+    rows that the pattern selects in these suites; none given: in all."""
+    known = suites or option_words.suite_names()
     words = ["nm", "-S", places.image("qemu")]
     listing = subprocess.run(words, capture_output=True, text=True, check=True).stdout
     found: dict[str, tuple[int, int]] = {}
@@ -218,7 +224,7 @@ def bodies(pattern: str) -> dict[str, tuple[int, int]]:
         *numbers, name = line.split()
         suite, _, rest = name.partition("_")
         case, double, variant = rest.partition("__")
-        if len(numbers) != 3 or not double or suite not in option_words.suite_names():
+        if len(numbers) != 3 or not double or suite not in known:
             continue
         address, size = int(numbers[0], 16), int(numbers[1], 16)
         # Both flavours have the body under this name; the plain one is linked first.
@@ -230,8 +236,11 @@ def bodies(pattern: str) -> dict[str, tuple[int, int]]:
     return dict(sorted(found.items()))
 
 
-def no_such_row(row: str) -> int:
-    say(f"tickmark: filter={row}: no such row; `scons list` shows them all")
+def no_such_row(options: Any) -> int:
+    words = [
+        f"{name}={options.values[name]}" for name in ("filter", "suites") if name in options.values
+    ]
+    say(f"tickmark: {' '.join(words)}: no such row; `scons list` shows them all")
     return finish(2)
 
 
@@ -239,7 +248,7 @@ def disasm(options: Any) -> int:
     """The linked code: calls have their targets' names."""
     found = bodies(options.values["filter"])
     if not found:
-        return no_such_row(options.values["filter"])
+        return no_such_row(options)
     for address, size in found.values():
         limits = [f"--start-address={address}", f"--stop-address={address + size}"]
         words = ["objdump", "-d", "--no-show-raw-insn", *limits, places.image("qemu")]
@@ -276,8 +285,8 @@ def debug(options: Any) -> int:
 
 
 def list_rows(options: Any) -> int:
-    if "filter" in options.values and not bodies(options.values["filter"]):
-        return no_such_row(options.values["filter"])
+    if "filter" in options.values and not bodies(options.values["filter"], chosen(options)):
+        return no_such_row(options)
     words = f"output=list {options.words()}".strip()
     return finish(subprocess.call(["build/host/tickmark", words]))
 
@@ -301,7 +310,13 @@ def trace(options: Any) -> int:
         found = sorted(glob.glob(os.path.join(RESULTS, "runs", "*", TRACE)))
         path = found[-1] if found else path
     if not os.path.exists(path):
-        say(f"tickmark: {path}: no such trace; `scons bench` makes one unless trace=off")
+        newest = sorted(glob.glob(os.path.join(RESULTS, "runs", "*", TRACE)))
+        there = (
+            f"the newest is of run={newest[-1].split(os.sep)[-2]}"
+            if newest
+            else ("`scons bench` makes one unless trace=off")
+        )
+        say(f"tickmark: {path}: no such trace; {there}")
         return finish(2)
     checked = subprocess.call([*check, path])
     if checked != 0:

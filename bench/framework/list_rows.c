@@ -26,11 +26,13 @@ static void list_case(const struct options *options, const struct bench_suite *s
             !options_select(options, suite, one, variant))
             continue;
         if (!headed)
-            line(text, format(text, sizeof(text),
-                              "\n%s/%s: %s\n    %lu operations a window, %lu windows a round on an "
-                              "exact clock%s; at most %u s\n",
-                              suite->name, one->name, one->what, one->operations,
-                              one->samples_exact, one->fixed ? ", fixed" : "", one->seconds));
+            line(text,
+                 format(text, sizeof(text),
+                        "\n%s/%s: %s\n    %lu operation%s a window, %lu windows a round on an "
+                        "exact clock%s; at most %u s\n",
+                        suite->name, one->name, one->what, one->operations,
+                        one->operations == 1 ? "" : "s", one->samples_exact,
+                        one->fixed ? ", fixed" : "", one->seconds));
         headed = true;
         bench_row_id(suite, one, variant, id);
         line(text, format(text, sizeof(text), "  %-36s %-9s %s\n", id, roles[variant->about->role],

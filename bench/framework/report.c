@@ -160,8 +160,9 @@ void report_plan(struct report *report, uint32_t rows, uint32_t cases, uint64_t 
     record_put_u64(&report->stream, report->options->boot);
     close_record(report);
     // A line of 115 200 baud carries 11 520 bytes a second.
-    report_log(report, "plan: %u rows in %u cases, at most %lu bytes of results (%lu s at 115200)",
-               rows, cases, bytes_most, bytes_most / 11520 + 1);
+    report_log(
+        report, "plan: %u row%s in %u case%s, at most %lu bytes of results (%lu s at 115200)", rows,
+        rows == 1 ? "" : "s", cases, cases == 1 ? "" : "s", bytes_most, bytes_most / 11520 + 1);
     if (!framed(report)) {
         char line[32];
         format(line, sizeof(line), "1..%u\n", rows);

@@ -89,6 +89,13 @@ static void tagged_text(const struct table_line *line, char *text, size_t capaci
     }
 }
 
+// One sample in `share` lies beyond a percentile: it takes ten of those to tell it, unless all are
+// the same.
+static bool tail_is_told(const struct table_line *line, uint64_t share)
+{
+    return line->n >= 10 * share || line->min == line->max;
+}
+
 size_t table_format(const struct table_line *line, const char *id, const char *unit, char *text,
                     size_t capacity)
 {
@@ -103,6 +110,10 @@ size_t table_format(const struct table_line *line, const char *id, const char *u
     }
     if (line->clean_n == 0)
         format(values[2], sizeof(values[2]), "none");
+    if (!tail_is_told(line, 10))
+        format(values[3], sizeof(values[3]), "-");
+    if (!tail_is_told(line, 100))
+        format(values[4], sizeof(values[4]), "-");
     tagged_text(line, tagged, sizeof(tagged));
     return format(text, capacity, "%-34s %6lu %9s %9s %9s %9s %9s %10s %9s %10s  %s%s\n", id,
                   line->n, values[0], values[1], values[2], values[3], values[4], values[5],

@@ -64,14 +64,21 @@ static void place_trampoline(uint32_t page)
     write_u32(page, trampoline_far_32, page);
 }
 
+// For CPUs that do not come, all together: tables may describe many that are not there.
+#define SILENCE_MOST_US 2000000u
+static unsigned silence_us;
+
 static bool wait_until_parked(const struct machine_cpu *cpu, const struct smp_start *start,
                               unsigned most_us)
 {
     for (unsigned waited = 0; waited < most_us; waited += 100) {
         if (__atomic_load_n(&cpu->state, __ATOMIC_ACQUIRE) == MACHINE_CPU_PARKED)
             return true;
+        if (waited > 1000 && silence_us >= SILENCE_MOST_US)
+            return false;
         start->delay_us(100);
     }
+    silence_us += most_us;
     return false;
 }
 
@@ -153,14 +160,16 @@ bool smp_parked(unsigned cpu)
 // at the least, seconds under emulation at the most.
 #define ANSWER_READS_MOST 20000000u
 
-static bool answered(const struct machine_cpu *cpu)
+// `left` goes down with each read, so that several CPUs can share one bound.
+static bool answered(const struct machine_cpu *cpu, unsigned *left)
 {
-    for (unsigned reads = 0; reads < ANSWER_READS_MOST; reads++) {
-        if (__atomic_load_n(&cpu->nmi_answered, __ATOMIC_ACQUIRE) != 0)
-            return true;
+    while (__atomic_load_n(&cpu->nmi_answered, __ATOMIC_ACQUIRE) == 0) {
+        if (*left == 0)
+            return false;
+        --*left;
         cpu_pause();
     }
-    return false;
+    return true;
 }
 
 static bool send_nmi(struct machine_cpu *own, struct machine_cpu *cpu, enum machine_nmi meaning)
@@ -179,7 +188,7 @@ unsigned smp_stop_others(void)
 {
     struct machine_cpu *own = machine_cpu_identify();
     const unsigned known = machine_cpu_count();
-    unsigned silent = 0;
+    unsigned silent = 0, left = ANSWER_READS_MOST;
     bool sent[CPU_MOST] = {false};
     for (unsigned i = 0; i < known; i++) {
         struct machine_cpu *cpu = &machine_cpus[i];
@@ -187,7 +196,7 @@ unsigned smp_stop_others(void)
             sent[i] = send_nmi(own, cpu, MACHINE_NMI_STOP);
     }
     for (unsigned i = 0; i < known; i++) {
-        if (sent[i] && !answered(&machine_cpus[i]))
+        if (sent[i] && !answered(&machine_cpus[i], &left))
             silent++;
     }
     return silent;
@@ -197,5 +206,6 @@ bool smp_show(unsigned cpu)
 {
     struct machine_cpu *own = machine_cpu_identify(), *other = &machine_cpus[cpu];
     assert(cpu < machine_cpu_count() && other != own);
-    return started(other) && send_nmi(own, other, MACHINE_NMI_SHOW) && answered(other);
+    unsigned left = ANSWER_READS_MOST;
+    return started(other) && send_nmi(own, other, MACHINE_NMI_SHOW) && answered(other, &left);
 }

@@ -129,8 +129,16 @@ uint64_t clocks_tsc_hz(void)
 
 void clocks_delay_us(unsigned us)
 {
-    if (ruler_count > 0 && ruler_wait(&rulers[0], us) == STATUS_OK)
-        return;
+    while (ruler_count > 0) {
+        const enum status status = ruler_wait(&rulers[0], us);
+        if (status == STATUS_OK)
+            return;
+        // It will not get better, and each wait by it would take its whole bound.
+        boot_log("%s is no use as a clock any more: %s", rulers[0].counter.name, why_not(status));
+        ruler_count--;
+        for (unsigned i = 0; i < ruler_count; i++)
+            rulers[i] = rulers[i + 1];
+    }
     for (unsigned i = 0; i < us; i++)
         x86_out8(PORT_DELAY, 0);
 }

@@ -19,7 +19,8 @@ void clocks_init_timer(void);
 uint64_t clocks_tsc_hz(void);
 
 // Waits for at least `us` microseconds by the best ruler, or, where there is none, by reads of a
-// port that take about one each. Bounded in either case.
+// port that take about one each. Bounded in either case; a
+// ruler that fails is not used again. Boot CPU.
 void clocks_delay_us(unsigned us);
 
 // Its part of platform_describe.

@@ -101,11 +101,19 @@ static bool start_interrupts(void)
 
 static struct boot_range stacks_left; // memory for stacks, taken from its start
 
-void kernel_reserve_stacks(void)
+// How many CPUs ACPI describes besides this one, which the tables may have forgotten.
+static unsigned other_cpus(void)
 {
     const struct acpi_cpus *described = &kernel.acpi.cpus;
-    const uint64_t others = described->described ? described->enabled_count - 1 : 0;
-    const uint64_t bytes = others * STACKS_BYTES;
+    if (!described->described)
+        return 0;
+    const bool own = acpi_cpu_of(described, machine_cpus[0].apic_id) < described->enabled_count;
+    return described->enabled_count - own;
+}
+
+void kernel_reserve_stacks(void)
+{
+    const uint64_t bytes = (uint64_t)other_cpus() * STACKS_BYTES;
     struct boot_range longest;
     if (bytes == 0 ||
         !boot_info_longest(&kernel.boot, LOW_MEMORY_END, KERNEL_MAP_BOOT_END, PAGE_SIZE,
@@ -117,9 +125,9 @@ void kernel_reserve_stacks(void)
 }
 
 // All of them before any CPU runs that could have the guard pages in its translations still.
-static void make_all_stacks(unsigned count)
+static void make_all_stacks(void)
 {
-    for (unsigned cpu = 1; cpu < count; cpu++) {
+    for (unsigned cpu = 1; cpu <= other_cpus() && cpu < CPU_MOST; cpu++) {
         if (stacks_left.end - stacks_left.start < STACKS_BYTES ||
             stacks_make(cpu, (void *)(uintptr_t)stacks_left.start, STACKS_BYTES) != STATUS_OK)
             return;
@@ -196,6 +204,14 @@ static void left_out(uint32_t apic_id, const char *why)
     boot_log("the CPU with APIC id %u is left out: %s", apic_id, why);
 }
 
+// Nothing takes mappings away once other CPUs run; who begins to must drop their translations.
+static void refuse_shootdown(uint64_t address, uint64_t length)
+{
+    (void)address;
+    (void)length;
+    platform_panic("a mapping was taken away while other CPUs run", __FILE__, __LINE__);
+}
+
 // ACPI counts CPUs in an order of its own.
 static void place_on_nodes(void)
 {
@@ -212,15 +228,17 @@ void kernel_start_cpus(void)
     static uint32_t ids[CPU_MOST];
     const struct acpi_cpus *described = &kernel.acpi.cpus;
     struct boot_range low;
-    if (!start_interrupts())
+    if (!start_interrupts()) {
+        boot_log("no local APIC that works: one CPU, and no interrupts");
         return;
+    }
     const unsigned count = described->described ? described->enabled_count : 0;
     for (unsigned i = 0; i < count; i++)
         ids[i] = described->cpus[i].apic_id;
     setup.x2_allowed = machine_cpu_here()->apic.x2;
-    if (count > 1 &&
+    if (other_cpus() > 0 &&
         boot_info_longest(&kernel.boot, TRAMPOLINE_LOWEST, TRAMPOLINE_HIGHEST, PAGE_SIZE, &low)) {
-        make_all_stacks(count);
+        make_all_stacks();
         const struct smp_start start = {.page = (uint32_t)low.start,
                                         .apic_ids = ids,
                                         .count = count,
@@ -229,7 +247,10 @@ void kernel_start_cpus(void)
                                         .enter = enter,
                                         .arrived = arrived,
                                         .left_out = left_out};
-        smp_start_all(&start);
+        if (smp_start_all(&start) > 1)
+            kernel_map_set_shootdown(refuse_shootdown);
+    } else if (other_cpus() > 0) {
+        boot_log("no page below 640 KiB to start other CPUs from: one CPU");
     }
     place_on_nodes();
     interrupts_on();

@@ -3,6 +3,7 @@
 
 #include "boot_log.h"
 #include "compiler.h"
+#include "hpet.h"
 #include "ioapic.h"
 #include "ioapic_access.h"
 #include "kernel.h"
@@ -11,7 +12,19 @@
 #include "pic.h"
 
 static struct ioapic ioapics[IOAPIC_MOST];
+static uint64_t places[IOAPIC_MOST]; // physical
 static unsigned count;
+
+// A table that puts a controller where another device is would have its registers written over.
+static bool is_taken(uint64_t address)
+{
+    const uint64_t page = address & ~(uint64_t)(PAGE_SIZE - 1);
+    bool taken = page == kernel.acpi.cpus.apic_address || page == ACPI_APIC_ADDRESS ||
+                 page == HPET_USUAL_ADDRESS || page == kernel.acpi.devices.hpet.address;
+    for (unsigned i = 0; i < count; i++)
+        taken = taken || page == (places[i] & ~(uint64_t)(PAGE_SIZE - 1));
+    return taken;
+}
 
 void irqs_init(void)
 {
@@ -21,9 +34,11 @@ void irqs_init(void)
         const struct acpi_ioapic *entry = &described->ioapics[i];
         const struct ioapic_access access =
             ioapic_access((volatile void *)(uintptr_t)entry->address);
-        if (kernel_map_device(entry->address, PAGE_SIZE) == STATUS_OK &&
-            ioapic_init(&ioapics[count], &access, entry->gsi_base) == STATUS_OK)
-            count++;
+        if (is_taken(entry->address))
+            boot_log("IO-APIC %u: another device is at %x", entry->id, entry->address);
+        else if (kernel_map_device(entry->address, PAGE_SIZE) == STATUS_OK &&
+                 ioapic_init(&ioapics[count], &access, entry->gsi_base) == STATUS_OK)
+            places[count++] = entry->address;
         else
             boot_log("IO-APIC %u: nothing answers at %x", entry->id, entry->address);
     }

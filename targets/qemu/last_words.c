@@ -36,7 +36,9 @@ static void begin(void)
         // Here already: the report itself has failed. The exit code has to say it alone.
         if (reporter == own)
             kernel_stop(KERNEL_EXIT_FAILURE);
-        x86_stop(); // another CPU was first
+        // Another CPU was first, and waits for this one to say that it has stopped.
+        __atomic_store_n(&machine_cpu_identify()->nmi_answered, 1, __ATOMIC_RELEASE);
+        x86_stop();
     }
     (void)smp_stop_others(); // one that does not answer cannot be helped
     wire_sender_init(&sender, kernel.session, platform_line_write);

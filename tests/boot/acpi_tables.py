@@ -40,6 +40,10 @@ def madt(*entries: bytes) -> bytes:
     return table(b"APIC", struct.pack("<II", 0xFEE00000, 1) + b"".join(entries))
 
 
+def io_apic(number: int, address: int, first: int = 0) -> bytes:
+    return struct.pack("<BBBBII", 1, 12, number, 0, address, first)
+
+
 def cpu_on(domain: int, number: int) -> bytes:
     return struct.pack("<BBBBIIxxxx", 0, 16, domain, number, 1, 0)
 

@@ -68,5 +68,12 @@ def test_clean_differs_from_all_by_exactly_the_tagged(
     assert costs.min() == costs.max() == clean.p50 == every.high_clean == every.low < every.high
 
 
+def test_interrupts_do_not_disturb_the_proof_of_the_clock(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    assert (
+        bench.run("qemu", "disturb=20 filter=heap/refill trace=off", boots="2") == 0
+    ), bench.output
+
+
 def test_quiet_run_has_no_tags(runs: dict[str, dict[str, store.Row]]) -> None:
     assert not any(r.tags.any() for row in runs["quiet"].values() for r in row.rounds)
