@@ -18,7 +18,15 @@ from reports.claims import case_of
 from reports.document import CAVEATS, Report
 from reports.judge import Judgement
 from reports.store import Machine
-from reports.tables import Cell, Table, cases_of, claims_table, counters_table, rows_table
+from reports.tables import (
+    Cell,
+    Table,
+    cases_of,
+    claims_table,
+    counters_table,
+    rows_of,
+    rows_table,
+)
 
 COLOURS = {
     "met": "bold green",
@@ -76,7 +84,14 @@ def _print_machine(console: Console, report: Report, machine: Machine, pattern: 
     console.print(Text(f"{machine.title}, clock {machine.clock}", style="bold underline"))
     if machine.clock in CAVEATS:
         console.print(Text(CAVEATS[machine.clock], style="dim"))
-    for case in selected(machine, pattern):
+    chosen = selected(machine, pattern)
+    silent = [case for case in chosen if all(r.status == "missing" for r in rows_of(machine, case))]
+    if silent:
+        text = f"Nothing came of {', '.join(silent)}."
+        console.print(Text(f"  {text}", style="yellow"))
+    for case in chosen:
+        if case in silent:
+            continue
         table = rows_table(machine, case, report.noise.get((machine.name, case)))
         _print_table(console, table)
     counters = counters_table(machine)

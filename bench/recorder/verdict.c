@@ -191,6 +191,9 @@ void verdict_panic(const struct session *session, const char *image, struct buff
                  fault[0] != '\0' ? ": " : "", panic->reason,
                  panic->running[0] != '\0' ? " during " : "", panic->running, panic->cpu);
     unwind(image, &state, text, place, sizeof(place));
-    verdict_set(result, OUTCOME_PANIC, "%s%s%s%s%s at %s", fault, fault[0] != '\0' ? ": " : "",
-                panic->reason, panic->running[0] != '\0' ? " during " : "", panic->running, place);
+    // A failed assertion names its place itself; the innermost frame is only where it is reported.
+    const bool assertion = panic->vector == RECORD_NO_VECTOR;
+    verdict_set(result, OUTCOME_PANIC, "%s%s%s%s%s%s%s", fault, fault[0] != '\0' ? ": " : "",
+                panic->reason, panic->running[0] != '\0' ? " during " : "", panic->running,
+                assertion ? "" : " at ", assertion ? "" : place);
 }
