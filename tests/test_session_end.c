@@ -139,6 +139,39 @@ START_TEST(results_beyond_the_length_that_end_says_are_damage)
 }
 END_TEST
 
+START_TEST(results_without_a_gap_that_are_longer_than_end_says_are_damage)
+{
+    uint8_t stream[32];
+    const size_t length = least_results(stream);
+    open_session();
+    feed_hello();
+    feed_results(0, stream, length);
+    feed_results((uint32_t)length, "x", 1);
+    feed_end(end_of(stream, length));
+    ck_assert_str_eq(session.error, "8 bytes of results came, END says 7");
+    session_free(&session);
+}
+END_TEST
+
+START_TEST(results_of_another_digest_are_damage)
+{
+    uint8_t stream[32];
+    const size_t length = least_results(stream);
+    struct said said[] = {end_of(stream, length), end_of(stream, length)};
+    said[0].crc ^= 1;
+    said[1].hash ^= 1;
+    for (size_t i = 0; i < 2; i++) {
+        open_session();
+        feed_hello();
+        feed_results(0, stream, length);
+        feed_end(said[i]);
+        ck_assert_int_eq(session_state(&session), SESSION_DAMAGED);
+        ck_assert_str_eq(session.error, "the digest of the results is not the one that END says");
+        session_free(&session);
+    }
+}
+END_TEST
+
 START_TEST(results_that_end_inside_a_record_are_damage)
 {
     uint8_t stream[32];
@@ -319,6 +352,8 @@ int main(void)
     tcase_set_timeout(tests, 30);
     tcase_add_test(tests, results_of_the_length_that_end_says_are_whole);
     tcase_add_loop_test(tests, results_beyond_the_length_that_end_says_are_damage, 0, 6);
+    tcase_add_test(tests, results_without_a_gap_that_are_longer_than_end_says_are_damage);
+    tcase_add_test(tests, results_of_another_digest_are_damage);
     tcase_add_test(tests, results_that_end_inside_a_record_are_damage);
     tcase_add_test(tests, two_ends_that_differ_in_anything_but_totals_are_damage);
     tcase_add_test(tests, an_end_of_more_results_than_its_totals_can_carry_is_damage);
