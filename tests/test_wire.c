@@ -162,6 +162,35 @@ START_TEST(a_damaged_frame_is_never_handed_on)
 }
 END_TEST
 
+// A bit at a time, and so that the frame keeps its shape: only the CRC can tell.
+START_TEST(one_wrong_bit_of_payload_or_crc_is_noticed_by_the_crc)
+{
+    const char payload[] = "sixteen-letters:";
+    const size_t length = sizeof(payload) - 1;
+    const struct wire_header header = {
+        .version = WIRE_VERSION, .type = WIRE_TEXT, .channel = WIRE_LOG, .length = length};
+    uint8_t frame[WIRE_FRAME_MOST];
+    struct heard heard;
+    const size_t encoded = wire_encode(&header, payload, frame);
+    const size_t first = encoded - 1 - WIRE_CRC_BYTES - length;
+    ck_assert_mem_eq(frame + first, payload, length);
+    for (size_t bit = 0; bit < 8 * (length + WIRE_CRC_BYTES); bit++) {
+        struct wire_decoder decoder = listening(&heard);
+        uint8_t *at = &frame[first + bit / 8];
+        const uint8_t wrong = (uint8_t)(*at ^ 1u << bit % 8), right = *at;
+        ck_assert_uint_ne(wrong, 0); // it would end the frame: another payload is needed
+        *at = wrong;
+        wire_decode(&decoder, frame, encoded);
+        ck_assert_uint_eq(heard.frames, 0);
+        ck_assert_uint_eq(decoder.counts.frames, 0);
+        ck_assert_uint_eq(decoder.counts.damaged, 1);
+        *at = right;
+        wire_decode(&decoder, frame, encoded);
+        ck_assert_uint_eq(heard.frames, 1);
+    }
+}
+END_TEST
+
 START_TEST(text_between_frames_is_noise_and_sanitised)
 {
     struct heard heard;
@@ -260,6 +289,7 @@ int main(void)
     tcase_add_test(tests, every_frame_arrives_as_it_was_sent);
     tcase_add_test(tests, any_split_of_a_stream_gives_the_same_frames);
     tcase_add_test(tests, a_damaged_frame_is_never_handed_on);
+    tcase_add_test(tests, one_wrong_bit_of_payload_or_crc_is_noticed_by_the_crc);
     tcase_add_test(tests, text_between_frames_is_noise_and_sanitised);
     tcase_add_test(tests, endless_noise_stays_bounded_and_the_next_frame_is_found);
     tcase_add_test(tests, a_header_out_of_range_is_refused_whatever_its_crc);

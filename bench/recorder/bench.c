@@ -198,9 +198,10 @@ static int tell(struct bench *bench, const struct run *run)
     else if (run->trace_lost > 0)
         printf("of the trace %" PRIu64 " bytes were lost on the line; it says where\n",
                run->trace_lost);
-    printf("%s%s%s: %zu of %zu rows, %u of %u boots%s%s, results in %s\n",
+    printf("%s%s%s: %zu of %zu rows, %u of %u boots%s%s%s, results in %s\n",
            outcome_names[run->outcome], run->detail[0] != '\0' ? ": " : "", run->detail, whole,
-           run->row_count, run->boots, run->boots_planned, log, trace, bench->folder);
+           run->row_count, run->boots, run->boots_planned, log, trace,
+           run->trace_end_unknown ? ", end of the trace unknown" : "", bench->folder);
     fflush(stdout);
     // A whole run with a rejected row is no success: a number that was promised is not there.
     return run->outcome == OUTCOME_NO_START                              ? EXIT_NO_TARGET

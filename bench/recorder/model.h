@@ -107,9 +107,10 @@ struct run {
     struct facts facts;
     struct row *rows;
     size_t row_count;
-    uint64_t samples;    // of all series
-    struct buffer trace; // the file, empty if there is none; not in the store
-    uint64_t trace_lost; // bytes of it that never came
+    uint64_t samples;       // of all series
+    struct buffer trace;    // the file, empty if there is none; not in the store
+    uint64_t trace_lost;    // bytes of it that never came
+    bool trace_end_unknown; // it came in part, and where it ends was never said
 };
 
 // Sets or replaces. False if there are too many, or the value is longer than FACT_MOST.

@@ -190,8 +190,9 @@ static bool close_boot(struct replay *replay, const struct capture_chunk *chunk)
         take_clock(run, session, boot);
         add_facts(run, &session->results.facts, boot);
         take_rows(run, &session->results, boot);
-        trace_assemble(&session->trace, session->end_seen ? session->end.bytes[WIRE_TRACE] : 0,
-                       run);
+        const uint64_t sent =
+            session->end_seen ? session->end.bytes[WIRE_TRACE] : TRACE_SENT_UNKNOWN;
+        trace_assemble(&session->trace, sent, run);
     }
     count_line(replay, session);
     session_free(session);
@@ -224,6 +225,9 @@ static void note_counts(const struct replay *replay)
         text_format(text, sizeof(text), "%" PRIu64, counts[i].value);
         facts_set(&replay->run->facts, counts[i].key, text);
     }
+    // Bytes that were never announced are in none of the counts.
+    if (replay->run->trace_end_unknown)
+        facts_set(&replay->run->facts, "line.trace_end", "unknown");
 }
 
 static void judge(struct replay *replay)

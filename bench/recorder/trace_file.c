@@ -105,6 +105,8 @@ static void add_losses(struct run *run)
     proto_close(&out, stats, PACKET_WIDTH);
     const size_t attributes = proto_open(&out, PACKET_ATTRIBUTES, PACKET_WIDTH);
     perfetto_put_attribute(&out, "lost_on_the_line_bytes", NULL, run->trace_lost);
+    if (run->trace_end_unknown)
+        perfetto_put_attribute(&out, "end", "unknown", 0);
     proto_close(&out, attributes, PACKET_WIDTH);
     proto_close(&out, packet, PACKET_WIDTH);
     buffer_add(&run->trace, bytes, out.length);
@@ -185,7 +187,8 @@ void trace_assemble(struct trace_frames *frames, uint64_t sent, struct run *run)
     struct assembly assembly = {.run = run};
     uint64_t expected = 0;
     if (frames->count == 0) {
-        run->trace_lost += sent; // no trace was made, or nothing of it came
+        if (sent != TRACE_SENT_UNKNOWN)
+            run->trace_lost += sent; // no trace was made, or nothing of it came
         return;
     }
     qsort(frames->frames, frames->count, sizeof(frames->frames[0]), by_offset);
@@ -202,11 +205,12 @@ void trace_assemble(struct trace_frames *frames, uint64_t sent, struct run *run)
         expected = (uint64_t)frame->offset + frame->length;
     }
     close_piece(&assembly, expected == sent);
-    if (expected < sent)
+    run->trace_end_unknown = sent == TRACE_SENT_UNKNOWN;
+    if (!run->trace_end_unknown && expected < sent)
         lose(&assembly, sent - expected);
-    if (assembly.gap)
+    if (assembly.gap || run->trace_end_unknown)
         add_gap(run);
-    if (run->trace_lost > 0)
+    if (run->trace_lost > 0 || run->trace_end_unknown)
         add_losses(run);
     buffer_free(&assembly.piece);
 }

@@ -5,7 +5,7 @@
 // The target sends a trace in pieces, each of whole packets and a few frames long, that need
 // nothing of each other (trace/perfetto.h). A piece of which a frame is missing is left out whole.
 // For each such gap a packet of the recorder's own says that data was lost, and how much stands at
-// the end.
+// the end. A target that dies never says where its trace ends: that, too, is told as a loss there.
 #ifndef TRACE_FILE_H
 #define TRACE_FILE_H
 
@@ -20,6 +20,8 @@
 // Of the recorder's packets: no target has so many CPUs.
 #define TRACE_FILE_SEQUENCE 1000u
 #define TRACE_FILE_BUFFER   999u
+
+#define TRACE_SENT_UNKNOWN UINT64_MAX // the target did not live to say
 
 struct trace_frame {
     uint32_t offset, length;
@@ -40,8 +42,9 @@ void trace_frames_add(struct trace_frames *frames, const struct wire_header *hea
 void trace_frames_free(struct trace_frames *frames);
 
 // Makes the file's bytes in run->trace and counts what is missing in run->trace_lost (bytes); run
-// has its names already. `sent`: how many bytes the target says it sent, 0 if it did not say. If
-// nothing of them came there is no file, and all of them are missing.
+// has its names already. `sent`: how many bytes the target says it sent. TRACE_SENT_UNKNOWN: bytes
+// behind the last that came may be missing uncounted, and run->trace_end_unknown is set if any
+// came. If nothing came there is no file, and all bytes known to be sent are missing.
 void trace_assemble(struct trace_frames *frames, uint64_t sent, struct run *run);
 
 // Writes run->trace to runs/ID/TARGET-MACHINE below `results`, and makes

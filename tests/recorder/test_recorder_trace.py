@@ -77,6 +77,7 @@ def test_a_whole_trace_is_written_and_linked(recorder: Recorder, traced: wire.Ta
     link = recorder.results / "runs/r1/trace.perfetto-trace"
     assert link.is_symlink() and link.read_bytes() == trace_of(recorder)
     assert fact(recorder, "line.lost_trace_bytes") == "0"
+    assert recorder.query("SELECT key FROM fact WHERE key = 'line.trace_end'") == []
     assert "of the trace" not in recorder.done.stdout
     # What only the host knows.
     head = trace_of(recorder)[: -sum(map(len, pieces()))]
@@ -169,7 +170,47 @@ def test_a_trace_of_a_target_that_dies_is_kept(recorder: Recorder, traced: wire.
     stream = traced.stream()
     data = traced.hello() + b"".join(traced.data(stream)) + b"".join(frames(traced, pieces())[:-1])
     assert recorder.bench([send(data), ["exit", 1]]) == 40
-    assert valid(recorder).events[by_hand.BEGIN] >= 3 * SLICES
+    report = valid(recorder)
+    assert report.events[by_hand.BEGIN] >= 3 * SLICES
+    assert len(report.notes) == 1 and "data was lost" in report.notes[0]
+    assert fact(recorder, "line.trace_end") == "unknown"
+    assert "end of the trace unknown" in recorder.done.stdout.splitlines()[-1]
+    # The last piece lacks a frame: what came of it is counted, what did not is not guessed.
+    came = len(pieces()[-1]) // FRAME * FRAME
+    assert fact(recorder, "line.lost_trace_bytes") == str(came)
+
+
+def test_a_death_between_two_pieces_leaves_the_end_of_the_trace_unknown(
+    recorder: Recorder, traced: wire.Target
+) -> None:
+    """All that came is whole, and still nobody knows what would have come."""
+    stream = traced.stream()
+    words = traced.hello() + b"".join(traced.data(stream))
+    for count in (1, 4, 5):
+        sent = b"".join(frames(traced.variant(), pieces()[:count]))
+        run = f"d{count}"
+        assert recorder.bench([send(words + sent), ["exit", 1]], run=run) == 40
+        trace = (recorder.results / f"runs/{run}/qemu-exact/trace.perfetto-trace").read_bytes()
+        report = check(trace)
+        assert report.findings == [] and len(report.notes) == 1
+        assert report.events[by_hand.BEGIN] == count * SLICES
+        assert trace.count(b"unknown") == 2  # the commit, and the end
+        facts = dict(recorder.query("SELECT key, value FROM fact WHERE run = ?", run))
+        assert facts["line.trace_end"] == "unknown" and facts["line.lost_trace_bytes"] == "0"
+    recorder.rebuild()
+    assert "3 runs as they were" in recorder.done.stdout
+
+
+def test_a_death_before_any_trace_says_nothing_of_its_end(
+    recorder: Recorder, target: wire.Target
+) -> None:
+    stream = target.stream()
+    data = target.hello() + b"".join(target.data(stream))
+    assert recorder.bench([send(data), ["exit", 1]]) == 40
+    assert list(recorder.results.glob("**/*.perfetto-trace")) == []
+    facts = dict(recorder.query("SELECT key, value FROM fact"))
+    assert "line.trace_end" not in facts and facts["line.lost_trace_bytes"] == "0"
+    assert "of the trace" not in recorder.done.stdout
 
 
 def test_frames_of_another_session_are_not_of_this_trace(
