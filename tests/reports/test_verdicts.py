@@ -445,6 +445,13 @@ peers = ["tcmalloc"]
     [
         ("instructions_most = 30", 30, 200, "met", ""),
         ("instructions_most = 30", 31, 200, "no data", "grew to 31 instructions"),
+        (
+            "instructions_most = 22.17",
+            22.176,
+            200,
+            "no data",
+            "grew to 22.18 instructions, 22.17 are",
+        ),
         ("instructions_most = 30", 30, 170, "no data", "of the best peer"),
         ("instructions_most = 30", 30, None, "met", "none measured"),
         ("instructions_most = 30", None, 200, "met", "no exact machine"),
@@ -455,7 +462,7 @@ def test_a_goal_needs_a_floor_that_is_frozen_and_a_floor(
     store: Store,
     tmp_path: Path,
     committed: str,
-    counted: int | None,
+    counted: float | None,
     peer: int | None,
     verdict: str,
     note: str,
@@ -468,7 +475,8 @@ def test_a_goal_needs_a_floor_that_is_frozen_and_a_floor(
     host.seal()
     if counted is not None:
         exact = store.machine("qemu-exact")
-        exact.row("heap/pair_64/floor", [counted], boots=2, rounds=2)
+        samples = [round(1000 * counted)]
+        exact.row("heap/pair_64/floor", samples, boots=2, rounds=2, operations=1000)
         exact.seal()
     goal = {**PEERS, "value": "1.45", "baseline": '"floor"'}
     found = judgements(store, tmp_path, goal, extra=FLOOR + committed)
