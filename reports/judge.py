@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import exp
 
 from reports.claims import Claim, Claims, case_of, claimed
@@ -173,15 +173,11 @@ def _worst(claim: Claim, measured: list[_Measured]) -> _Measured:
     falling = claim.kind in ("ratio", "at_least")
     worst = (min if falling else max)(measured, key=lambda m: m.value)
     pick = min if falling else max
-    return _Measured(
-        worst.part,
-        worst.value,
-        pick(m.low for m in measured),
-        pick(m.high for m in measured),
-        min(m.level for m in measured),
-        pick(m.gain_low for m in measured),
-        pick(m.gain_high for m in measured),
-        worst.aa,
+    return replace(
+        worst,
+        low=pick(m.low for m in measured),
+        high=pick(m.high for m in measured),
+        level=min(m.level for m in measured),
     )
 
 

@@ -64,6 +64,14 @@ def test_a_window_disturbed_in_one_round_counts_as_much_as_any_other(
     assert clean is not None and (clean.n, clean.p50) == (6, 120)
 
 
+def test_the_clean_median_shown_is_the_one_that_is_judged(store: Store, tmp_path: Path) -> None:
+    # All clean samples of both rounds together would have 110 in the middle.
+    disturbed_run(store, {HYBRID: [100, 110, 120, 130, 140]}, {0: [3, 4]})
+    found = judged(store, tmp_path, TICKS)
+    assert found.value == 120
+    assert table_cell(machine_of(store, tmp_path), 0, "p50 clean") == "120"
+
+
 def test_an_exact_row_without_a_clean_window_has_no_number(store: Store, tmp_path: Path) -> None:
     disturbed_run(store, {HYBRID: [100] * 2, LIST: [1200] * 2}, {0: [0, 1], 1: [0, 1]})
     for claim in (TICKS, GAIN):
