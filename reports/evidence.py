@@ -19,11 +19,12 @@ from reports.measure import (
     replicates,
     series,
     status_of,
+    undisturbed,
     usable,
     worst_clean,
 )
 from reports.store import Machine, Row, Run
-from reports.text import number
+from reports.text import apart, number
 
 # How far a floor may drift up against the best peer before goals against it mean nothing.
 FLOOR_DRIFT = 1.15
@@ -129,7 +130,7 @@ def _from_counters(claim: Claim, machine: Machine, row_id: str) -> Part:
 
 
 def _from_samples(claim: Claim, machine: Machine, row_id: str) -> Part:
-    row = usable(machine.rows.get((row_id, 0)), row_id)
+    row = undisturbed(usable(machine.rows.get((row_id, 0)), row_id))
     part = Part(row_id, clock=row.clock, unit=row.unit)
     if claim.statistic == "worst":
         value = worst_clean(row) * _scale(claim, machine, row)
@@ -141,11 +142,11 @@ def _from_samples(claim: Claim, machine: Machine, row_id: str) -> Part:
         part = replace(part, resolution=_step(machine, row) * scale)
     else:
         baseline, note = _best(claim, machine, row)
-        theirs, ours = series((baseline, row), claim.statistic)
+        theirs, ours = series((undisturbed(baseline), row), claim.statistic)
         raw = log_gains(theirs, ours)
         part = replace(part, baseline=baseline.id, note=note)
     if row.clock == "insn":
-        # Every round holds the same value: usable() has seen to that.
+        # Every round holds the same value: usable() and undisturbed() have seen to that.
         return replace(part, values=(next(iter(raw.values())),), exact=True, how="exact")
     values, how = replicates(raw)
     return replace(part, values=tuple(values), how=how)
@@ -179,7 +180,7 @@ def _best(claim: Claim, machine: Machine, row: Row) -> tuple[Row, str]:
     for name in names:
         candidate = machine.rows.get((name, 0))
         if candidate is not None and status_of(candidate) == "ok" and candidate.unit == row.unit:
-            (values,) = series((candidate,), claim.statistic)
+            (values,) = series((undisturbed(candidate),), claim.statistic)
             found.append((median(values.values()), name, candidate))
     if not found:
         raise Unusable(f"no peer of {row.id} in this run")
@@ -203,10 +204,8 @@ def _floor_note(claims: Claims, claim: Claim, run: Run, machine: Machine, part: 
     exact = [m.rows.get((floor.row, 0)) for m in run.machines if m.clock == "insn"]
     counts = [_middle(row) for row in exact if row is not None and status_of(row) == "ok"]
     if counts and max(counts) > floor.instructions_most:
-        raise Unusable(
-            f"{floor.row} grew to {number(max(counts))} instructions,"
-            f" {number(floor.instructions_most)} are committed"
-        )
+        grew, most = apart(max(counts), floor.instructions_most)
+        raise Unusable(f"{floor.row} grew to {grew} instructions, {most} are committed")
     rows = {name: machine.rows.get((_full_name(name, floor.row), 0)) for name in floor.peers}
     peers = [_middle(row) for row in rows.values() if row is not None and status_of(row) == "ok"]
     peers = [value for value in peers if value > 0]
@@ -223,7 +222,7 @@ def _floor_note(claims: Claims, claim: Claim, run: Run, machine: Machine, part: 
 
 
 def _middle(row: Row) -> float:
-    (found,) = series((row,), "median")
+    (found,) = series((undisturbed(row),), "median")
     return median(found.values())
 
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import exp
 
 from reports.claims import Claim, Claims, case_of, claimed
@@ -68,6 +68,7 @@ class _Measured:
     level: float
     gain_low: float
     gain_high: float
+    aa: tuple[float, float] | None  # the noise floor of the row's own case
 
 
 def judge_run(claims: Claims, run: Run) -> Verdicts:
@@ -120,17 +121,15 @@ def _judge(claim: Claim, machine: Machine, parts: tuple[Part, ...], alpha: float
                 claim.baselines[0] if len(claim.baselines) == 1 else "",
                 note=part.problem,
             )
-    measured = _worst(claim, [_measure(claim, part, alpha) for part in parts])
+    each = [_measure(claim, machine, part, alpha) for part in parts]
+    measured = _worst(claim, each)
     part = measured.part
-    aa = None
-    if part.baseline and not claim.counter:
-        aa = noise_floor(machine, case_of(part.baseline), claim.statistic, alpha)
     notes = [part.note]
     if part.elsewhere:
         verdict = "not judged here"
         notes.insert(0, part.elsewhere)
     else:
-        verdict, why = _verdict(claim, measured, aa, alpha)
+        verdict, why = _verdict(claim, measured, each, alpha)
         notes.insert(0, why)
     return Judgement(
         claim,
@@ -147,11 +146,11 @@ def _judge(claim: Claim, machine: Machine, parts: tuple[Part, ...], alpha: float
         None if part.exact else measured.level,
         _how(claim, part, measured.level, alpha),
         "; ".join(filter(None, notes)),
-        aa,
+        measured.aa,
     )
 
 
-def _measure(claim: Claim, part: Part, alpha: float) -> _Measured:
+def _measure(claim: Claim, machine: Machine, part: Part, alpha: float) -> _Measured:
     if part.exact:
         middle = low = high = part.values[0]
         level = 1.0
@@ -160,10 +159,13 @@ def _measure(claim: Claim, part: Part, alpha: float) -> _Measured:
         middle, low, high, level = found.middle, found.low, found.high, found.level
     if not part.baseline:
         low, high = low - part.resolution, high + part.resolution
-        return _Measured(part, middle, low, high, level, 0.0, 0.0)
+        return _Measured(part, middle, low, high, level, 0.0, 0.0, None)
     ends = sorted((as_claimed(claim.comparison, low), as_claimed(claim.comparison, high)))
     value = as_claimed(claim.comparison, middle)
-    return _Measured(part, value, ends[0], ends[1], level, exp(low), exp(high))
+    aa = None
+    if not claim.counter:
+        aa = noise_floor(machine, case_of(part.baseline), claim.statistic, alpha)
+    return _Measured(part, value, ends[0], ends[1], level, exp(low), exp(high), aa)
 
 
 def _worst(claim: Claim, measured: list[_Measured]) -> _Measured:
@@ -171,39 +173,58 @@ def _worst(claim: Claim, measured: list[_Measured]) -> _Measured:
     falling = claim.kind in ("ratio", "at_least")
     worst = (min if falling else max)(measured, key=lambda m: m.value)
     pick = min if falling else max
-    return _Measured(
-        worst.part,
-        worst.value,
-        pick(m.low for m in measured),
-        pick(m.high for m in measured),
-        min(m.level for m in measured),
-        pick(m.gain_low for m in measured),
-        pick(m.gain_high for m in measured),
+    return replace(
+        worst,
+        low=pick(m.low for m in measured),
+        high=pick(m.high for m in measured),
+        level=min(m.level for m in measured),
     )
 
 
 def _verdict(
-    claim: Claim, measured: _Measured, aa: tuple[float, float] | None, alpha: float
+    claim: Claim, measured: _Measured, each: list[_Measured], alpha: float
 ) -> tuple[str, str]:
     verdict = verdict_of(claim, measured.low, measured.high)
     if not measured.part.exact and not at_least(measured.level, 1 - alpha):
         return "not shown", f"too few rounds: they give {percent_level(measured.level)} at the most"
     if not measured.part.exact and _difference(claim):
-        if aa is None:
-            return "not shown", "the noise floor is unknown: no A/A pair"
-        # Which twin is called the first is chance: the noise reaches as far to either side.
-        reach = max(aa[1], 1 / aa[0])
-        low, high = measured.gain_low, measured.gain_high
-        if at_least(low, 1 / reach) and at_least(reach, high):
-            return "not shown", "inside the noise floor (A/A)"
-        if verdict in ("met", "exceeded") and not above(low, reach):
-            return "not shown", "reaches into the noise floor (A/A)"
+        noise = _lost_in_noise(claim, verdict, measured.part.row, each)
+        if noise:
+            return "not shown", noise
     if verdict == "exceeded":
         suspect = measured.part.baseline or claim.kind == "assumption"
         return verdict, "past the band" + (
             ": check that the baseline is no straw man" if suspect else ": check what was measured"
         )
     return verdict, ""
+
+
+def _lost_in_noise(claim: Claim, verdict: str, worst: str, each: list[_Measured]) -> str:
+    """Why noise leaves a claimed difference unshown; nothing if it does not. Each row is held
+    against the noise floor of its own case: a quiet case says nothing of a noisy one."""
+    decisive = sorted(each, key=lambda m: m.part.row != worst)
+    if verdict == "not met":
+        # One row that refutes the claim outside its own noise is enough.
+        decisive = [m for m in decisive if verdict_of(claim, m.low, m.high) == "not met"]
+    found = [(m.part.row, _noise(verdict, m)) for m in decisive]
+    lost = [why if row == worst else f"{row}: {why}" for row, why in found if why]
+    if not lost or (verdict == "not met" and len(lost) < len(found)):
+        return ""
+    return lost[0]
+
+
+def _noise(verdict: str, measured: _Measured) -> str:
+    """What the noise floor of its own case takes from one row; nothing if it takes nothing."""
+    if measured.aa is None:
+        return "the noise floor is unknown: no A/A pair"
+    # Which twin is called the first is chance: the noise reaches as far to either side.
+    reach = max(measured.aa[1], 1 / measured.aa[0])
+    low, high = measured.gain_low, measured.gain_high
+    if at_least(low, 1 / reach) and at_least(reach, high):
+        return "inside the noise floor (A/A)"
+    if verdict in ("met", "exceeded") and not above(low, reach):
+        return "reaches into the noise floor (A/A)"
+    return ""
 
 
 def _difference(claim: Claim) -> bool:

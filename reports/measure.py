@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, log
 from statistics import median
 
@@ -64,10 +64,10 @@ def nearest_rank(ordered: numpy.ndarray, share: float) -> float:
     return float(ordered[max(ceil(share * len(ordered) - 1e-9), 1) - 1])
 
 
-def supports(row: Row, n: int, share: float) -> bool:
-    """Do n samples tell this percentile? On an exact clock each round repeats every other, so that
-    there is nothing to estimate."""
-    return row.clock == "insn" or n * (1 - share) >= BEYOND_NEEDED - 1e-9
+def supports(row: Row, n: int, share: float, constant: bool) -> bool:
+    """Do n samples tell this percentile? On an exact clock each round repeats every other: of a
+    constant every percentile is known, of a few windows that differ there is no tail."""
+    return constant if row.clock == "insn" else n * (1 - share) >= BEYOND_NEEDED - 1e-9
 
 
 def resolved(value: float) -> float | None:
@@ -84,7 +84,7 @@ def summarise(row: Row) -> Summary | None:
     cold = median(r.cold / r.operations for r in row.rounds)
 
     def at(share: float) -> float | None:
-        known = supports(row, len(ordered), share)
+        known = supports(row, len(ordered), share, bool(ordered[0] == ordered[-1]))
         return resolved(nearest_rank(ordered, share)) if known else None
 
     return Summary(
@@ -126,15 +126,19 @@ def summarise_clean(row: Row) -> Clean | None:
     """The numbers of a row's undisturbed samples; None if the row is not ok."""
     if row.status != "ok":
         return None
-    ordered = numpy.sort(clean_costs(row))
+    clean = clean_costs(row)
+    # On an exact clock a window that was disturbed in one round counts as much as any other.
+    exact = row.clock == "insn" and len(clean) > 0 and not unsteady(row)
+    ordered = ordered_samples(undisturbed(row)) if exact else numpy.sort(clean)
+    constant = len(ordered) > 0 and bool(ordered[0] == ordered[-1])
 
     def at(share: float) -> float | None:
         return resolved(nearest_rank(ordered, share)) if len(ordered) else None
 
     def tail(share: float) -> float | None:
-        return at(share) if supports(row, len(ordered), share) else None
+        return at(share) if supports(row, len(ordered), share, constant) else None
 
-    return Clean(len(ordered), at(0.5), tail(0.9), tail(0.99), at(1))
+    return Clean(len(clean), at(0.5), tail(0.9), tail(0.99), at(1))
 
 
 def disturbances(row: Row) -> dict[str, int]:
@@ -168,6 +172,23 @@ def unsteady(row: Row) -> bool:
         mask=numpy.stack([r.tags != 0 for r in row.rounds]),
     )
     return bool(numpy.ma.any(samples.min(axis=0) != samples.max(axis=0)))
+
+
+def undisturbed(row: Row) -> Row:
+    """The row; on an exact clock, without what disturbances did to it: a window takes its count
+    from a round in which nothing overlapped it, and is left out where there is none. Raises
+    Unusable if no window is left."""
+    disturbed = any(r.tags.any() for r in row.rounds)
+    if row.clock != "insn" or row.status != "ok" or unsteady(row) or not disturbed:
+        return row
+    clean = numpy.stack([r.tags == 0 for r in row.rounds])
+    known = clean.any(axis=0)
+    if not known.any():
+        raise Unusable(f"{row.id}: every sample was disturbed")
+    samples = numpy.stack([r.samples for r in row.rounds])
+    counts = samples[clean.argmax(axis=0), numpy.arange(samples.shape[1])][known]
+    tags = numpy.zeros(len(counts), dtype=row.rounds[0].tags.dtype)
+    return replace(row, rounds=tuple(replace(r, samples=counts, tags=tags) for r in row.rounds))
 
 
 def status_of(row: Row) -> str:
@@ -271,7 +292,7 @@ def noise_interval(machine: Machine, case: str, statistic: str, alpha: float) ->
     if twins is None:
         return None
     try:
-        plain, twin = series(twins, statistic)
+        plain, twin = series((undisturbed(twins[0]), undisturbed(twins[1])), statistic)
         values, _ = replicates(log_gains(plain, twin))
     except Unusable:
         return None

@@ -199,9 +199,9 @@ def _row_cells(row: Row, summary: Summary | None) -> tuple[Cell, ...]:
         name,
         resolved(summary.p50),
         resolved(summary.low),
-        percentile(row, summary.n, summary.p90, 0.9),
-        percentile(row, summary.n, summary.p99, 0.99),
-        percentile(row, summary.n, summary.p999, 0.999),
+        percentile(row, summary, summary.p90, 0.9),
+        percentile(row, summary, summary.p99, 0.99),
+        percentile(row, summary, summary.p999, 0.999),
         resolved(summary.high),
         resolved(summary.high_clean) if summary.n > disturbed else Cell(DASH, "number"),
         resolved(summary.mean),
@@ -226,9 +226,10 @@ def noise_text(aa: tuple[float, float]) -> str:
     return f"{low:+.2f} to {high:+.2f}\u00a0%".replace("-", "−")
 
 
-def percentile(row: Row, n: int, value: float | None, share: float) -> Cell:
-    """A percentile, or a dash where n samples do not tell it."""
-    return resolved(value) if supports(row, n, share) else Cell(DASH, "number")
+def percentile(row: Row, summary: Summary, value: float | None, share: float) -> Cell:
+    """A percentile, or a dash where the samples do not tell it."""
+    known = supports(row, summary.n, share, summary.low == summary.high)
+    return resolved(value) if known else Cell(DASH, "number")
 
 
 def resolved(value: float | None) -> Cell:

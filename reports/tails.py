@@ -114,9 +114,9 @@ def _cells(tail: Tail) -> tuple[Cell, ...]:
         Cell(number(summary.n), "number"),
         resolved(summary.low),
         resolved(summary.p50),
-        percentile(row, summary.n, summary.p90, 0.9),
-        percentile(row, summary.n, summary.p99, 0.99),
-        percentile(row, summary.n, summary.p999, 0.999),
+        percentile(row, summary, summary.p90, 0.9),
+        percentile(row, summary, summary.p99, 0.99),
+        percentile(row, summary, summary.p999, 0.999),
         Cell(resolved(summary.high).text, "number", f"{number(clean)} clean" if disturbed else ""),
         resolved(summary.cold),
         resolved(summary.mean),
@@ -146,13 +146,17 @@ def tails_finding(machine: Machine, suite: str, tails: list[Tail]) -> str:
                 text += f"; the shortest is {near[1]}, {number(near[0])} times"
             sentences.append(text + ".")
             break
-    farthest = max(tails, key=lambda tail: (tail.reach(tail.summary.high) or 0.0, tail.name))
-    times = number(farthest.reach(farthest.summary.high))
-    disturbed = farthest.summary.high_clean != farthest.summary.high
-    sentences.append(
-        f"The largest sample of all, against its row's median, is one of {farthest.name},"
-        f" {times} times{' and disturbed' if disturbed else ''}."
-    )
+    largest = _reaches(tails, "high")
+    if largest:
+        times, name = max(largest)
+        (summary,) = (tail.summary for tail in tails if tail.name == name)
+        disturbed = summary.high_clean != summary.high
+        sentences.append(
+            f"The largest sample of all, against its row's median, is one of {name},"
+            f" {number(times)} times{' and disturbed' if disturbed else ''}."
+        )
+    else:
+        sentences.append(f"No row of {suite} on {machine.name} has a median above resolution.")
     told = [tail for tail in tails if tail.modes is not None]
     many = [tail for tail in told if len(tail.modes or ()) > 1]
     if told:

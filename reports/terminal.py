@@ -104,10 +104,15 @@ def _print_machine(console: Console, report: Report, machine: Machine, pattern: 
 def _print_claims(console: Console, report: Report, design: str) -> None:
     judged = claims_table(report.claims, report.verdicts, report.run, design, with_data=True)
     missing = claims_table(report.claims, report.verdicts, report.run, design, with_data=False)
-    if not judged.rows:
+    said = [*ways(report, design), *notes(report, design)]
+    if judged.rows:
+        _print_table(console, judged)
+    elif said:
+        console.print()
+        console.print(Text(judged.title, style="bold"))
+    else:
         return
-    _print_table(console, judged)
-    for line in [*ways(report, design), *notes(report, design)]:
+    for line in said:
         console.print(Text(f"  {line}", style="dim"))
     if missing.rows:
         claims = "1 claim" if len(missing.rows) == 1 else f"{len(missing.rows)} claims"
@@ -125,12 +130,21 @@ def ways(report: Report, design: str) -> list[str]:
 
 
 def notes(report: Report, design: str) -> list[str]:
-    """What is to be said about a design's judgements, each thing once."""
+    """What is to be said about a design's judgements, each thing once. Also why there is no data
+    where the row was measured: that is no gap in the run."""
     found: dict[str, list[Judgement]] = {}
     for judgement in report.verdicts.judgements:
-        if judgement.claim.design == design and judgement.note and judgement.value is not None:
+        if judgement.claim.design != design or not judgement.note:
+            continue
+        if judgement.value is not None or _was_measured(report, judgement):
             found.setdefault(f"{judgement.machine}: {judgement.note}", []).append(judgement)
     return [f"{note} ({', '.join(j.claim.id for j in js)})" for note, js in found.items()]
+
+
+def _was_measured(report: Report, judgement: Judgement) -> bool:
+    rows = next(m.rows for m in report.intact if m.name == judgement.machine)
+    row = rows.get((judgement.row, 0))
+    return row is not None and bool(row.rounds)
 
 
 def _print_table(console: Console, table: Table) -> None:

@@ -35,6 +35,16 @@ def number(value: float | None) -> str:
     return f"{value:.3g}"
 
 
+def apart(a: float, b: float) -> tuple[str, str]:
+    """Two numbers that differ, with as many digits as it takes to see that they do."""
+    shown = number(a), number(b)
+    for digits in range(4, 18):
+        if shown[0] != shown[1]:
+            break
+        shown = f"{a:.{digits}g}", f"{b:.{digits}g}"
+    return shown
+
+
 def quantity(value: float | None, unit: str) -> str:
     """A number with its unit: 12.3×, 90 %, 14 ticks."""
     if value is None:

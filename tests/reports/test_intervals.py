@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reports.intervals import above, at_least, miss, rank, same, sign_interval
-from reports.measure import Unusable, log_gains, nearest_rank, replicates
+from reports.measure import Unusable, log_gains, nearest_rank, replicates, supports
+from reports.store import Row
 
 ALPHA = 0.05
 # Ranks from published tables of the sign test at 95 %: n, k.
@@ -46,6 +47,16 @@ def test_ties_that_differ_by_rounding_do_not_shrink_the_interval() -> None:
     values = [1.0, 1.0 + 4e-16, 1.0 + 2e-16, 1.0, 2.0, 3.0, 3.0 - 4e-16, 3.0, 3.0]
     found = sign_interval(values, ALPHA)
     assert found.low == 1.0 and found.high == 3.0
+
+
+def test_a_tie_widens_either_end_to_the_outermost_of_the_equal() -> None:
+    # The 2nd smallest and the 2nd largest of nine; their equals beyond them differ by rounding.
+    low, high = 1.0, 3.0
+    values = [low - 4e-16, low, 1.5, 1.7, 2.0, 2.2, 2.5, high, high + 4e-16]
+    assert rank(len(values), ALPHA) == 2
+    found = sign_interval(values, ALPHA)
+    assert values[0] != values[1] and values[-1] != values[-2]
+    assert found.low == values[0] and found.high == values[-1]
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=60), st.floats(1e-6, 0.5))
@@ -114,3 +125,15 @@ def test_percentiles_are_samples_that_were_measured() -> None:
     assert nearest_rank(ordered, 0.999) == 999
     assert nearest_rank(ordered, 0.5) == 500
     assert nearest_rank(ordered[:1], 0.99) == 1
+    # In binary 0.07 * 100 is 7.000000000000001 and 0.56 * 100 is 56.00000000000001.
+    assert 0.07 * 100 > 7 and nearest_rank(ordered[:100], 0.07) == 7
+    assert 0.56 * 100 > 56 and nearest_rank(ordered[:100], 0.56) == 56
+    assert nearest_rank(ordered[:100], 0.5601) == 57
+
+
+@pytest.mark.parametrize("share,enough", [(0.9, 100), (0.99, 1000), (0.999, 10_000)])
+def test_a_percentile_wants_ten_samples_beyond_it(share: float, enough: int) -> None:
+    row = Row("heap/a/b", 0, "product", "", "ticks", "", "ok", ())
+    for n, known in ((enough - 1, False), (enough, True), (enough + 1, True)):
+        assert supports(row, n, share, constant=True) is known
+        assert supports(row, n, share, constant=False) is known

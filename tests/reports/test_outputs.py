@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from build import Store, noisy
 from conftest import ROOT
-from judged import GAIN, TICKS, claims_of, report_of
+from judged import COUNTED, GAIN, TICKS, claims_of, report_of
 
 from reports.claims import load_claims
 from reports.document import case_finding
@@ -22,7 +22,7 @@ from reports.export import to_json, to_markdown
 from reports.html import to_html
 from reports.tables import rows_of
 from reports.terminal import print_report
-from reports.text import clean, number, quantity
+from reports.text import apart, clean, number, quantity
 from reports.write import write_report
 
 HOSTILE = "<script>alert(1)</script>\x1b[2J\u202e`|$a_b$"
@@ -38,6 +38,26 @@ def hostile_store(store: Store) -> None:
     machine.counter(f"heap/{HOSTILE}/linked_list", HOSTILE, 1, 2, HOSTILE)
     machine.fact(HOSTILE, HOSTILE)
     machine.seal()
+
+
+@pytest.mark.parametrize("other", [True, False])
+def test_the_terminal_says_why_a_measured_row_has_no_data(
+    store: Store, tmp_path: Path, other: bool
+) -> None:
+    host = store.machine()
+    host.row("heap/pair_64/hybrid", [15])
+    if other:
+        host.row("heap/lifo_64/hybrid", [15])
+    host.seal()
+    missing = {**COUNTED, "row": '"heap/none/hybrid"'}
+    more = {**TICKS, "row": '"heap/lifo_64/hybrid"'}
+    stream = io.StringIO()
+    print_report(report_of(store, claims_of(tmp_path, COUNTED, missing, more)), "*", stream)
+    shown = stream.getvalue()
+    assert "a design" in shown
+    assert "host-native: heap/pair_64/hybrid has no counter hit_rate (a.claim0)" in shown
+    assert "heap/none/hybrid" not in shown, "what was not run needs no note"
+    assert f"{2 if other else 3} claims of this design without data" in shown
 
 
 class Page(HTMLParser):
@@ -182,6 +202,7 @@ def test_a_percentile_wants_ten_samples_beyond_it(store: Store, tmp_path: Path) 
         host.row(f"heap/case{i}/hybrid", list(range(1, 11)), rounds=rounds)
     host.seal()
     exact.row("heap/case0/hybrid", list(range(1, 11)), rounds=2)
+    exact.row("heap/case1/hybrid", [10] * 10, rounds=2)
     exact.seal()
     rows = json.loads(to_json(report_of(store, claims_of(tmp_path, TICKS))))["rows"]
     names = ("p50", "p90", "p99", "p999")
@@ -194,8 +215,10 @@ def test_a_percentile_wants_ten_samples_beyond_it(store: Store, tmp_path: Path) 
         (True, True, True, False),
         (True, True, True, True),
     ]
-    # Each round of an exact machine repeats the others: there is nothing to estimate.
-    assert rows[6]["machine"] == "qemu-exact" and rows[6]["p999"] == 10
+    # Each round of an exact machine repeats the others: only a constant has percentiles.
+    assert [row["machine"] for row in rows[6:]] == ["qemu-exact"] * 2
+    assert known[6] == (True, False, False, False)
+    assert [rows[7][name] for name in names] == [10] * 4
 
 
 def test_disturbed_samples_are_counted_and_none_is_dropped(store: Store, tmp_path: Path) -> None:
@@ -271,3 +294,10 @@ def test_quantities_carry_their_unit() -> None:
     assert [s.replace("\u00a0", " ") for s in shown] == ["1 tick", "2 ticks", "8 bytes", "3"]
     shares = [quantity(v, "percent") for v in (100, 99.999, 99.98, 99.5, 90.04)]
     assert [s[:-2] for s in shares] == ["100", "99.99", "99.98", "99.5", "90.0"]
+
+
+def test_numbers_that_differ_are_told_apart() -> None:
+    assert apart(31, 30) == ("31", "30")
+    assert apart(22.1767578125, 22.17) == ("22.18", "22.17")
+    assert apart(13.010001, 13.01) == ("13.010001", "13.01")
+    assert apart(1e6 + 0.25, 1e6) == ("1000000.2", "1000000")

@@ -128,6 +128,17 @@ def test_the_finding_names_the_longest_tail(store: Store, tmp_path: Path) -> Non
     )
 
 
+def test_rows_below_resolution_have_no_largest_sample(store: Store, tmp_path: Path) -> None:
+    host = store.machine()
+    host.row("heap/pair_64/hybrid", [-1] * 50 + [0] * 50, rounds=10)
+    host.row("heap/lifo_64/hybrid", [0] * 99 + [26], rounds=10)
+    host.seal()
+    machine = machine_of(store, tmp_path)
+    text = tails.tails_finding(machine, "heap", tails.tails_of(machine, "heap"))
+    assert text.startswith("No row of heap on host-native has a median above resolution.")
+    assert "times" not in text and "\u2013" not in text
+
+
 def test_an_exact_machine_says_that_its_rows_are_constant(store: Store, tmp_path: Path) -> None:
     exact = store.machine("qemu-exact", boots=2)
     for case in ("pair_64", "lifo_64", "alloc_64"):

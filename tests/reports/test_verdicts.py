@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from build import UNITS, Store, noisy
+from build import UNITS, MachineMaker, Samples, Store, noisy
 from judged import COUNTED, GAIN, TICKS, claims_of, judged, judgements, report_of
 
 from reports.judge import VERDICTS, best, verdict_of
@@ -126,6 +126,128 @@ def test_a_difference_that_reaches_into_the_noise_floor_is_not_shown(
     machine.seal()
     found = judged(store, tmp_path, {**GAIN, "band": "[1.1, 3]"})
     assert found.verdict == "not shown" and "reaches into" in found.note
+
+
+TWO_CASES = {**GAIN, "row": '["heap/a/hybrid", "heap/b/hybrid"]', "baseline": '"linked_list"'}
+
+
+def case_with_twin(
+    machine: MachineMaker, case: str, hybrid: Any, twin: Any = None, baseline: int = 1300
+) -> None:
+    """A baseline of 1300, its twin if there is one, and the row that is compared."""
+    machine.row(f"{case}/linked_list", [baseline])
+    machine.row(f"{case}/hybrid", hybrid if callable(hybrid) else [hybrid])
+    if twin is not None:
+        machine.row(f"{case}/linked_list", twin if callable(twin) else [twin], aa=1)
+
+
+def by_turns(low: int, high: int) -> Samples:
+    """Rounds that alternate."""
+    return lambda boot, number: [high if number % 2 else low]
+
+
+@pytest.mark.parametrize(
+    "gain,twin,verdict,note",
+    [
+        (1.40, 1300, "met", ""),
+        (1.40, by_turns(650, 1300), "not shown", "heap/b/hybrid: inside the noise floor (A/A)"),
+        (1.40, None, "not shown", "heap/b/hybrid: the noise floor is unknown: no A/A pair"),
+    ],
+)
+def test_each_row_of_a_claim_is_held_against_the_noise_of_its_own_case(
+    store: Store, tmp_path: Path, gain: float, twin: Any, verdict: str, note: str
+) -> None:
+    machine = store.machine()
+    # The worst row's case is quiet: it vouches for no other.
+    case_with_twin(machine, "heap/a", 1000, 1300)
+    case_with_twin(machine, "heap/b", round(1300 / gain), twin)
+    machine.seal()
+    found = judged(store, tmp_path, {**TWO_CASES, "band": "[1.2, 3]"})
+    assert (found.verdict, found.row, found.note) == (verdict, "heap/a/hybrid", note)
+    assert found.aa == (1, 1)
+
+
+@pytest.mark.parametrize(
+    "worst,noise,verdict,note",
+    [
+        (2600, by_turns(650, 1300), "not met", ""),
+        (1350, by_turns(650, 1300), "not shown", "inside the noise floor"),
+        # That another row is shown to keep the claim does not refute it.
+        (1350, 1300, "not shown", "inside the noise floor"),
+    ],
+)
+def test_a_row_that_refutes_a_claim_outside_its_own_noise_is_enough(
+    store: Store, tmp_path: Path, worst: int, noise: Any, verdict: str, note: str
+) -> None:
+    machine = store.machine()
+    case_with_twin(machine, "heap/a", worst, by_turns(1170, 1300))
+    case_with_twin(machine, "heap/b", 1000, noise)
+    machine.seal()
+    found = judged(store, tmp_path, {**TWO_CASES, "band": "[1.2, 3]"})
+    assert found.verdict == verdict and found.note.startswith(note)
+
+
+@pytest.mark.parametrize("twin", [by_turns(1300, 1950), by_turns(870, 1300)])
+def test_noise_reaches_as_far_to_either_side(store: Store, tmp_path: Path, twin: Samples) -> None:
+    machine = store.machine()
+    # A/A from 0.67 to 1, or from 1 to 1.49: a gain of 1.3 is inside both, taken both ways.
+    case_with_twin(machine, "heap/pair_64", 1000, twin)
+    machine.seal()
+    found = judged(store, tmp_path, {**GAIN, "band": "[1.2, 3]"})
+    assert found.aa is not None and (found.aa[0] == 1) != (found.aa[1] == 1)
+    assert (found.verdict, found.note) == ("not shown", "inside the noise floor (A/A)")
+
+
+def test_the_interval_of_several_rows_reaches_to_the_worst_end_of_each(
+    store: Store, tmp_path: Path
+) -> None:
+    machine = store.machine()
+    # Gains: a from 12 to 14, in the middle 13; b from 11 to 16, in the middle 13.5: a is worse.
+    case_with_twin(machine, "heap/a", by_turns(1200, 1400), 16800, 16800)
+    case_with_twin(machine, "heap/b", by_turns(1050, 1527), 16800, 16800)
+    machine.seal()
+    found = judged(store, tmp_path, TWO_CASES)
+    assert found.row == "heap/a/hybrid"
+    assert found.low == pytest.approx(16800 / 1527) and found.high == pytest.approx(14)
+    bounds = {**TICKS, "row": '["heap/a/hybrid", "heap/b/hybrid"]', "band": "[1100, 1450]"}
+    ticks = judged(store, tmp_path, bounds)
+    assert (ticks.low, ticks.high) == (1200, 1527) and ticks.verdict == "not shown"
+
+
+def test_noise_is_held_against_all_that_several_rows_reach(store: Store, tmp_path: Path) -> None:
+    machine = store.machine()
+    noise = by_turns(1000, 1300)
+    # b is the better one in the middle and reaches lower: into the noise that a keeps clear of.
+    case_with_twin(machine, "heap/a", by_turns(840, 870), noise)
+    case_with_twin(machine, "heap/b", by_turns(600, 1010), noise)
+    machine.seal()
+    found = judged(store, tmp_path, {**TWO_CASES, "band": "[1.2, 3]"})
+    assert found.row == "heap/a/hybrid" and found.verdict == "not shown"
+    assert found.note == "heap/b/hybrid: reaches into the noise floor (A/A)"
+
+
+def test_several_rows_have_the_level_of_the_least_certain(store: Store, tmp_path: Path) -> None:
+    machine = store.machine()
+    machine.row("heap/a/hybrid", [15], rounds=5)
+    machine.row("heap/b/hybrid", [19], rounds=20)
+    machine.seal()
+    found = judged(store, tmp_path, {**TICKS, "row": '["heap/a/hybrid", "heap/b/hybrid"]'})
+    assert found.row == "heap/b/hybrid" and found.level == pytest.approx(0.9375)
+    assert found.verdict == "not shown" and "too few rounds" in found.note
+
+
+@pytest.mark.parametrize("operations,wider", [(1, 26), (26, 1)])
+def test_an_interval_of_ticks_is_as_much_wider_as_the_clock_steps(
+    store: Store, tmp_path: Path, operations: int, wider: int
+) -> None:
+    machine = store.machine()
+    machine.fact("guest.clock.step", "26")
+    machine.row("heap/pair_64/hybrid", [115], operations=operations)
+    machine.seal()
+    found = judged(store, tmp_path, TICKS)
+    assert found.value is not None and found.value == 115 / operations
+    assert found.low == pytest.approx(found.value - wider)
+    assert found.high == pytest.approx(found.value + wider)
 
 
 def test_without_a_twin_no_difference_is_shown(store: Store, tmp_path: Path) -> None:
@@ -329,6 +451,13 @@ peers = ["tcmalloc"]
     [
         ("instructions_most = 30", 30, 200, "met", ""),
         ("instructions_most = 30", 31, 200, "no data", "grew to 31 instructions"),
+        (
+            "instructions_most = 22.17",
+            22.176,
+            200,
+            "no data",
+            "grew to 22.18 instructions, 22.17 are",
+        ),
         ("instructions_most = 30", 30, 170, "no data", "of the best peer"),
         ("instructions_most = 30", 30, None, "met", "none measured"),
         ("instructions_most = 30", None, 200, "met", "no exact machine"),
@@ -339,7 +468,7 @@ def test_a_goal_needs_a_floor_that_is_frozen_and_a_floor(
     store: Store,
     tmp_path: Path,
     committed: str,
-    counted: int | None,
+    counted: float | None,
     peer: int | None,
     verdict: str,
     note: str,
@@ -352,7 +481,8 @@ def test_a_goal_needs_a_floor_that_is_frozen_and_a_floor(
     host.seal()
     if counted is not None:
         exact = store.machine("qemu-exact")
-        exact.row("heap/pair_64/floor", [counted], boots=2, rounds=2)
+        samples = [round(1000 * counted)]
+        exact.row("heap/pair_64/floor", samples, boots=2, rounds=2, operations=1000)
         exact.seal()
     goal = {**PEERS, "value": "1.45", "baseline": '"floor"'}
     found = judgements(store, tmp_path, goal, extra=FLOOR + committed)

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import http.client
 import queue
+import socket
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -93,6 +95,63 @@ def test_it_listens_on_this_computer_only(served: Served) -> None:
 
 def test_it_ends_when_nobody_comes(path: Path) -> None:
     assert Served(path, 0.3).ended() is False
+
+
+class Dripping:
+    """A client that sends a byte of a request that never ends, again and again."""
+
+    def __init__(self, port: int, every: float) -> None:
+        self.line = socket.create_connection(("127.0.0.1", port), timeout=30)
+        self.line.sendall(b"GET /" + NAME.encode() + b" HTTP/1.1\r\nX-Slow: ")
+        self.stop = threading.Event()
+        self.thread = threading.Thread(target=self._drip, args=(every,))
+        self.thread.start()
+
+    def _drip(self, every: float) -> None:
+        try:
+            while not self.stop.wait(every):
+                self.line.sendall(b"x")
+        except OSError:
+            pass
+
+    def is_cut_off(self) -> bool:
+        self.line.settimeout(10)
+        try:
+            return self.line.recv(1) == b""
+        except TimeoutError:
+            return False
+        except OSError:
+            return True
+
+    def end(self) -> None:
+        self.stop.set()
+        self.thread.join()
+        self.line.close()
+
+
+def test_a_client_that_drips_does_not_keep_it_open(path: Path) -> None:
+    seconds, start = 2, time.monotonic()
+    served = Served(path, seconds)
+    dripping = Dripping(served.port, 1)
+    served.thread.join(timeout=seconds + 10)
+    took, in_time = time.monotonic() - start, not served.thread.is_alive()
+    try:
+        assert dripping.is_cut_off()
+    finally:
+        dripping.end()
+        served.thread.join(timeout=60)
+    assert in_time and served.result is False
+    assert took < seconds + 2
+
+
+def test_a_client_that_drips_keeps_no_browser_waiting(path: Path) -> None:
+    served = Served(path, 20)
+    dripping = Dripping(served.port, 1)
+    try:
+        assert get(served.url(NAME)).read() == CONTENT
+        assert served.ended() is True
+    finally:
+        dripping.end()
 
 
 def test_a_taken_port_is_said(
