@@ -132,13 +132,20 @@ def ways(report: Report, design: str) -> list[str]:
 def notes(report: Report, design: str) -> list[str]:
     """What is to be said about a design's judgements, each thing once. Also why there is no data
     where the row was measured: that is no gap in the run."""
-    found: dict[str, list[Judgement]] = {}
+    found: dict[str, dict[str, list[str]]] = {}  # note, then machine, then claims
     for judgement in report.verdicts.judgements:
         if judgement.claim.design != design or not judgement.note:
             continue
         if judgement.value is not None or _was_measured(report, judgement):
-            found.setdefault(f"{judgement.machine}: {judgement.note}", []).append(judgement)
-    return [f"{note} ({', '.join(j.claim.id for j in js)})" for note, js in found.items()]
+            machines = found.setdefault(judgement.note, {})
+            machines.setdefault(judgement.machine, []).append(judgement.claim.id)
+    said = []
+    for note, machines in found.items():
+        alike: dict[str, list[str]] = {}  # what is said of the same claims is said once
+        for machine, claims in machines.items():
+            alike.setdefault(", ".join(claims), []).append(machine)
+        said += [f"{', '.join(names)}: {note} ({claims})" for claims, names in alike.items()]
+    return said
 
 
 def _was_measured(report: Report, judgement: Judgement) -> bool:
