@@ -362,7 +362,8 @@ def run_tests(programs: list[str], soak: bool, options: Any) -> int:
     if "variants" in options.values:
         say(f"tickmark: the variants of {options.values['variants']} pass, beside those from here")
         return finish(0)
-    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"]
+    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    words += ["-n", "2", "--dist", "loadgroup", "tests"]  # tests/conftest.py
     return finish(1 if subprocess.call(words, env=environment) != 0 else 0)
 
 

@@ -316,8 +316,7 @@ static inline struct apic_model model_after_reset(void)
     return model;
 }
 
-// ---- what a test of it stands on
-// -----------------------------------------------------------------
+// ---- what a test of it stands on ----------------------------------------------------------------
 
 #define SPURIOUS_VECTOR 0xff
 #define ERROR_VECTOR    0xfe

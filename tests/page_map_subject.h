@@ -30,8 +30,7 @@ static const struct page_kind DEVICE = {.rights = WRITE, .cache = PAGE_UNCACHED}
             ck_abort_msg("%s", "not so: " #condition);                                             \
     } while (0)
 
-// ---- memory for tables
-// ---------------------------------------------------------------------------
+// ---- memory for tables --------------------------------------------------------------------------
 
 // Each table is an allocation of its own, so that the sanitiser sees whoever uses one given back.
 #define TABLES_MOST 8192u
@@ -122,8 +121,7 @@ static void teardown(void)
     must((tables_live) == (0));
 }
 
-// ---- a second reader
-// -----------------------------------------------------------------------------
+// ---- a second reader ----------------------------------------------------------------------------
 
 // The page at an address by the bits of the manual, written out; false if none.
 static inline bool walk(uint64_t address, struct page *page)

@@ -44,8 +44,7 @@ static unsigned rights_at(uint64_t address)
     return page.kind.rights;
 }
 
-// ---- random maps
-// ---------------------------------------------------------------------------------
+// ---- random maps --------------------------------------------------------------------------------
 
 #define MODEL_PAGES (64 * MIB / 4096)
 static unsigned expected[MODEL_PAGES]; // rights
@@ -103,8 +102,7 @@ START_TEST(any_memory_map_is_mapped_page_by_page_as_promised)
 }
 END_TEST
 
-// ---- the bound
-// -----------------------------------------------------------------------------------
+// ---- the bound ----------------------------------------------------------------------------------
 
 START_TEST(half_a_tebibyte_needs_no_more_tables_than_stated)
 {
@@ -152,8 +150,7 @@ START_TEST(bound_holds_when_no_two_ranges_share_a_table)
 }
 END_TEST
 
-// ---- too little
-// ----------------------------------------------------------------------------------
+// ---- too little ---------------------------------------------------------------------------------
 
 START_TEST(memory_above_4_gib_is_left_out_when_tables_run_out)
 {
@@ -264,8 +261,7 @@ START_TEST(memory_that_does_not_begin_or_end_with_a_page_loses_the_rest)
 }
 END_TEST
 
-// ---- devices
-// -------------------------------------------------------------------------------------
+// ---- devices ------------------------------------------------------------------------------------
 
 START_TEST(device_is_mapped_uncached_as_often_as_asked)
 {

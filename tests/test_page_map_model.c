@@ -6,8 +6,7 @@
 #include "page_map_subject.h"
 #include "seed.h"
 
-// ---- the model
-// -----------------------------------------------------------------------------------
+// ---- the model ----------------------------------------------------------------------------------
 
 // Windows where something is special: a boundary of root entries, both edges of the hole, the end.
 #define WINDOW_BYTES (2 * GIB)
@@ -115,8 +114,7 @@ static void remember(uint64_t address)
     one->known = page_map_query(&map, address, &one->page);
 }
 
-// ---- random operations
-// ---------------------------------------------------------------------------
+// ---- random operations --------------------------------------------------------------------------
 
 struct range {
     uint64_t address, length;

@@ -12,8 +12,7 @@
 #include "machine_check.h"
 #include "stack_table.h"
 
-// ---- features
-// ------------------------------------------------------------------------------------
+// ---- features -----------------------------------------------------------------------------------
 
 static const struct cpu_leaves EVERYTHING = {.signature_edx = 1u << 7 | 1u << 13 | 1u << 14,
                                              .signature_ecx = 1u << 17,
@@ -101,8 +100,7 @@ START_TEST(names_of_features_are_cut_to_fit)
 }
 END_TEST
 
-// ---- stacks
-// --------------------------------------------------------------------------------------
+// ---- stacks -------------------------------------------------------------------------------------
 
 static struct stack_table table;
 
@@ -218,8 +216,7 @@ START_TEST(stack_is_found_whole_while_others_come_and_go)
 }
 END_TEST
 
-// ---- faults
-// --------------------------------------------------------------------------------------
+// ---- faults -------------------------------------------------------------------------------------
 
 START_TEST(page_fault_is_told_by_its_error_code)
 {
@@ -262,8 +259,7 @@ START_TEST(stack_overflow_names_the_cpu_or_the_thread)
 }
 END_TEST
 
-// ---- machine checks
-// ------------------------------------------------------------------------------
+// ---- machine checks -----------------------------------------------------------------------------
 
 // Registers of a CPU with machine checks. Reading or writing one that is not there fails the test:
 // a CPU would fault.

@@ -69,8 +69,7 @@ static void invalidate(void *context, uint64_t address, uint64_t length)
         invalidate_others(address, length);
 }
 
-// ---- build and enter
-// -----------------------------------------------------------------------------
+// ---- build and enter ----------------------------------------------------------------------------
 
 static struct cpu_features read_features(void)
 {
@@ -137,8 +136,7 @@ void kernel_map_enter(void)
     x86_write_cr4(x86_read_cr4() | features.cr4_last);
 }
 
-// ---- changes
-// ---------------------------------------------------------------------------------------
+// ---- changes ------------------------------------------------------------------------------------
 
 enum status kernel_map_device(uint64_t physical, uint64_t length)
 {
@@ -167,8 +165,7 @@ void kernel_map_set_shootdown(void (*others)(uint64_t address, uint64_t length))
     invalidate_others = others;
 }
 
-// ---- questions
-// -------------------------------------------------------------------------------------
+// ---- questions ----------------------------------------------------------------------------------
 
 bool kernel_map_present(uint64_t address)
 {

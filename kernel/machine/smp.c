@@ -190,6 +190,9 @@ unsigned smp_stop_others(void)
     const unsigned known = machine_cpu_count();
     unsigned silent = 0, left = ANSWER_READS_MOST;
     bool sent[CPU_MOST] = {false};
+    // On its way up: it has nothing to send with yet, and the report must come all the same.
+    if (own->apic.access.read == NULL)
+        return known - 1;
     for (unsigned i = 0; i < known; i++) {
         struct machine_cpu *cpu = &machine_cpus[i];
         if (cpu != own && started(cpu) && cpu->nmi_meaning == MACHINE_NMI_UNASKED)

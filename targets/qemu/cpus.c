@@ -27,8 +27,7 @@ static struct apic_access access;
 static struct apic_setup setup = {
     .spurious = INTERRUPT_SPURIOUS, .error = INTERRUPT_APIC_ERROR, .timer = INTERRUPT_TIMER};
 
-// ---- interrupts
-// ----------------------------------------------------------------------------------
+// ---- interrupts ---------------------------------------------------------------------------------
 
 static void end_of_interrupt(void)
 {
@@ -96,8 +95,7 @@ static bool start_interrupts(void)
     return true;
 }
 
-// ---- further CPUs
-// --------------------------------------------------------------------------------
+// ---- further CPUs -------------------------------------------------------------------------------
 
 static struct boot_range stacks_left; // memory for stacks, taken from its start
 
@@ -256,8 +254,7 @@ void kernel_start_cpus(void)
     interrupts_on();
 }
 
-// ---- what is told
-// ----------------------------------------------------------------------------------
+// ---- what is told -------------------------------------------------------------------------------
 
 static void describe_tsc(void (*emit)(void *context, const char *key, const char *value),
                          void *context)

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: MIT
+"""How the tests are shared out between two processes (pytest-xdist): one that runs commands as a
+user would, which exclude each other on a machine, and one for all else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).resolve().parent
+# They take the lock of `scons bench`, or the port of the Perfetto UI.
+COMMANDS = ("system/", "trace/test_serve_trace.py", "trace/test_browser_fetch.py")
+ONE_BY_ONE = ("boot/", "contract/")  # each test boots machines of its own
+
+
+def group_of(path: str) -> str | None:
+    """The group that must stay in one process, in order; None: any test anywhere."""
+    if path.startswith(COMMANDS):
+        return "commands"
+    return None if path.startswith(ONE_BY_ONE) else path
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {item: item.path.relative_to(HERE).as_posix() for item in items}
+    for item in items:
+        group = group_of(places[item])
+        if group is not None:
+            item.add_marker(pytest.mark.xdist_group(group))
+    # The longest chain first: the other process fills up the time beside it.
+    items.sort(key=lambda item: group_of(places[item]) != "commands")
