@@ -5,6 +5,7 @@
 
 #include "acpi_builder.h"
 #include "acpi_sound.h"
+#include "run_checks.h"
 #include "seed.h"
 
 #define MIB ((uint64_t)1 << 20)
@@ -503,9 +504,5 @@ static Suite *acpi_suite(void)
 
 int main(void)
 {
-    SRunner *runner = srunner_create(acpi_suite());
-    srunner_run_all(runner, CK_ENV);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_checks(acpi_suite());
 }

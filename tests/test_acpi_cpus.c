@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "acpi_builder.h"
+#include "run_checks.h"
 
 static struct acpi_cpus cpus;
 
@@ -329,9 +330,5 @@ static Suite *cpus_suite(void)
 
 int main(void)
 {
-    SRunner *runner = srunner_create(cpus_suite());
-    srunner_run_all(runner, CK_ENV);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_checks(cpus_suite());
 }

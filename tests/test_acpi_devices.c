@@ -3,6 +3,7 @@
 #include <signal.h>
 
 #include "acpi_builder.h"
+#include "run_checks.h"
 
 #define MIB ((uint64_t)1 << 20)
 
@@ -368,9 +369,5 @@ static Suite *devices_suite(void)
 
 int main(void)
 {
-    SRunner *runner = srunner_create(devices_suite());
-    srunner_run_all(runner, CK_ENV);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_checks(devices_suite());
 }

@@ -3,6 +3,7 @@
 #include <signal.h>
 
 #include "acpi_builder.h"
+#include "run_checks.h"
 
 #define GIB ((uint64_t)1 << 30)
 
@@ -309,9 +310,5 @@ static Suite *numa_suite(void)
 
 int main(void)
 {
-    SRunner *runner = srunner_create(numa_suite());
-    srunner_run_all(runner, CK_ENV);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_checks(numa_suite());
 }

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "acpi_builder.h"
+#include "run_checks.h"
 
 #define FOLDER "tests/fuzz/corpus_acpi/"
 #define MIB    ((uint64_t)1 << 20)
@@ -96,9 +97,5 @@ static Suite *real_suite(void)
 
 int main(void)
 {
-    SRunner *runner = srunner_create(real_suite());
-    srunner_run_all(runner, CK_ENV);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_checks(real_suite());
 }

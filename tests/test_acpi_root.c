@@ -7,6 +7,7 @@
 #include "acpi_root.h"
 #include "boot_info.h"
 #include "efi_tables.h"
+#include "run_checks.h"
 
 #define MIB ((uint64_t)1 << 20)
 
@@ -455,9 +456,5 @@ static Suite *root_suite(void)
 
 int main(void)
 {
-    SRunner *runner = srunner_create(root_suite());
-    srunner_run_all(runner, CK_ENV);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_checks(root_suite());
 }

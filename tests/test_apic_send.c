@@ -6,6 +6,7 @@
 #include "apic.h"
 #include "apic_model.h"
 #include "compiler.h"
+#include "run_checks.h"
 
 static void check_sent(unsigned index, uint64_t destination, uint32_t command)
 {
@@ -212,9 +213,5 @@ static Suite *suite(void)
 
 int main(void)
 {
-    SRunner *runner = srunner_create(suite());
-    srunner_run_all(runner, CK_ENV);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_checks(suite());
 }

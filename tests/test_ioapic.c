@@ -7,6 +7,7 @@
 
 #include "compiler.h"
 #include "ioapic.h"
+#include "run_checks.h"
 #include "seed.h"
 
 #define ENTRIES 24u
@@ -283,9 +284,5 @@ static Suite *suite(void)
 
 int main(void)
 {
-    SRunner *runner = srunner_create(suite());
-    srunner_run_all(runner, CK_ENV);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_checks(suite());
 }

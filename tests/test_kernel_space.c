@@ -6,6 +6,7 @@
 
 #include "kernel_space.h"
 #include "page_map_subject.h"
+#include "run_checks.h"
 #include "seed.h"
 
 static struct boot_info info;
@@ -334,9 +335,5 @@ int main(void)
     tcase_add_test(all, tables_of_firmware_become_readable_on_request);
     tcase_add_test(all, requests_for_nothing_or_for_too_much_are_refused);
     suite_add_tcase(suite, all);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return run_checks(suite);
 }

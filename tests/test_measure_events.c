@@ -7,6 +7,7 @@
 #include "disturbances.h"
 #include "measure_subject.h"
 #include "processor.h"
+#include "run_checks.h"
 
 // ---- tags ---------------------------------------------------------------------------------------
 
@@ -361,9 +362,5 @@ int main(void)
     tcase_add_test_raise_signal(tests, more_windows_than_there_is_room_for_are_a_panic, SIGABRT);
     tcase_add_test_raise_signal(tests, a_cause_that_there_is_not_is_a_panic, SIGABRT);
     suite_add_tcase(checks, tests);
-    SRunner *runner = srunner_create(checks);
-    srunner_run_all(runner, CK_ENV);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_checks(checks);
 }

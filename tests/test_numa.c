@@ -7,6 +7,7 @@
 
 #include "compiler.h"
 #include "numa.h"
+#include "run_checks.h"
 #include "seed.h"
 
 static struct numa numa;
@@ -179,9 +180,5 @@ static Suite *numa_suite(void)
 
 int main(void)
 {
-    SRunner *runner = srunner_create(numa_suite());
-    srunner_run_all(runner, CK_ENV);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_checks(numa_suite());
 }

@@ -3,6 +3,7 @@
 #include <check.h>
 
 #include "page_map_subject.h"
+#include "run_checks.h"
 
 // ---- by hand ------------------------------------------------------------------------------------
 
@@ -299,9 +300,5 @@ int main(void)
     tcase_add_test(hand, merging_needs_aligned_and_complete_memory);
     tcase_add_test(hand, queries_outside_the_canonical_halves_find_nothing);
     suite_add_tcase(suite, hand);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return run_checks(suite);
 }

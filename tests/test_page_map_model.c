@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "page_map_subject.h"
+#include "run_checks.h"
 #include "seed.h"
 
 // ---- the model ----------------------------------------------------------------------------------
@@ -287,9 +288,5 @@ int main(void)
     tcase_set_timeout(random, 300);
     tcase_add_test(random, any_sequence_of_changes_gives_what_a_plain_array_gives);
     suite_add_tcase(suite, random);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return run_checks(suite);
 }

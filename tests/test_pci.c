@@ -3,6 +3,7 @@
 #include <signal.h>
 
 #include "pci_fixture.h"
+#include "run_checks.h"
 
 // ---- functions ---------------------------------------------------------------------------------
 
@@ -394,9 +395,5 @@ static Suite *pci_suite(void)
 
 int main(void)
 {
-    SRunner *runner = srunner_create(pci_suite());
-    srunner_run_all(runner, CK_ENV);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_checks(pci_suite());
 }

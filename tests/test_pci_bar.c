@@ -2,6 +2,7 @@
 // kernel/hardware/pci_bar: addresses and sizes, what is left alone, what is restored.
 #include "pci_bar.h"
 #include "pci_fixture.h"
+#include "run_checks.h"
 
 static uint8_t before[PCI_BYTES_EXTENDED];
 
@@ -396,9 +397,5 @@ static Suite *bar_suite(void)
 
 int main(void)
 {
-    SRunner *runner = srunner_create(bar_suite());
-    srunner_run_all(runner, CK_ENV);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_checks(bar_suite());
 }

@@ -2,6 +2,7 @@
 // kernel/hardware/pci_capability: both lists, whole and damaged.
 #include "pci_capability.h"
 #include "pci_fixture.h"
+#include "run_checks.h"
 
 // ---- capabilities ------------------------------------------------------------------------------
 
@@ -214,9 +215,5 @@ static Suite *capability_suite(void)
 
 int main(void)
 {
-    SRunner *runner = srunner_create(capability_suite());
-    srunner_run_all(runner, CK_ENV);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_checks(capability_suite());
 }

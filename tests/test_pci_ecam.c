@@ -6,6 +6,7 @@
 #include "pci_describe.h"
 #include "pci_ecam.h"
 #include "pci_fixture.h"
+#include "run_checks.h"
 
 #define BUS PCI_ECAM_BUS_BYTES
 
@@ -282,9 +283,5 @@ static Suite *ecam_suite(void)
 
 int main(void)
 {
-    SRunner *runner = srunner_create(ecam_suite());
-    srunner_run_all(runner, CK_ENV);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_checks(ecam_suite());
 }

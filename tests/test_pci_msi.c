@@ -5,6 +5,7 @@
 
 #include "pci_fixture.h"
 #include "pci_msi.h"
+#include "run_checks.h"
 
 #define VECTOR 0x51u
 #define APIC   7u
@@ -465,9 +466,5 @@ static Suite *msi_suite(void)
 
 int main(void)
 {
-    SRunner *runner = srunner_create(msi_suite());
-    srunner_run_all(runner, CK_ENV);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_checks(msi_suite());
 }

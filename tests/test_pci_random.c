@@ -2,6 +2,7 @@
 // kernel/hardware/pci on random spaces: whole ones, of which all is known, and damaged ones, where
 // the search must end, hold together and leave everything as it was. SEED repeats.
 #include "pci_fixture.h"
+#include "run_checks.h"
 #include "seed.h"
 
 #define WHOLE_TURNS   300u
@@ -193,9 +194,5 @@ static Suite *random_suite(void)
 
 int main(void)
 {
-    SRunner *runner = srunner_create(random_suite());
-    srunner_run_all(runner, CK_ENV);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_checks(random_suite());
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "pmu.h"
+#include "run_checks.h"
 #include "seed.h"
 #include "smi.h"
 
@@ -369,9 +370,5 @@ int main(void)
     LOOP(system_management_interrupts_are_counted_by_intel_from_nehalem_on_without_hypervisor,
          processors);
     suite_add_tcase(checks, tests);
-    SRunner *runner = srunner_create(checks);
-    srunner_run_all(runner, CK_ENV);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_checks(checks);
 }

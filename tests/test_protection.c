@@ -10,6 +10,7 @@
 #include "cpu_features.h"
 #include "fault_text.h"
 #include "machine_check.h"
+#include "run_checks.h"
 #include "stack_table.h"
 
 // ---- features -----------------------------------------------------------------------------------
@@ -383,9 +384,5 @@ int main(void)
     tcase_add_test(all, no_more_than_32_banks_are_looked_at);
     tcase_add_test(all, all_banks_are_let_report_and_forget);
     suite_add_tcase(suite, all);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return run_checks(suite);
 }

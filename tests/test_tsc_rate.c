@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "compiler.h"
+#include "run_checks.h"
 #include "tsc_rate.h"
 
 #define INTEL 0x756e6547u
@@ -185,9 +186,5 @@ static Suite *suite(void)
 
 int main(void)
 {
-    SRunner *runner = srunner_create(suite());
-    srunner_run_all(runner, CK_ENV);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_checks(suite());
 }
