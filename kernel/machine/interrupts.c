@@ -3,6 +3,10 @@
 
 #include "assert.h"
 #include "machine_cpu.h"
+#include "pic.h"
+
+_Static_assert(PIC_VECTOR == TRAP_VECTORS && PIC_VECTOR + PIC_VECTORS == INTERRUPT_DEVICE_FIRST,
+               "the old controllers have the vectors between exceptions and devices");
 
 static struct {
     interrupt_handler *handler;
@@ -43,6 +47,12 @@ void interrupt_release(unsigned vector)
     interrupt_handle(vector, NULL, NULL);
 }
 
+void interrupt_only_count(void *context, const struct trap_frame *frame)
+{
+    (void)context;
+    (void)frame;
+}
+
 static void count(struct interrupt_counts *counts, unsigned vector, bool claimed)
 {
     counts->all++;
@@ -69,8 +79,9 @@ void interrupt_arrived(const struct trap_frame *frame)
     if (handler != NULL)
         handler(handlers[vector].context, frame);
     // A withdrawn interrupt is not in service: ending it would end another one.
-    if (vector != INTERRUPT_SPURIOUS && vector >= INTERRUPT_DEVICE_FIRST &&
-        end_of_interrupt != NULL)
+    if (vector < INTERRUPT_DEVICE_FIRST)
+        (void)pic_take(vector);
+    else if (vector != INTERRUPT_SPURIOUS && end_of_interrupt != NULL)
         end_of_interrupt();
     cpu_preempt_enable();
     if (preempt != NULL && cpu->local.preempt_count == 0)

@@ -12,8 +12,7 @@
 
 #include "traps.h"
 
-// 20h..2Fh belong to the old controllers, which are masked: what comes there is spurious.
-#define INTERRUPT_LEGACY_FIRST 0x20u
+// Vectors below belong to the old controllers (pic.h), which are masked: what comes is spurious.
 #define INTERRUPT_DEVICE_FIRST 0x30u // handed out by interrupt_claim
 #define INTERRUPT_DEVICE_END   0xe0u
 #define INTERRUPT_TIMER        0xf0u // this CPU's APIC timer
@@ -23,6 +22,9 @@
 #define INTERRUPT_SPURIOUS     0xffu // lowest four bits set, as old APICs demand
 
 typedef void interrupt_handler(void *context, const struct trap_frame *frame);
+
+// A handler for interrupts whose coming is all there is to them: they are counted, and wake a CPU.
+interrupt_handler interrupt_only_count;
 
 // Handles `vector` (20h..FFh) from now on, on every CPU; NULL takes the handler away. The caller
 // sees to it that the interrupt cannot come while this changes.

@@ -15,10 +15,10 @@ static unsigned count, left_out;
 
 static void keep(const char *line)
 {
-    if (!kernel.framed)
+    if (!kernel.framed) {
         platform_line_write(line, string_length(line, LINE_BYTES));
-    if (!kernel.framed)
         platform_line_write("\n", 1);
+    }
     if (count == LINES_MOST - 1)
         format(lines[count], LINE_BYTES, "%u more lines have no room here", ++left_out);
     else

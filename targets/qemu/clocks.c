@@ -26,7 +26,8 @@ static const struct calibration_plan plan_insn = {.windows = 1, .window_us = 500
 
 static struct ruler rulers[RULERS_MOST]; // the best one first
 static unsigned ruler_count;
-static struct calibration tsc_by[RULERS_MOST];
+static unsigned ruler_used; // rulers before it have failed since; ruler_count: none is left
+static struct calibration tsc_by[RULERS_MOST]; // by each of the rulers
 static struct tsc_rate rate;
 static struct calibration apic_timer;
 
@@ -109,13 +110,13 @@ void clocks_init_timer(void)
     const struct counter counter = {
         .name = "APIC timer", .context = apic, .read = read_apic_timer, .bits = 32};
     // Under instruction counting too: how its clock relates to the counter is QEMU's own affair.
-    if (ruler_count > 0) {
+    if (ruler_used < ruler_count) {
+        const struct ruler *ruler = &rulers[ruler_used];
         const bool insn = kernel.clock == PLATFORM_CLOCK_INSN;
         apic_timer_count(apic);
-        const enum status status =
-            calibrate(&rulers[0], &counter, insn ? plan_insn : plan, &apic_timer);
+        const enum status status = calibrate(ruler, &counter, insn ? plan_insn : plan, &apic_timer);
         if (status != STATUS_OK)
-            boot_log("the APIC timer cannot be measured by %s: %s", rulers[0].counter.name,
+            boot_log("the APIC timer cannot be measured by %s: %s", ruler->counter.name,
                      why_not(status));
         apic_timer_stop(apic);
     }
@@ -129,15 +130,13 @@ uint64_t clocks_tsc_hz(void)
 
 void clocks_delay_us(unsigned us)
 {
-    while (ruler_count > 0) {
-        const enum status status = ruler_wait(&rulers[0], us);
+    for (; ruler_used < ruler_count; ruler_used++) {
+        const struct ruler *ruler = &rulers[ruler_used];
+        const enum status status = ruler_wait(ruler, us);
         if (status == STATUS_OK)
             return;
         // It will not get better, and each wait by it would take its whole bound.
-        boot_log("%s is no use as a clock any more: %s", rulers[0].counter.name, why_not(status));
-        ruler_count--;
-        for (unsigned i = 0; i < ruler_count; i++)
-            rulers[i] = rulers[i + 1];
+        boot_log("%s is no use as a clock any more: %s", ruler->counter.name, why_not(status));
     }
     for (unsigned i = 0; i < us; i++)
         x86_out8(PORT_DELAY, 0);

@@ -55,12 +55,6 @@ static bool start_apic(struct machine_cpu *cpu)
     return true;
 }
 
-static void nothing(void *context, const struct trap_frame *frame)
-{
-    (void)context;
-    (void)frame;
-}
-
 // x2APIC mode on a real machine asks for interrupt remapping, which this kernel does not do (Intel
 // SDM vol. 3, 11.12.7 leaves it to the platform). So it is entered where firmware has done so,
 // where a CPU cannot be addressed otherwise, where a hypervisor plays the platform, and on demand:
@@ -91,7 +85,7 @@ static bool start_interrupts(void)
         return false;
     clocks_init_timer();
     interrupts_init(end_of_interrupt, NULL);
-    interrupt_handle(INTERRUPT_WAKE, nothing, NULL); // to be woken is all there is to it
+    interrupt_handle(INTERRUPT_WAKE, interrupt_only_count, NULL);
     return true;
 }
 

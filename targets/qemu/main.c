@@ -121,12 +121,6 @@ static void find_devices(void)
     pci_boot(windows, map_windows(windows), COM1, boot_log_line, NULL);
 }
 
-static void count_only(void *context, const struct trap_frame *frame)
-{
-    (void)context;
-    (void)frame;
-}
-
 // `disturb=US`: interrupts the benchmarks every US microseconds, to see what that does to them.
 static void disturb_if_asked(void)
 {
@@ -134,7 +128,7 @@ static void disturb_if_asked(void)
     uint64_t us = 0;
     if (!string_option(kernel.boot.arguments, "disturb", word, sizeof(word)))
         return;
-    interrupt_handle(INTERRUPT_TIMER, count_only, NULL);
+    interrupt_handle(INTERRUPT_TIMER, interrupt_only_count, NULL);
     if (!string_to_u64(word, UINT32_MAX, &us) || us == 0 || !timer_every_us(us))
         last_words_refused("disturb= is no time this machine's timer can be set to");
 }

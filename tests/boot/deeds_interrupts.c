@@ -159,12 +159,6 @@ static struct {
     uint64_t changed[CPU_MOST], failed[CPU_MOST];
 } all;
 
-static void nothing(void *context, const struct trap_frame *frame)
-{
-    (void)context;
-    (void)frame;
-}
-
 static void interrupt_others(void *argument)
 {
     const unsigned index = cpu_local()->index;
@@ -184,7 +178,7 @@ static void mutual_storm(void)
     static uint64_t wanted;
     uint64_t changed = 0, failed = 0;
     wanted = option("count", 1000);
-    interrupt_handle(INTERRUPT_CALL, nothing, NULL);
+    interrupt_handle(INTERRUPT_CALL, interrupt_only_count, NULL);
     for (unsigned cpu = 1; cpu < platform_cpu_count(); cpu++)
         platform_cpu_start(cpu, interrupt_others, &wanted);
     interrupt_others(&wanted);
