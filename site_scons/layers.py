@@ -17,6 +17,12 @@ INCLUDES: dict[str, list[str]] = {
     + ["trace", "kernel/memory", "kernel/ipc", "kernel/sched", "kernel/hardware"],
     "bench/framework": BOTTOM + ["trace"],
     "bench/suites": BOTTOM + ["trace", "kernel/memory", "kernel/ipc", "bench/framework"],
+    "bench/suites/peers": BOTTOM
+    + ["trace", "kernel/memory", "kernel/ipc"]
+    + ["bench/framework", "bench/suites"],
+    "bench/suites/machine": BOTTOM
+    + ["trace", "kernel/memory", "kernel/ipc", "kernel/sched"]
+    + ["kernel/hardware", "kernel/machine", "bench/framework", "bench/suites"],
     "bench/recorder": ["targets", "kernel/lib", "trace", "bench/framework"],
 }
 

@@ -238,7 +238,10 @@ def sanitised_host(env: Env) -> list[Node]:
     objects += [
         sanitised(env, "test/host", path, "targets/host") for path in sources("targets/host")
     ]
-    objects += [compile_one(env, "test/host", "tests/no_traced_pass.c", "tests", SANITISED, {})]
+    objects += [
+        compile_one(env, "test/host", f"tests/{path}.c", "tests", SANITISED, {})
+        for path in ("no_traced_pass", "no_suites")
+    ]
     return env.Program(
         "#build/test/tickmark_sanitised", objects, LINKFLAGS=["-fsanitize=address,undefined"]
     )

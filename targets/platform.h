@@ -74,6 +74,12 @@ const char *platform_arguments(void);
 // Build id of the running program, at most `capacity` bytes; returns its length.
 size_t platform_build_id(uint8_t *bytes, size_t capacity);
 
+struct bench_suite;
+
+// The suites that only this target has, NULL-terminated, valid for the whole run: whole ones, or
+// further variants of a common one, under its name (suites.h). Measured, not traced.
+const struct bench_suite *const *platform_suites(void);
+
 // Describes the machine: calls `emit` for each fact this target knows (hypervisor, microcode...).
 void platform_describe(void (*emit)(void *context, const char *key, const char *value),
                        void *context);

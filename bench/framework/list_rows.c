@@ -5,17 +5,19 @@
 #include "format.h"
 #include "platform.h"
 #include "record.h"
+#include "suites.h"
 
 static void line(const char *text, size_t length)
 {
     platform_line_write(text, length);
 }
 
-static void list_case(const struct options *options, const struct bench_suite *suite, size_t c)
+// Lists the rows of one case; `headed`: its heading is out. Returns whether it is now.
+static bool list_case(const struct options *options, const struct bench_suite *suite,
+                      const struct bench_case *one, bool headed)
 {
-    const struct bench_case *one = &suite->cases[c];
     char text[512], id[RECORD_NAME_MOST + 1];
-    bool headed = false;
+    const size_t c = (size_t)(one - suite->cases);
     for (size_t v = 0; v < suite->variant_count; v++) {
         static const char *const roles[] = {[VARIANT_BASELINE] = "baseline",
                                             [VARIANT_PRODUCT] = "product",
@@ -38,12 +40,22 @@ static void list_case(const struct options *options, const struct bench_suite *s
         line(text, format(text, sizeof(text), "  %-36s %-9s %s\n", id, roles[variant->about->role],
                           variant->about->what));
     }
+    return headed;
 }
 
 int list_rows(const struct options *options)
 {
-    for (unsigned s = 0; bench_suites[s] != NULL; s++)
-        for (size_t c = 0; c < bench_suites[s]->case_count; c++)
-            list_case(options, bench_suites[s], c);
+    const struct bench_suite *suite;
+    for (size_t s = 0; (suite = suites_at(s)) != NULL; s++) {
+        const struct bench_suite *const more = suites_more(suite);
+        for (size_t c = 0; c < suite->case_count; c++) {
+            const struct bench_case *const one = &suite->cases[c];
+            const struct bench_case *const twin =
+                more != NULL ? suites_case(more, one->name) : NULL;
+            const bool headed = list_case(options, suite, one, false);
+            if (twin != NULL)
+                list_case(options, more, twin, headed);
+        }
+    }
     return 0;
 }

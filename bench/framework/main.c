@@ -11,6 +11,7 @@
 #include "platform.h"
 #include "run.h"
 #include "string.h"
+#include "suites.h"
 
 #define STREAM_BYTES      (8u << 20)
 #define STREAM_UNIT       (2u << 20) // and the least
@@ -32,12 +33,13 @@ void *run_take(struct bench_run *run, size_t length)
 
 // ---- selection ----------------------------------------------------------------------------------
 
-// The selected participants of a case; on sampled clocks the baseline takes part twice.
+// Adds the selected participants of a case, `count` until then; returns how many there are now. On
+// sampled clocks the baseline takes part twice.
 static size_t select_rows(const struct bench_run *run, const struct bench_suite *suite,
-                          const struct bench_case *bench_case, uint32_t first, struct row *rows)
+                          const struct bench_case *bench_case, uint32_t first, struct row *rows,
+                          size_t count)
 {
     const size_t which = (size_t)(bench_case - suite->cases);
-    size_t count = 0;
     for (size_t v = 0; v < suite->variant_count; v++) {
         const struct bench_variant *variant = &suite->variants[v];
         if ((suite->applies != NULL && !suite->applies(which, variant->ops)) ||
@@ -66,10 +68,16 @@ struct bench_plan run_for_each_case(struct bench_run *run,
 {
     static struct row rows[MEASURE_ROWS_MOST];
     struct bench_plan plan = {0};
-    for (unsigned s = 0; bench_suites[s] != NULL; s++) {
-        for (size_t c = 0; c < bench_suites[s]->case_count; c++) {
-            const size_t count =
-                select_rows(run, bench_suites[s], &bench_suites[s]->cases[c], plan.rows, rows);
+    const struct bench_suite *suite;
+    for (size_t s = 0; (suite = suites_at(s)) != NULL; s++) {
+        const struct bench_suite *const more = suites_more(suite);
+        for (size_t c = 0; c < suite->case_count; c++) {
+            const struct bench_case *const one = &suite->cases[c];
+            const struct bench_case *const twin =
+                more != NULL ? suites_case(more, one->name) : NULL;
+            size_t count = select_rows(run, suite, one, plan.rows, rows, 0);
+            if (twin != NULL)
+                count = select_rows(run, more, twin, plan.rows, rows, count);
             if (count == 0)
                 continue;
             if (visit != NULL)

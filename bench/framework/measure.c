@@ -44,7 +44,6 @@ struct participant {
 
 struct field {
     const struct measure *measure;
-    const struct bench_suite *suite;
     const struct bench_case *bench_case;
     struct participant participants[MEASURE_ROWS_MOST];
     size_t count;
@@ -112,8 +111,8 @@ static COLD void fail(struct row *row, enum record_row_status status, const char
 
 static bool prepare(const struct field *field, struct participant *one)
 {
-    one->context = field->suite->prepare(one->which, one->row->variant->ops, one->memory,
-                                         one->length, field->measure->options->seed);
+    one->context = one->row->suite->prepare(one->which, one->row->variant->ops, one->memory,
+                                            one->length, field->measure->options->seed);
     if (one->context == NULL)
         fail(one->row, RECORD_ROW_FAILED, "could not be prepared in its memory");
     return one->context != NULL;
@@ -148,7 +147,7 @@ static void check_time(const struct field *field, struct row *row, int64_t ticks
 
 static int64_t run_window(const struct field *field, struct participant *one, uint64_t overhead)
 {
-    const struct bench_suite *suite = field->suite;
+    const struct bench_suite *suite = one->row->suite;
     if (suite->before != NULL)
         suite->before(one->which, one->row->variant->ops, one->context, field->operations);
     const uint64_t expected = suite->expected(one->which, one->context, field->operations);
@@ -201,8 +200,8 @@ static void run_round(const struct field *field, struct participant *one, uint32
         one->tags[one->taken + i] = (uint8_t)field->tags[i];
     }
     check_repetition(field, one, samples);
-    if (field->suite->check != NULL &&
-        !field->suite->check(one->which, one->row->variant->ops, one->context))
+    const struct bench_suite *suite = one->row->suite;
+    if (suite->check != NULL && !suite->check(one->which, one->row->variant->ops, one->context))
         fail(one->row, RECORD_ROW_FAILED, "an invariant is broken after the round");
     round.samples = samples;
     round.tags = field->tags;
@@ -299,19 +298,20 @@ static void emit_counter(void *context, const char *name, uint64_t numerator, ui
 // Untimed and of a fixed length, so that counters are the same on every clock.
 static void run_counted(struct field *field, struct participant *one)
 {
+    const struct bench_suite *suite = one->row->suite;
     const uint64_t operations = field->bench_case->counted_operations;
-    if (one->row->aa || operations == 0 || field->suite->counters == NULL ||
+    if (one->row->aa || operations == 0 || suite->counters == NULL ||
         one->row->status != RECORD_ROW_OK || !prepare(field, one))
         return;
-    if (field->suite->before != NULL)
-        field->suite->before(one->which, one->row->variant->ops, one->context, operations);
-    const uint64_t expected = field->suite->expected(one->which, one->context, operations);
+    if (suite->before != NULL)
+        suite->before(one->which, one->row->variant->ops, one->context, operations);
+    const uint64_t expected = suite->expected(one->which, one->context, operations);
     check_sum(one->row, one->body(one->context, operations), expected);
     if (one->row->status != RECORD_ROW_OK)
         return;
     struct counter_target target = {.report = field->measure->report, .row = one->row};
     const struct bench_counters counters = {.emit = emit_counter, .context = &target};
-    field->suite->counters(one->which, one->row->variant->ops, one->context, &counters);
+    suite->counters(one->which, one->row->variant->ops, one->context, &counters);
 }
 
 // One more round, not timed: what the processor's own counters say of windows like the measured
@@ -323,7 +323,7 @@ static void run_processor(struct field *field, struct participant *one)
     if (!processor->works || one->row->aa || one->row->status != RECORD_ROW_OK ||
         !prepare(field, one))
         return;
-    const struct bench_suite *suite = field->suite;
+    const struct bench_suite *suite = one->row->suite;
     const uint64_t operations = field->operations;
     const uint64_t warm_up = field->measure->options->smoke ? 0 : 1 + WARM_UP_WINDOWS;
     processor->taken = 0;
@@ -359,10 +359,11 @@ static void share_memory(struct field *field, struct row *rows)
     uint8_t *next_tags = (uint8_t *)(next + numbers);
     for (size_t i = 0; i < field->count; i++) {
         struct participant *one = &field->participants[i];
-        const size_t variant = (size_t)(rows[i].variant - field->suite->variants);
+        const struct bench_suite *suite = rows[i].suite;
+        const size_t variant = (size_t)(rows[i].variant - suite->variants);
         one->row = &rows[i];
-        one->which = (size_t)(field->bench_case - field->suite->cases);
-        one->body = field->suite->bodies[variant * field->suite->case_count + one->which];
+        one->which = (size_t)(rows[i].bench_case - suite->cases);
+        one->body = suite->bodies[variant * suite->case_count + one->which];
         one->samples = next;
         one->tags = next_tags;
         one->memory = (uint8_t *)measure->memory + used + i * slice;
@@ -382,7 +383,6 @@ void measure_case(const struct measure *measure, struct row *rows, size_t count)
 {
     struct field field = {
         .measure = measure,
-        .suite = rows[0].suite,
         .bench_case = rows[0].bench_case,
         .count = count,
         .rounds = measure_rounds(measure->options, measure->clock),

@@ -5,6 +5,7 @@
 #include "format.h"
 #include "record.h"
 #include "string.h"
+#include "suites.h"
 
 static const char *const words_known[] = {
     "session", "boot",  "output", "suites", "filter", "rounds",  "samples",   "seed", "size",
@@ -57,13 +58,14 @@ static bool suites_exist(const char *list, char *why, size_t capacity)
         while (at[length] != ',' && at[length] != '\0')
             length++;
         bool found = false;
-        for (unsigned i = 0; bench_suites[i] != NULL; i++)
-            found = found || (string_length(bench_suites[i]->name, OPTION_MOST) == length &&
-                              memcmp(bench_suites[i]->name, at, length) == 0);
+        const struct bench_suite *suite;
+        for (size_t i = 0; (suite = suites_at(i)) != NULL; i++)
+            found = found || (string_length(suite->name, OPTION_MOST) == length &&
+                              memcmp(suite->name, at, length) == 0);
         if (!found) {
             size_t end = format(why, capacity, "no suite %.*s: there are", (int)length, at);
-            for (unsigned i = 0; bench_suites[i] != NULL; i++)
-                end += format(why + end, capacity - end, " %s", bench_suites[i]->name);
+            for (size_t i = 0; (suite = suites_at(i)) != NULL; i++)
+                end += format(why + end, capacity - end, " %s", suite->name);
             return false;
         }
         at += length + (at[length] == ',');

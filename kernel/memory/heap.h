@@ -2,7 +2,12 @@
 // The interface every heap offers, so that one test body and one benchmark body serve them all.
 //
 // Rules for callers
-//   threads    a heap handle belongs to one thread; heaps are never called from interrupt handlers
+//   handles    what init made is the heap and its first handle. A handle belongs to one thread at a
+//              time; `join` makes more of them for other threads, on the same CPU or others. Any
+//              handle takes back what any other handed out. Calls through different handles of one
+//              heap may run at once; statistics and check want all of them at rest
+//   CPU        a thread may migrate between two calls, not inside one: slow paths that use what a
+//              CPU owns keep preemption off. Heaps are never called from interrupt handlers
 //   memory     all of it is handed over at init and never returned; nothing else is allocated
 //   pointers   aligned to 8 bytes, and to 16 when the request is a multiple of 16; a request of 0
 //              bytes is served as the smallest size
@@ -51,6 +56,18 @@ struct heap_ops {
     void (*statistics)(const void *heap, struct heap_statistics *statistics);
     // Walks all invariants; false if one is broken. Slow.
     bool (*check)(const void *heap);
+    // A further handle, made in `memory`: handle_bytes of it, 64-byte aligned, the heap's until
+    // `leave`. handle_bytes 0: `memory` is not used, one handle may serve all threads. NULL if
+    // there is no memory for what it needs. `join` is NULL where a heap is for one thread only.
+    size_t handle_bytes;
+    void *(*join)(void *heap, void *memory);
+    // The handle's thread is done, or is gone for good while outside of all calls: what the handle
+    // still holds becomes free for the others, and its counts stay in the heap's. Not for the
+    // first handle. Objects handed out live on. Any thread may call it.
+    void (*leave)(void *handle);
+    // Gives back to the page level what lies idle in the handle and in what its CPU owns. Returns
+    // the bytes given. NULL where a heap keeps nothing.
+    size_t (*trim)(void *handle);
     // Moves one batch of objects of `size` from the second level into the first and back again;
     // NULL where a heap has no such levels. Returns the objects moved one way.
     size_t (*refill)(void *heap, size_t size);

@@ -34,6 +34,8 @@ void *heap_linked_list_allocate(void *heap, size_t size);
 void heap_linked_list_release(void *heap, void *pointer, size_t size);
 void heap_linked_list_statistics(const void *heap, struct heap_statistics *statistics);
 bool heap_linked_list_check(const void *heap);
+void *heap_linked_list_join(void *heap, void *memory);
+void heap_linked_list_leave(void *handle);
 
 static const struct heap_ops heap_linked_list_ops = {
     .about = {.name = "linked_list",
@@ -46,6 +48,8 @@ static const struct heap_ops heap_linked_list_ops = {
     .release = heap_linked_list_release,
     .statistics = heap_linked_list_statistics,
     .check = heap_linked_list_check,
+    .join = heap_linked_list_join,
+    .leave = heap_linked_list_leave,
 };
 
 #endif
