@@ -22,7 +22,7 @@ PROBE = [
 ]
 # What looks at every variant of a mechanism. No other test depends on the folder of variants=.
 OF_VARIANTS = {
-    "heap": ["test_heap", "test_suites"],
+    "heap": ["test_heap", "test_heap_debug", "test_heap_misuse", "test_suites"],
     "ring": ["test_ring", "test_ring_model", "test_suites", "races_ring"],
 }
 BELOW = {"kernel/lib", "kernel/memory", "kernel/ipc", "bench/suites"}  # what they link with

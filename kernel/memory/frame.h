@@ -6,7 +6,8 @@
 //   run     frames behind each other, handed out at once; by `count`, not by order
 //
 // Rules for callers
-//   threads    any number, on any CPUs, unless `one_thread` is set. A thread may migrate between two
+//   threads    any number, on any CPUs, unless `one_thread` is set. A thread may migrate between
+//   two
 //              calls. Never called from interrupt handlers
 //   memory     metadata lies where the caller says. Frames are never touched, so that they may be
 //              unmapped or physical ones, unless `touches_frames` is set
