@@ -83,6 +83,7 @@ def compile_one(
 ) -> Node:
     """One object of one source, seeing only its layer's includes."""
     # Generated headers stand in the build folder; the user's own variants in theirs.
+    defines = {"CONFIG_FRAME_POINTER": int("-fno-omit-frame-pointer" in flags), **defines}
     paths = [f"#{folder}" for folder in include_path(layer)] + ["#build/generated"]
     paths += env.get("VARIANT_FOLDERS", [])
     stem, kind = os.path.splitext(path.lstrip("/"))

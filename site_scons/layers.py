@@ -16,7 +16,8 @@ INCLUDES: dict[str, list[str]] = {
     "kernel/machine": BOTTOM
     + ["trace", "kernel/memory", "kernel/ipc", "kernel/sched", "kernel/hardware"],
     "bench/framework": BOTTOM + ["trace"],
-    "bench/suites": BOTTOM + ["trace", "kernel/memory", "kernel/ipc", "bench/framework"],
+    "bench/suites": BOTTOM
+    + ["trace", "kernel/memory", "kernel/sched", "kernel/ipc", "bench/framework"],
     "bench/suites/peers": BOTTOM
     + ["trace", "kernel/memory", "kernel/ipc"]
     + ["bench/framework", "bench/suites"],
@@ -27,7 +28,15 @@ INCLUDES: dict[str, list[str]] = {
 }
 
 # Compiled once for each flavour; the same object goes into every target.
-PORTABLE = ["kernel/lib", "trace", "kernel/memory", "kernel/ipc", "bench/framework", "bench/suites"]
+PORTABLE = [
+    "kernel/lib",
+    "trace",
+    "kernel/memory",
+    "kernel/sched",
+    "kernel/ipc",
+    "bench/framework",
+    "bench/suites",
+]
 
 
 def include_path(folder: str) -> list[str]:

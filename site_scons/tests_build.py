@@ -25,7 +25,13 @@ OF_VARIANTS = {
     "heap": ["test_heap", "test_heap_debug", "test_heap_misuse", "test_suites"],
     "ring": ["test_ring", "test_ring_model", "test_suites", "races_ring"],
 }
-BELOW = {"kernel/lib", "kernel/memory", "kernel/ipc", "bench/suites"}  # what they link with
+BELOW = {
+    "kernel/lib",
+    "kernel/memory",
+    "kernel/sched",
+    "kernel/ipc",
+    "bench/suites",
+}  # what they link with
 CONTRACT = [
     ("tests/contract/contract.c", "bench/framework"),
     ("tests/contract/plants.c", "bench/framework"),
@@ -49,11 +55,12 @@ def sanitised(env: Env, out: str, path: str, layer: str) -> Node:
 
 def test_object(env: Env, path: str, flags: list[str] = SANITISED, out: str = "test") -> Node:
     """A test sees the headers of every portable layer, the machine's parsers and the recorder."""
-    folders = [*BOTTOM, *PORTABLE, "kernel/sched", "kernel/hardware", "bench/recorder", "tests"]
+    folders = [*BOTTOM, *PORTABLE, "kernel/hardware", "bench/recorder", "tests"]
     paths = [f"#{folder}" for folder in folders] + ["#build/generated"]
     paths += env["VARIANT_FOLDERS"]
     # As what it is linked with: a lock's mark differs.
     defines = {"CONFIG_TRACE": 0, "CONFIG_ASSERT_SLOW": int(flags is not RACES)}
+    defines["CONFIG_FRAME_POINTER"] = 1
     if path in RENAMED:
         defines.update(LIB_RENAMES)
     name = os.path.splitext(path)[0]
@@ -89,9 +96,7 @@ def check_programs(env: Env) -> tuple[list[Node], list[Node]]:
         for below in (True, False)
     }
     machine = [
-        sanitised(env, "test", path, layer)
-        for layer in ("kernel/sched", "kernel/hardware")
-        for path in sources(layer)
+        sanitised(env, "test", path, "kernel/hardware") for path in sources("kernel/hardware")
     ]
     recorder = [
         sanitised(env, "test", path, "bench/recorder")
@@ -152,7 +157,7 @@ def fuzzers(env: Env) -> list[Node]:
     """build/fuzz/: clang's libFuzzer under both sanitisers, and the decoder as a filter."""
     clang = env.Clone(CC="clang")
     folders = [*BOTTOM, *PORTABLE, "kernel/hardware", "bench/recorder", "tests"]
-    defines = {"CONFIG_TRACE": 0, "CONFIG_ASSERT_SLOW": 1}
+    defines = {"CONFIG_TRACE": 0, "CONFIG_ASSERT_SLOW": 1, "CONFIG_FRAME_POINTER": 1}
     common = ["-std=gnu11", "-O1", "-g", "-D_GNU_SOURCE", "-mpopcnt", "-mbmi"]
     sanitisers = "-fsanitize=fuzzer-no-link,address,undefined"
     flags = [*common, sanitisers, "-fno-sanitize-recover=all"]

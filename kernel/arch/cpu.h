@@ -20,6 +20,13 @@
 //                                     keeps what a call must keep on this stack, its pointer in
 //                                     *save, goes on on the other; then, when nothing of this stack
 //                                     is needed any more, *state = left as a release
+//   struct cpu_window, cpu_full, cpu_classic   a context: what a switch keeps of a CPU
+//   void cpu_X_inline(from, to), cpu_X_jmp(from, to), cpu_X_ret(from, to)   switches between two
+//                                     such contexts, X one of window, full, classic
+//   void *cpu_new_context(void *top, void (*function)(void *), void *argument, void **rsp,
+//                         void **rip)   where a new one begins
+//   void cpu_fx_save(void *), cpu_fx_restore(const void *), cpu_xsave_save, cpu_xsave_restore,
+//   bool cpu_has_xsave(void)          the state that these contexts leave out
 //   size_t cpu_brand(char *, size_t)  the CPU's name, terminated
 //   uint32_t cpu_signature(void)      family, model, stepping as the CPU packs them
 //   bool cpu_has_invariant_ticks(void), cpu_under_hypervisor(void)
@@ -54,6 +61,7 @@ _Static_assert(offsetof(struct cpu_local, preempt_count) == CPU_LOCAL_OFFSET_PRE
                "counted by assembly");
 
 #if defined(__x86_64__)
+#include "x86_64/cpu_switch_x86_64.h"
 #include "x86_64/cpu_x86_64.h"
 #else
 #error "no instructions for this architecture: add kernel/arch/NAME/cpu_NAME.h"
