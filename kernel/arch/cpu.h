@@ -61,8 +61,9 @@ _Static_assert(offsetof(struct cpu_local, preempt_count) == CPU_LOCAL_OFFSET_PRE
                "counted by assembly");
 
 #if defined(__x86_64__)
-#include "x86_64/cpu_switch_x86_64.h"
 #include "x86_64/cpu_x86_64.h"
+// Behind it: uses what it declares.
+#include "x86_64/cpu_switch_x86_64.h"
 #else
 #error "no instructions for this architecture: add kernel/arch/NAME/cpu_NAME.h"
 #endif
