@@ -37,6 +37,7 @@ _CLAIM_KEYS = {
 }
 _FLOOR_KEYS = {"row", "ticks", "peer_ticks", "peers", "instructions_most"}
 _NAME = re.compile(r"[a-z0-9_.-]+")
+_COUNTER = re.compile(rf"{_NAME.pattern}(@(0|[1-9][0-9]*))?")
 _ROW = re.compile(r"[a-z0-9_.-]+/[a-z0-9_.-]+/[a-z0-9_.-]+")
 _ID = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)+")
 
@@ -188,7 +189,7 @@ def _claim(entry: dict[str, Any], designs: dict[str, str]) -> Claim:
     _need(kind in KINDS, where, f"unknown kind {kind}")
     low, high = _bounds(entry, where)
     statistic = entry["statistic"]
-    named = statistic.startswith("counter:") and _NAME.fullmatch(statistic[8:])
+    named = statistic.startswith("counter:") and _COUNTER.fullmatch(statistic[8:])
     _need(statistic in STATISTICS or bool(named), where, f"unknown statistic {statistic}")
     _need("rival" not in entry or _pair(entry["rival"]), where, "rival wants [low, high]")
     _need("rival" not in entry or entry["rival"][0] > 0, where, "rival wants numbers above 0")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from reports.claims import Claims, case_of
 from reports.judge import Verdicts, headline, judge_run, troubles
 from reports.measure import noise_floor, status_of, summarise
-from reports.store import Machine, Row, Run
+from reports.store import REJECTED, Machine, Row, Run
 from reports.tables import cases_of
 from reports.text import number, several
 
@@ -73,15 +73,23 @@ def row_troubles(run: Run) -> list[str]:
     for machine in run.machines:
         bad = [(row, status_of(row)) for row in machine.rows.values()]
         named = [
-            f"{row.id}{' (A/A)' if row.aa else ''}: {status}"
+            f"{row.id}{' (A/A)' if row.aa else ''}: {status}{_reason(machine, row)}"
             for row, status in bad
             if status != "ok"
         ]
         if named:
             more = f" and {len(named) - 4} more" if len(named) > 4 else ""
             what = several(len(named), "row")
-            lines.append(f"{machine.name}: {what} without a number: {', '.join(named[:4])}{more}")
+            text = f"{machine.name}: {what} without a number: {'; '.join(named[:4])}{more}"
+            if machine.outcome == REJECTED:
+                text += ". Only claims about such rows have no data"
+            lines.append(text)
     return lines
+
+
+def _reason(machine: Machine, row: Row) -> str:
+    reason = machine.rejection(row.id, row.aa)
+    return f" ({reason})" if reason else ""
 
 
 def exit_code(run: Run) -> int:
@@ -113,8 +121,18 @@ def case_finding(machine: Machine, rows: list[Row]) -> str:
         return f"{text} Emulated: shown, not judged."
     baseline = [(name, p50) for name, row, p50 in medians if row.role == "baseline"]
     products = [(name, p50) for name, row, p50 in medians if row.role == "product"]
-    if baseline and products:
-        text += " " + _against(*min(products, key=lambda entry: entry[1]), *baseline[0])
+    if not products:
+        return text
+    ours, p50 = min(products, key=lambda entry: entry[1])
+    several_products = len(products) > 1
+    if baseline:
+        name = f"The best product, {ours}," if several_products else ours
+        text += " " + _against(name, p50, *baseline[0])
+    peers = [(name, p50) for name, row, p50 in medians if row.role == "peer"]
+    if peers:
+        best, best_p50 = min(peers, key=lambda entry: entry[1])
+        name = f"the best product, {ours}," if several_products else ours
+        text += " The best peer: " + _against(name, p50, best, best_p50)
     return text
 
 

@@ -4,18 +4,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator
 
 from reports.claims import variant_of
-from reports.figure import PEER_COLOURS, Palette, log_ticks, new_figure
+from reports.figure import Palette, log_ticks, new_figure
+from reports.looks import Looks, look_of, looks_of
 from reports.measure import nearest_rank, ordered_samples, status_of
 from reports.store import Row
 from reports.text import number
 
 WIDTH, HEIGHT = 4.1, 2.4
+CROWDED, CROWD = 6, 0.17  # curves that have room; what each further one's label needs
 POINTS_MOST = 160
 CHARACTER = 0.0168  # width of a character of a label, as a share of the axes
 
@@ -29,27 +33,25 @@ class Curve:
     cost: numpy.ndarray
     share: numpy.ndarray
     colour: str
+    line: Any
     middle: float
 
     def at(self, share: float) -> float:
         return float(self.cost[min(int(numpy.searchsorted(self.share, share)), len(self.cost) - 1)])
 
 
-def curves_of(rows: list[Row]) -> list[Curve]:
+def curves_of(rows: list[Row], looks: Looks | None = None) -> list[Curve]:
     """The rows that can be drawn: those with samples above resolution, the cheapest first."""
     curves: list[Curve] = []
-    peers = iter(PEER_COLOURS * len(rows))
+    looks = looks_of(rows) if looks is None else looks
     for row in rows:
         ordered = ordered_samples(row) if status_of(row) == "ok" else numpy.empty(0)
         middle = nearest_rank(ordered, 0.5) if len(ordered) else 0.0
         if middle <= 0:
             continue
-        fixed = {"baseline": "vermillion", "floor": "muted"}
-        colour = fixed.get(row.role) or next(peers)
-        if row.role == "product" and all(curve.colour != "blue" for curve in curves):
-            colour = "blue"
+        colour, line = look_of(row, looks)
         cost, share = thin(ordered)
-        curves.append(Curve(variant_of(row.id), row.role, cost, share, colour, middle))
+        curves.append(Curve(variant_of(row.id), row.role, cost, share, colour, line, middle))
     return sorted(curves, key=lambda curve: (curve.middle, curve.name))
 
 
@@ -69,17 +71,20 @@ def thin(ordered: numpy.ndarray) -> tuple[numpy.ndarray, numpy.ndarray]:
     return cost, share
 
 
-def ecdf_figure(rows: list[Row], palette: Palette) -> Figure | None:
+def ecdf_figure(rows: list[Row], palette: Palette, looks: Looks | None = None) -> Figure | None:
     """The figure of one case on one machine, or None if there is nothing to draw."""
-    curves = curves_of(rows)
+    curves = curves_of(rows, looks)
     if not curves:
         return None
     if all(row.clock == "insn" for row in rows):
         return _counts(rows, curves, palette)
-    figure, axes = new_figure(WIDTH, HEIGHT, palette)
-    figure.subplots_adjust(left=0.125, right=0.985, top=0.98, bottom=0.175)
+    height = HEIGHT + CROWD * max(len(curves) - CROWDED, 0)
+    figure, axes = new_figure(WIDTH, height, palette)
+    bottom = 0.42 / height
+    figure.subplots_adjust(left=0.125, right=0.985, top=0.98, bottom=bottom)
     low, high = _limits(curves)
     log_ticks(axes, low, high)
+    _ticks_inside(axes, low, high)
     axes.set_ylim(0, 1.06)
     axes.set_yticks([0, 0.5, 1], ["0", "½", "1"])
     axes.grid(True, axis="y", color=palette["grid"], linewidth=0.8)
@@ -99,6 +104,7 @@ def _counts(rows: list[Row], curves: list[Curve], palette: Palette) -> Figure:
     figure.subplots_adjust(left=0.03, right=0.985, top=1 - 0.02 / height, bottom=0.46 / height)
     low, high = _limits(curves)
     log_ticks(axes, low, high)
+    _ticks_inside(axes, low, high)
     axes.set_ylim(len(curves) - 0.5, -0.5)
     axes.set_yticks([])
     unit = next(row.unit for row in rows)
@@ -106,23 +112,47 @@ def _counts(rows: list[Row], curves: list[Curve], palette: Palette) -> Figure:
     said = "the same every time" if same else "a line: from window to window"
     axes.set_xlabel(f"{unit} for one operation; {said}", fontsize=8.5)
     for y, curve in enumerate(curves):
-        place = numpy.log(curve.middle / low) / numpy.log(high / low)
-        left = place > 0.93 - len(_text(curve)) * CHARACTER * 1.15  # they may be bold
+        at, side = _beside(curve, low, high)
         colour = palette[curve.colour]
         axes.plot(curve.cost[[0, -1]], [y, y], color=colour, linewidth=2.5, zorder=2)
         axes.plot([curve.middle], [y], "o", color=colour, markersize=7, zorder=3)
         axes.annotate(
             _text(curve),
-            (curve.middle, y),
-            xytext=(-9 if left else 9, 0),
+            (at, y),
+            xytext=(9 * side, 0 if side else 8),
             textcoords="offset points",
-            ha="right" if left else "left",
+            ha={-1: "right", 0: "center", 1: "left"}[side],
             va="center",
             color=palette["ink"],
             fontsize=9,
             fontweight="bold" if curve.role == "product" else "normal",
         )
     return figure
+
+
+def _beside(curve: Curve, low: float, high: float) -> tuple[float, int]:
+    """Where the label of a range stands and on which side of it (1 right, -1 left): beyond its end,
+    clear of the line; above its middle (0) where there is no room at either."""
+    need = len(_text(curve)) * CHARACTER * 1.15 + 0.03  # it may be bold
+    ends = [float(cost) for cost in curve.cost[[0, -1]]]
+    first, last = (float(numpy.log(end / low) / numpy.log(high / low)) for end in ends)
+    if last + need <= 1:
+        return ends[1], 1
+    if first - need >= 0:
+        return ends[0], -1
+    middle = min(max((first + last) / 2, need / 2), 1 - need / 2)
+    return low * (high / low) ** middle, 0
+
+
+def _ticks_inside(axes: Axes, low: float, high: float) -> None:
+    """Without ticks at the right whose numbers would be cut off with the figure."""
+
+    def inside(tick: float) -> bool:
+        place = float(numpy.log(tick / low) / numpy.log(high / low))
+        return place + len(number(tick)) * CHARACTER / 2 <= 1.01
+
+    ticks = [float(tick) for tick in axes.xaxis.get_majorticklocs() if low <= tick <= high]
+    axes.xaxis.set_major_locator(FixedLocator([tick for tick in ticks if inside(tick)]))
 
 
 def _limits(curves: list[Curve]) -> tuple[float, float]:
@@ -138,12 +168,11 @@ def _limits(curves: list[Curve]) -> tuple[float, float]:
 
 
 def _draw(axes: Axes, curve: Curve, palette: Palette) -> None:
-    style = "--" if curve.role == "floor" else "-"
     width = 2.4 if curve.role == "product" else 1.7
     colour = palette[curve.colour]
     cost = numpy.concatenate([curve.cost[:1], curve.cost])
     share = numpy.concatenate([[0.0], curve.share])
-    axes.step(cost, share, where="post", color=colour, linewidth=width, linestyle=style)
+    axes.step(cost, share, where="post", color=colour, linewidth=width, linestyle=curve.line)
     axes.plot([curve.middle], [0.5], "o", color=colour, markersize=5, zorder=4)
 
 

@@ -23,6 +23,7 @@ from reports.measure import (
     usable,
     worst_clean,
 )
+from reports.peers import INSTALL, absent_peers
 from reports.store import Machine, Row, Run
 from reports.text import apart, number
 
@@ -84,7 +85,14 @@ def _part(claims: Claims, claim: Claim, run: Run, machine: Machine, row_id: str)
         note = "" if elsewhere else _floor_note(claims, claim, run, machine, part)
         return replace(part, elsewhere=elsewhere, note="; ".join(filter(None, (part.note, note))))
     except Unusable as problem:
-        return Part(row_id, problem=str(problem))
+        return Part(row_id, problem=_with_reason(str(problem), machine))
+
+
+def _with_reason(problem: str, machine: Machine) -> str:
+    """The problem; of a row that the recorder rejected, also what was wrong with it."""
+    row, _, status = problem.partition(": ")
+    reason = machine.rejection(row) if status else ""
+    return f"{problem} ({reason})" if reason else problem
 
 
 def _elsewhere(claim: Claim, machine: Machine, part: Part) -> str:
@@ -182,6 +190,9 @@ def _best(claim: Claim, machine: Machine, row: Row) -> tuple[Row, str]:
         if candidate is not None and status_of(candidate) == "ok" and candidate.unit == row.unit:
             (values,) = series((undisturbed(candidate),), claim.statistic)
             found.append((median(values.values()), name, candidate))
+    # The best of those that happen to be there would be easier to beat.
+    if absent := [name for name in map(variant_of, names) if name in absent_peers(machine)]:
+        raise Unusable(f"the best peer is unknown: without {', '.join(absent)} ({INSTALL})")
     if not found:
         raise Unusable(f"no peer of {row.id} in this run")
     _, name, best = min(found, key=lambda entry: entry[:2])
@@ -218,6 +229,8 @@ def _floor_note(claims: Claims, claim: Claim, run: Run, machine: Machine, part: 
             )
     missing = [] if counts else ["its instruction count (no exact machine in this run)"]
     missing += [] if peers or not floor.peers else ["its distance to a peer (none measured)"]
+    absent = [name for name in floor.peers if peers and name in absent_peers(machine)]
+    missing += [f"its distance to {', '.join(absent)} (not there)"] if absent else []
     return "of the floor unchecked: " + " and ".join(missing) if missing else ""
 
 

@@ -8,10 +8,13 @@ import math
 import re
 from typing import Any
 
+from reports.curves import curve_finding, curve_table, curves_of
 from reports.document import CAVEATS, Report, aa_of
 from reports.judge import Judgement
 from reports.measure import Summary, disturbances_of, status_of, summarise, summarise_clean
 from reports.modes import modes_of
+from reports.peers import absent_line
+from reports.points import points_of, split
 from reports.store import Machine, Row
 from reports.tables import (
     Cell,
@@ -94,6 +97,11 @@ def _row(report: Report, machine: Machine, row: Row) -> dict[str, Any]:
         "counters": {
             name: {"value": _finite(counter.value), "unit": counter.unit}
             for name, counter in machine.counters.get(row.id, {}).items()
+            if split(name) is None
+        },
+        "curves": {
+            name: {"unit": unit, "points": [[x, _finite(value)] for x, value in points]}
+            for (name, unit), points in points_of(machine.counters.get(row.id, {})).items()
         },
     }
 
@@ -189,9 +197,15 @@ def to_markdown(report: Report) -> str:
             lines += ["", f"### {escape(table.title)}", "", *_table(table)]
     for machine in report.intact:
         lines += ["", f"## Rows of {escape(machine.title)}", "", CAVEATS.get(machine.clock, "")]
+        if absent := absent_line(machine):
+            lines += ["", escape(absent)]
         for case in cases_of(machine):
             table = rows_table(machine, case, report.noise.get((machine.name, case)))
             lines += ["", f"**{escape(table.title)}**", "", *_table(table)]
+            for curve in curves_of(machine, case):
+                table = curve_table(machine, case, curve)
+                finding = curve_finding(machine, curve)
+                lines += ["", f"**{escape(table.title)}**", "", escape(finding), "", *_table(table)]
         counters = counters_table(machine)
         if counters.rows:
             lines += ["", f"**{escape(counters.title)}**", "", *_table(counters)]

@@ -35,6 +35,14 @@ OKABE_ITO = {
     "sky": "#56b4e9",
 }
 PEER_COLOURS = ("green", "purple", "orange", "sky")
+PEER_STYLES: tuple[Any, ...] = ("-", (0, (4, 1)), (0, (1, 1)))  # when the colours come round again
+
+
+def peer_look(number: int) -> tuple[str, Any]:
+    """The colour and the line of the peer of that number, from 0."""
+    colours = len(PEER_COLOURS)
+    return PEER_COLOURS[number % colours], PEER_STYLES[number // colours % len(PEER_STYLES)]
+
 
 VERDICT_COLOURS = {
     "met": "green",

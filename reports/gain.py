@@ -76,7 +76,7 @@ def gain_finding(lines: list[Line]) -> str:
     """What the gain plot shows, in words."""
     shown = [sentence(j) for line in lines for j in line.measured]
     missing = [line.claim.id for line in lines if not line.measured]
-    text = "; ".join(shown) + "." if shown else "Nothing measured yet."
+    text = "; ".join(shown) + "." if shown else "None of these claims has data in this run."
     return text + (f" No data for {', '.join(missing)}." if missing else "")
 
 

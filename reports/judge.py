@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from math import exp
 
 from reports.claims import Claim, Claims, case_of, claimed
-from reports.evidence import Part, as_claimed, family, gather
+from reports.evidence import NOT_TRUSTED, Part, as_claimed, family, gather
 from reports.intervals import above, at_least, sign_interval
 from reports.measure import noise_floor
-from reports.store import Machine, Run
+from reports.store import REJECTED, Machine, Run
 from reports.text import number, percent_level, several
 
 CONFIDENCE = 0.95
@@ -270,7 +270,11 @@ def headline(claims: Claims, verdicts: Verdicts, run: Run) -> str:
     design = _counted(counts(claims, verdicts, house=False), "claim")
     house = counts(claims, verdicts, house=True)
     goals = f"; house goals: {_counted(house, '')}" if sum(house.values()) else ""
-    machines = ", ".join(f"{m.name} ({m.clock})" for m in run.machines if m.intact)
+    intact = [machine for machine in run.machines if machine.intact]
+    machines = ", ".join(f"{m.name} ({m.clock})" for m in intact)
+    if intact and all(machine.outcome in NOT_TRUSTED for machine in intact):
+        # Not a claim failed: nothing was asked of any.
+        return f"no claim judged, {' and '.join(sorted({m.outcome for m in intact}))} — {machines}"
     return f"{design}{goals} — {machines or 'no machine with intact data'}"
 
 
@@ -290,7 +294,7 @@ def troubles(run: Run) -> list[str]:
                 f"{machine.name} of run {machine.run} was altered after it was written (its digest"
                 " does not fit): left out of judgement"
             )
-        elif not machine.complete:
+        elif not machine.complete and machine.outcome != REJECTED:  # its rows say it themselves
             detail = f": {machine.detail}" if machine.detail else ""
             boots = several(machine.boots, "boot")
             lines.append(f"{machine.name} is incomplete ({machine.outcome}, {boots}){detail}")

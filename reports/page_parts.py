@@ -11,6 +11,8 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from reports import noise, tails, trace_view
+from reports.curve_figure import curve_figure
+from reports.curves import curve_finding, curve_table, curves_of
 from reports.document import CAVEATS, Report, case_finding, what_of
 from reports.ecdf import ecdf_figure
 from reports.figure import PAGE, to_svg
@@ -23,7 +25,9 @@ from reports.gain import (
     limit_finding,
     limit_lines,
 )
+from reports.looks import Looks, looks_of
 from reports.noise_figure import noise_figure
+from reports.peers import absent_line
 from reports.store import Machine
 from reports.tables import (
     Table,
@@ -65,6 +69,7 @@ class Part:
     what: str
     picture: Picture | None
     table: Table
+    curves: tuple[Part, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -157,28 +162,48 @@ def section(report: Report, machine: Machine, step: Callable[[str], None]) -> Se
     """A machine's cases, counters and facts. `step` hears which case is drawn next."""
     anchor = anchor_of(report, machine)
     cases = []
+    looks = page_looks(report)
     for i, case in enumerate(cases_of(machine)):
         step(f"{machine.name} {case}")
-        cases.append(_case(report, machine, case, f"{anchor}-{i}"))
+        cases.append(_case(report, machine, case, f"{anchor}-{i}", looks))
+    caveat = CAVEATS.get(machine.clock, "The clock of this machine is unknown.")
+    if absent := absent_line(machine):
+        caveat = f"{caveat} {absent}"
     return Section(
         machine,
         anchor,
         utc(machine.utc),
-        CAVEATS.get(machine.clock, "The clock of this machine is unknown."),
+        caveat,
         tuple(cases),
         counters_table(machine),
         facts_table(machine),
     )
 
 
-def _case(report: Report, machine: Machine, case: str, anchor: str) -> Part:
+def page_looks(report: Report) -> Looks:
+    """How every variant is drawn, on all machines."""
+    return looks_of(row for machine in report.intact for row in machine.rows.values())
+
+
+def _case(report: Report, machine: Machine, case: str, anchor: str, looks: Looks) -> Part:
     rows = rows_of(machine, case)
     whole = rows_table(machine, case, report.noise.get((machine.name, case)))
     table = whole.only(*(column for column in CASE_COLUMNS if column in whole.columns))
     title = f"Distribution of {case} on {machine.name}"
-    figure = ecdf_figure(rows, PAGE)
+    figure = ecdf_figure(rows, PAGE, looks)
     drawn = picture(anchor, title, case_finding(machine, rows), table, figure, None)
-    return Part(case, anchor, what_of(rows), drawn, table)
+    return Part(case, anchor, what_of(rows), drawn, table, _curves(machine, case, anchor, looks))
+
+
+def _curves(machine: Machine, case: str, anchor: str, looks: Looks) -> tuple[Part, ...]:
+    """The curves of a case, each beside its points."""
+    parts = []
+    for i, curve in enumerate(curves_of(machine, case)):
+        table, finding = curve_table(machine, case, curve), curve_finding(machine, curve)
+        name = f"{anchor}-curve{i}"
+        drawn = picture(name, table.title, finding, table, curve_figure(curve, PAGE, looks), None)
+        parts.append(Part(curve.heading, name, "", drawn, table))
+    return tuple(parts)
 
 
 def tails_part(report: Report, machine: Machine) -> Tails:
@@ -193,7 +218,7 @@ def tails_part(report: Report, machine: Machine) -> Tails:
         if not found:
             continue
         table = tails.tails_table(machine, suite, found)
-        figure = tail_figure(found, PAGE)
+        figure = tail_figure(found, PAGE, page_looks(report))
         title = f"Tails of {suite} on {machine.name}"
         finding = tails.tails_finding(machine, suite, found)
         name = f"{anchor}-{i}"

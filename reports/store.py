@@ -114,6 +114,10 @@ class Counter:
         return self.unit in MEASURED_UNITS
 
 
+# Everything came, and some rows are not usable: what their statuses say, and nothing else.
+REJECTED = "rows rejected"
+
+
 @dataclass(frozen=True)
 class Machine:
     """One machine of one run. If it is not `intact`, nothing of it but its name may be used."""
@@ -139,6 +143,10 @@ class Machine:
     @property
     def complete(self) -> bool:
         return self.outcome == "complete"
+
+    def rejection(self, row: str, aa: int = 0) -> str:
+        """Why the recorder rejected a row, as far as it says."""
+        return dict(self.facts).get(f"rejected.{row}{'#aa' if aa else ''}", "")
 
     @property
     def title(self) -> str:
@@ -245,7 +253,7 @@ def _facts(connection: sqlite3.Connection, run: str, machine: str) -> tuple[tupl
     listed = connection.execute(
         "SELECT key, value FROM fact WHERE run = ? AND machine = ? ORDER BY key", (run, machine)
     )
-    return tuple((clean(key, 80), clean(value, 2000)) for key, value in listed)
+    return tuple((clean(key, 120), clean(value, 2000)) for key, value in listed)
 
 
 def _rows(connection: sqlite3.Connection, run: str, machine: str) -> dict[tuple[str, int], Row]:

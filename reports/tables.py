@@ -15,6 +15,7 @@ from reports.measure import (
     summarise_clean,
     supports,
 )
+from reports.points import plain, summaries
 from reports.store import Machine, Row, Run
 from reports.text import BELOW, DASH, interval, number, quantity, several
 
@@ -238,12 +239,11 @@ def resolved(value: float | None) -> Cell:
 
 
 def counters_table(machine: Machine) -> Table:
-    """The exact counters of a machine; those of its processor stand beside the rows' costs."""
+    """The exact counters of a machine, of a curve its ends only; those of its processor stand
+    beside the rows' costs."""
     rows = []
     for row_id, counters in sorted(machine.counters.items()):
-        for counter in counters.values():
-            if counter.measured:
-                continue
+        for counter in plain(counters):
             fraction = f"{number(counter.numerator)} / {number(counter.denominator)}"
             rows.append(
                 (
@@ -252,6 +252,10 @@ def counters_table(machine: Machine) -> Table:
                     Cell(quantity(counter.value, counter.unit), "number"),
                     Cell(fraction, "number"),
                 )
+            )
+        for name, ends, span in summaries(counters):
+            rows.append(
+                (Cell(row_id, "name"), Cell(name), Cell(ends, "number"), Cell(span, "number"))
             )
     return Table(
         f"Counters of {machine.name}",

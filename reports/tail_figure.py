@@ -12,7 +12,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from reports.claims import case_of, variant_of
-from reports.figure import PEER_COLOURS, Palette, log_ticks, new_grid
+from reports.figure import Palette, log_ticks, new_grid
+from reports.looks import Looks, look_of, looks_of
 from reports.measure import ordered_samples
 from reports.tails import Tail
 from reports.text import number
@@ -21,7 +22,6 @@ WIDTH, COLUMNS = 3.9, 2
 POINTS_MOST = 70
 FAR_LEAST, FAR_MOST = 2.0, 100.0
 NEAR = 0.8
-ROLE_COLOURS = {"product": "blue", "baseline": "vermillion", "floor": "muted"}
 
 
 def exceeding(tail: Tail) -> tuple[numpy.ndarray, numpy.ndarray]:
@@ -40,12 +40,13 @@ def exceeding(tail: Tail) -> tuple[numpy.ndarray, numpy.ndarray]:
     return cost, share
 
 
-def tail_figure(tails: list[Tail], palette: Palette) -> Figure | None:
+def tail_figure(tails: list[Tail], palette: Palette, looks: Looks | None = None) -> Figure | None:
     """A small plot for each case of a suite, all on the same axes; None if there is nothing."""
     drawn = [tail for tail in tails if tail.summary.p50]
     cases = list(dict.fromkeys(case_of(tail.row.id) for tail in drawn))
     if not cases:
         return None
+    looks = looks_of(tail.row for tail in drawn) if looks is None else looks
     rows = ceil(len(cases) / COLUMNS)
     head, foot, panel = 0.54, 0.42, 1.55
     width, height = WIDTH, head + foot + rows * panel
@@ -64,7 +65,9 @@ def tail_figure(tails: list[Tail], palette: Palette) -> Figure | None:
         if i >= len(cases):
             axes.remove()
             continue
-        _panel(axes, [t for t in drawn if case_of(t.row.id) == cases[i]], far, least, palette)
+        _panel(
+            axes, [t for t in drawn if case_of(t.row.id) == cases[i]], far, least, palette, looks
+        )
         axes.set_title(
             cases[i].partition("/")[2], fontsize=9, loc="left", color=palette["ink"], pad=4
         )
@@ -81,7 +84,7 @@ def tail_figure(tails: list[Tail], palette: Palette) -> Figure | None:
         fontsize=8.5,
         color=palette["muted"],
     )
-    _legend(figure, drawn, height, palette)
+    _legend(figure, drawn, height, palette, looks)
     return figure
 
 
@@ -95,16 +98,9 @@ def _far(tails: list[Tail]) -> float:
     return min(max(*ends, FAR_LEAST), FAR_MOST)
 
 
-def colour_of(tail: Tail, peers: dict[str, str]) -> str:
-    return ROLE_COLOURS.get(tail.row.role) or peers[variant_of(tail.row.id)]
-
-
-def _peers(tails: list[Tail]) -> dict[str, str]:
-    names = sorted({variant_of(t.row.id) for t in tails if t.row.role not in ROLE_COLOURS})
-    return {name: PEER_COLOURS[i % len(PEER_COLOURS)] for i, name in enumerate(names)}
-
-
-def _panel(axes: Axes, tails: list[Tail], far: float, least: float, palette: Palette) -> None:
+def _panel(
+    axes: Axes, tails: list[Tail], far: float, least: float, palette: Palette, looks: Looks
+) -> None:
     log_ticks(axes, NEAR, far * 1.15, "×", 4)
     axes.set_yscale("log")
     axes.set_ylim(least / 1.4, 1.3)
@@ -114,10 +110,10 @@ def _panel(axes: Axes, tails: list[Tail], far: float, least: float, palette: Pal
     axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{number(100 * y)}\u00a0%"))
     axes.grid(True, axis="y", color=palette["grid"], linewidth=0.8)
     axes.axvline(1, color=palette["muted"], linewidth=0.8, linestyle=(0, (2, 2)), zorder=1)
-    peers = _peers(tails)
     for tail in reversed(tails):
         cost, share = exceeding(tail)
         product = tail.row.role == "product"
+        colour, line = look_of(tail.row, looks)
         cost = numpy.concatenate([cost[:1], cost])
         share = numpy.concatenate([[1.0], share])
         # The last step goes down to what no sample exceeds, which a logarithm puts at the bottom.
@@ -125,25 +121,27 @@ def _panel(axes: Axes, tails: list[Tail], far: float, least: float, palette: Pal
             cost,
             numpy.maximum(share, least / 10),
             where="post",
-            color=palette[colour_of(tail, peers)],
+            color=palette[colour],
             linewidth=1.9 if product else 1.3,
-            linestyle="--" if tail.row.role == "floor" else "-",
+            linestyle=line,
         )
 
 
-def _legend(figure: Figure, tails: list[Tail], height: float, palette: Palette) -> None:
-    peers = _peers(tails)
+def _legend(
+    figure: Figure, tails: list[Tail], height: float, palette: Palette, looks: Looks
+) -> None:
     seen: dict[str, Line2D] = {}
     for tail in tails:
         name = variant_of(tail.row.id)
+        colour, line = look_of(tail.row, looks)
         seen.setdefault(
             name,
             Line2D(
                 [],
                 [],
-                color=palette[colour_of(tail, peers)],
+                color=palette[colour],
                 linewidth=2,
-                linestyle="--" if tail.row.role == "floor" else "-",
+                linestyle=line,
                 label=f"{name} ({tail.row.role})" if name != tail.row.role else name,
             ),
         )

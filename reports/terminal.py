@@ -17,7 +17,9 @@ from rich.text import Text
 from reports.claims import case_of
 from reports.document import CAVEATS, Report
 from reports.judge import Judgement
+from reports.peers import absent_line
 from reports.store import Machine
+from reports.text import several
 from reports.tables import (
     Cell,
     Table,
@@ -84,6 +86,8 @@ def _print_machine(console: Console, report: Report, machine: Machine, pattern: 
     console.print(Text(f"{machine.title}, clock {machine.clock}", style="bold underline"))
     if machine.clock in CAVEATS:
         console.print(Text(CAVEATS[machine.clock], style="dim"))
+    if absent := absent_line(machine):
+        console.print(Text(absent, style="yellow"), soft_wrap=True)
     chosen = selected(machine, pattern)
     silent = [case for case in chosen if all(r.status == "missing" for r in rows_of(machine, case))]
     if silent:
@@ -97,7 +101,14 @@ def _print_machine(console: Console, report: Report, machine: Machine, pattern: 
     counters = counters_table(machine)
     wanted = set(selected(machine, pattern))
     lines = tuple(row for row in counters.rows if case_of(row[0].text) in wanted)
-    if lines:
+    if lines and pattern == "*":
+        # More lines than the rest together, and most of interest to few: said where they are.
+        text = f"{several(len(lines), 'counter')} of {machine.name}: on the page and in tables.txt"
+        console.print()
+        console.print(Text(f"{text}, with filter= here", style="dim"), soft_wrap=True)
+        if counters.note:
+            console.print(Text(f"  {counters.note}", style="dim"), soft_wrap=True)
+    elif lines:
         _print_table(console, replace(counters, rows=lines))
 
 

@@ -52,6 +52,8 @@ SANITISED = [
 ]
 
 RACES = [flag for flag in SANITISED if not flag.startswith("-fsanitize")] + ["-fsanitize=thread"]
+# Which sanitiser is to be told of stacks that change (kernel/sched/fiber.h).
+FIBERS = {"-fsanitize=address,undefined": 1, "-fsanitize=thread": 2}
 # Writes traces: the plain flavour, which makes the numbers, has nothing of it.
 TRACED_ONLY = {
     "trace/deflate.c",
@@ -84,6 +86,7 @@ def compile_one(
     """One object of one source, seeing only its layer's includes."""
     # Generated headers stand in the build folder; the user's own variants in theirs.
     defines = {"CONFIG_FRAME_POINTER": int("-fno-omit-frame-pointer" in flags), **defines}
+    defines["CONFIG_FIBERS"] = next((FIBERS[f] for f in flags if f in FIBERS), 0)
     paths = [f"#{folder}" for folder in include_path(layer)] + ["#build/generated"]
     paths += env.get("VARIANT_FOLDERS", [])
     stem, kind = os.path.splitext(path.lstrip("/"))
@@ -187,7 +190,10 @@ def generated_headers(env: Env) -> None:
         texts[f"{prefix}_variants_outside"] = "\n".join(lines) + "\n"
     flags = [*FREESTANDING, *(word for path, own in FILE_FLAGS.items() for word in (path, *own))]
     texts["definitions"] = definitions.header(
-        sources("bench/suites"), outside, env["VARIANT_FOLDERS"], flags
+        [path for part in ("", "/peers", "/machine") for path in sources("bench/suites" + part)],
+        outside,
+        env["VARIANT_FOLDERS"],
+        flags,
     )
     for name, text in texts.items():
         env.Command(

@@ -73,6 +73,7 @@ class Suite:
     rows: dict[str, str]  # of each case: its line in SUITE_CASES
     functions: dict[str, str]  # those that a case's body is made of, aliases too
     rest: str
+    own: str  # the file itself: all that names the variants
 
     def reached(self, text: str) -> list[str]:
         """The functions that `text` names, and those that these name, in the order of the file."""
@@ -94,13 +95,27 @@ def closing(text: str, start: int) -> int:
     raise ValueError("a parenthesis is never closed")
 
 
+def headers_of(text: str, found: list[str]) -> list[str]:
+    """Adds the headers of bench/suites that a suite is written in, body.h apart."""
+    for name in re.findall(r'^#include "(\w+\.h)"', text, re.M):
+        path = os.path.join("bench/suites", name)
+        if name != "body.h" and path not in found and os.path.exists(path):
+            found.append(path)
+            headers_of(without_comments(read(path)), found)
+    return found
+
+
 def split(path: str) -> Suite | None:
-    """None: this file is no suite whose tables body.h makes."""
-    text = without_comments(read(path))
+    """None: this file is no suite whose tables body.h makes. What is asked stands in the headers of
+    bench/suites that the file includes, if there are any, and the file then only names who is
+    asked: two such files ask the same."""
+    own = without_comments(read(path))
+    headers = [without_comments(read(header)) for header in headers_of(own, [])]
+    text = "\n".join(headers) if headers else own
     said = dict(re.findall(r"^#define (SUITE|SUITE_MECHANISM)[ \t]+(\w+)", text, re.M))
     if len(said) != 2:
         return None
-    suite = Suite(path, said["SUITE"], said["SUITE_MECHANISM"], {}, {}, "")
+    suite = Suite(path, said["SUITE"], said["SUITE_MECHANISM"], {}, {}, "", own)
     while row := re.search(r"\bX\(v, (\w+),", text[text.index("#define SUITE_CASES(X, v)") :]):
         start = text.index("#define SUITE_CASES(X, v)") + row.start()
         end = closing(text, start + 1)
@@ -119,15 +134,17 @@ def split(path: str) -> Suite | None:
 
 def interfaces(suite: Suite) -> list[str]:
     """What a suite measures: beside NAME_variants.h that it includes stands NAME.h; or it includes
-    a header of its own name."""
+    a header of its own name, or of its mechanism's."""
     names = re.findall(r'#include "(\w+)\.h"', suite.rest)
     wanted = [
         name.removesuffix("_variants")
         for name in names
-        if name.endswith("_variants") or name == suite.name
+        if name.endswith("_variants") or name in (suite.name, suite.mechanism)
     ]
-    folders = [folder for folder in PORTABLE if folder != "bench/suites"]
-    paths = [os.path.join(folder, f"{name}.h") for name in wanted for folder in folders]
+    folders = [folder for folder in INCLUDES if not folder.startswith("bench/suites")]
+    paths = [
+        os.path.join(folder, f"{name}.h") for name in dict.fromkeys(wanted) for folder in folders
+    ]
     return [path for path in paths if os.path.exists(path)]
 
 
@@ -145,13 +162,13 @@ def case_hash(suite: Suite, case: str) -> str:
 
 def variants(suite: Suite, outside: list[str]) -> list[str]:
     """The names in the suite's list of variants; `outside` are those of variants=FOLDER."""
-    text, word = suite.rest, "SUITE_VARIANTS"
+    text, word = suite.own, "SUITE_VARIANTS"
     if alias := re.search(rf"^#define {word}[ \t]+(\w+)$", text, re.M):
         word = alias[1]
         header = f"{word.lower()}.h"
         text = "".join(
             without_comments(read(os.path.join(folder, header)))
-            for folder in PORTABLE
+            for folder in dict.fromkeys([*PORTABLE, os.path.dirname(suite.path)])
             if os.path.exists(os.path.join(folder, header))
         )
     listed = re.search(rf"^#define {word}\(X\)((?:.*\\\n)*.*)", text, re.M)
@@ -160,17 +177,29 @@ def variants(suite: Suite, outside: list[str]) -> list[str]:
     return names + (outside if f"{word}_OUTSIDE(X)" in listed[1] else [])
 
 
-def sources_of(suite: Suite, variant: str, folders: list[str]) -> list[str]:
-    """A variant's own files: header, source, and sources beside them that have no header of their
-    own. A variant without any stands in its suite; what it stands on is the interface."""
-    stem = f"{suite.mechanism}_{variant}"
+def beside(header: str) -> list[str]:
+    """The sources of a header: that of its name, and those beside it that have no nearer one:
+    heap_hybrid_slab.c is one of heap_hybrid.h, not of heap.h."""
     found = []
-    for folder in [*PORTABLE, *folders]:
-        if os.path.exists(os.path.join(folder, stem + ".h")):
-            found += [os.path.join(folder, stem + ".h")]
-            found += glob.glob(os.path.join(folder, stem + ".c"))
-            for path in sorted(glob.glob(os.path.join(folder, stem + "_*.c"))):
-                found += [] if os.path.exists(path[:-2] + ".h") else [path]
+    for path in glob.glob(glob.escape(os.path.splitext(header)[0]) + "*.c"):
+        stem = path[:-2]
+        while "_" in os.path.basename(stem) and not os.path.exists(stem + ".h"):
+            stem = stem.rpartition("_")[0]
+        found += [path] if stem + ".h" == header else []
+    return found
+
+
+def sources_of(suite: Suite, variant: str, folders: list[str]) -> list[str]:
+    """A variant's own header, which with_included finds the rest from. Those that only a target
+    has stand all together in the header that SUITE_VARIANTS names, beside their suite. A variant
+    that has neither stands in its suite; what it stands on is the interface."""
+    stem = f"{suite.mechanism}_{variant}"
+    headers = [os.path.join(folder, stem + ".h") for folder in [*PORTABLE, *folders]]
+    found = [header for header in headers if os.path.exists(header)]
+    listed = re.search(r"^#define SUITE_VARIANTS[ \t]+(\w+)$", suite.own, re.M)
+    if not found and listed is not None:
+        together = os.path.join(os.path.dirname(suite.path), listed[1].lower() + ".h")
+        found = [together] if os.path.exists(together) else []
     return found or interfaces(suite)
 
 
@@ -183,13 +212,13 @@ def with_included(paths: list[str], folders: list[str]) -> list[str]:
         if path in found:
             continue
         found.append(path)
+        waiting += beside(path) if path.endswith(".h") else []
         for name in re.findall(r'^\s*#\s*include\s+"([^"]+)"', read(path), re.M):
             for folder in [*INCLUDES, "kernel/arch", "targets", *folders]:
                 header = os.path.join(folder, name)
-                source = os.path.splitext(header)[0] + ".c"
                 # The suites are the other half.
                 if folder != "bench/suites" and os.path.exists(header):
-                    waiting += [header] + ([source] if os.path.exists(source) else [])
+                    waiting.append(header)
     return sorted(found)
 
 
@@ -210,7 +239,8 @@ def header(
         if suite is None:
             continue
         for case in suite.rows:
-            lines += [f"#define DEFINITION_CASE_{suite.name}_{case} {case_hash(suite, case)}"]
+            line = f"#define DEFINITION_CASE_{suite.name}_{case} {case_hash(suite, case)}"
+            lines += [line] if line not in lines else []
         for variant in variants(suite, outside.get(suite.mechanism, [])):
             value = variant_hash(suite, variant, folders, flags)
             lines += [f"#define DEFINITION_VARIANT_{suite.name}_{variant} {value}"]

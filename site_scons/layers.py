@@ -12,15 +12,15 @@ INCLUDES: dict[str, list[str]] = {
     "kernel/memory": BOTTOM + ["trace"],
     "kernel/ipc": BOTTOM + ["trace", "kernel/memory"],
     "kernel/sched": BOTTOM + ["trace"],
-    "kernel/hardware": BOTTOM,
+    "kernel/hardware": BOTTOM + ["kernel/memory"],
     "kernel/machine": BOTTOM
     + ["trace", "kernel/memory", "kernel/ipc", "kernel/sched", "kernel/hardware"],
     "bench/framework": BOTTOM + ["trace"],
     "bench/suites": BOTTOM
     + ["trace", "kernel/memory", "kernel/sched", "kernel/ipc", "bench/framework"],
     "bench/suites/peers": BOTTOM
-    + ["trace", "kernel/memory", "kernel/ipc"]
-    + ["bench/framework", "bench/suites"],
+    + ["trace", "kernel/memory", "kernel/sched", "kernel/ipc"]
+    + ["bench/framework", "bench/suites", "targets/host"],
     "bench/suites/machine": BOTTOM
     + ["trace", "kernel/memory", "kernel/ipc", "kernel/sched"]
     + ["kernel/hardware", "kernel/machine", "bench/framework", "bench/suites"],
@@ -42,6 +42,6 @@ PORTABLE = [
 def include_path(folder: str) -> list[str]:
     """The folders searched for quoted includes, nearest first."""
     outside = BOTTOM + ["trace", "bench/framework", "kernel/sched"]
-    outside += ["kernel/hardware", "kernel/machine"]
+    outside += ["kernel/memory", "kernel/hardware", "kernel/machine"]
     below = INCLUDES.get(folder, outside)
     return [folder] + [other for other in below if other != folder]

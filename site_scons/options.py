@@ -88,9 +88,11 @@ def one_of(*words: str) -> Callable[[str, str], str]:
 
 
 def suite_names(root: str = ".") -> list[str]:
-    """A suite is a file of bench/suites with a `NAME_suite` in it."""
+    """A suite is a file of bench/suites with a `NAME_suite` in it; what only some target has lies
+    in a folder there."""
     names = []
-    for path in sorted(glob.glob(os.path.join(root, "bench/suites/*.c"))):
+    paths = glob.glob(os.path.join(root, "bench/suites/*.c"))
+    for path in sorted(paths) + sorted(glob.glob(os.path.join(root, "bench/suites/*/*.c"))):
         name = os.path.splitext(os.path.basename(path))[0]
         with open(path, encoding="utf-8") as source:
             if f"{name}_suite = {{" in source.read():
@@ -98,16 +100,38 @@ def suite_names(root: str = ".") -> list[str]:
     return names
 
 
+def suite_path(name: str, root: str = ".") -> str:
+    """The file of a suite that there is."""
+    found = glob.glob(os.path.join(root, f"bench/suites/{name}.c"))
+    found += glob.glob(os.path.join(root, f"bench/suites/*/{name}.c"))
+    return os.path.relpath(found[0], root)
+
+
+def machine_suites(options: "Options") -> list[str]:
+    """Those asked for that only a machine of our own has."""
+    names = options.values["suites"].split(",") if "suites" in options.values else []
+    return [name for name in names if "/machine/" in suite_path(name)]
+
+
+def check_suites(options: "Options") -> None:
+    """A suite of a machine's own is for targets that are one."""
+    for name in machine_suites(options):
+        if "host" in options.targets:
+            there = [target for target in TARGETS if target != "host"]
+            raise UsageError(f"suites={name}: only on target={','.join(there)}")
+
+
 def suites(name: str, value: str) -> str:
     there = dict.fromkeys(suite_names(), "")
-    with open("bench/suites/suites.c", encoding="utf-8") as source:
-        listed = source.read()
     for word in value.split(","):
         choice(name, word, there, {})
+        folder = os.path.dirname(suite_path(word))
+        lists = os.path.join(folder, f"{os.path.basename(folder)}.c")
+        with open(lists, encoding="utf-8") as source:
+            listed = source.read()
         if f"{word}_suite" not in listed:
             raise UsageError(
-                f"{name}={word}: bench/suites/{word}.c is there, but its two lines in "
-                "bench/suites/suites.c are not"
+                f"{name}={word}: {suite_path(word)} is there, but its two lines in {lists} are not"
             )
     return value
 
@@ -152,7 +176,7 @@ OPTIONS: dict[str, tuple[Callable[[str, str], str], set[str], str]] = {
     "variants": (variants, set(), "a folder with variants of your own"),
     "run": (plain_word, {"report", "trace"}, "which run, e.g. run=latest"),
     "check": (plain_word, {"trace"}, "a trace to be checked instead of opened; a list"),
-    "memory": (memory, {"bench", "debug"}, "of target=qemu, e.g. 256M, 8G"),
+    "memory": (memory, {"bench", "debug"}, "of target=qemu, e.g. 256M, 8G; no letter: MiB"),
     "cpus": (number(1, CPUS_MOST), {"bench", "debug"}, "of machine=smp"),
     "numa": (number(1, NODES_MOST), {"bench", "debug"}, "nodes of machine=smp"),
     "disk": (disk, {"bench", "debug"}, "image its disks show, read-only; else they are scratch"),
@@ -251,6 +275,7 @@ def read(arguments: Mapping[str, str], names: list[str]) -> Options:
     if "debug" in options.aliases:
         options.machines = options.machines[:1]
     check_places(options)
+    check_suites(options)
     for alias in ("debug", "disasm"):
         if alias in options.aliases and "filter" not in options.values:
             raise UsageError(
@@ -280,6 +305,7 @@ def help_text() -> str:
             if "machine" in module.OPTIONS
         ),
         "Suites:   " + ", ".join(suite_names()),
+        "Variable: TICKMARK_PEERS=FOLDER: where target=host looks for peers, and nowhere else",
         "",
         "Example:  scons target=qemu,host bench suites=heap",
     ]

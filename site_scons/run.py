@@ -146,18 +146,35 @@ def new_run_id() -> str:
             run = f"{first}-{number}"
 
 
+def lock_path() -> str:
+    # In the system's folder for such things: two clones disturb each other as well.
+    return os.path.join(tempfile.gettempdir(), f"tickmark-{os.getuid()}.lock")
+
+
 def alone() -> Any:
     """A lock that says that nobody else measures on this machine; None if somebody does. It goes
-    with the process."""
-    # In the system's folder for such things: two clones disturb each other as well.
-    path = os.path.join(tempfile.gettempdir(), f"tickmark-{os.getuid()}.lock")
-    file = open(path, "w", encoding="utf-8")
+    with the process. In the file stands who holds it."""
+    file = open(lock_path(), "a+", encoding="utf-8")  # not emptied: another's name may stand there
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         file.close()
         return None
+    since = datetime.datetime.now().strftime("%H:%M:%S")
+    file.truncate(0)
+    file.write(f"pid {os.getpid()} in {os.getcwd()}, since {since}")
+    file.flush()
     return file
+
+
+def who_measures() -> str:
+    """Who holds the lock: its process, its folder and since when, as far as it says."""
+    try:
+        with open(lock_path(), encoding="utf-8", errors="replace") as file:
+            told = "".join(c for c in file.read(400) if c.isprintable())
+    except OSError:
+        told = ""
+    return f" ({told})" if told else ""
 
 
 def remove_if_empty(run: str) -> None:
@@ -171,11 +188,14 @@ def remove_if_empty(run: str) -> None:
 def bench(options: Any) -> int:
     if options.values.get("output") == "text":
         return finish(bench_text(options))
-    if "filter" in options.values and not bodies(options.values["filter"], chosen(options)):
+    if "filter" in options.values and not is_row(options, options.targets):
         return no_such_row(options)
     lock = alone()
     if lock is None:
-        say("tickmark: another bench is measuring on this machine: wait until it ends")
+        say(
+            f"tickmark: another bench is measuring on this machine{who_measures()}:"
+            " wait until it ends"
+        )
         return finish(HARNESS)
     try:
         run = new_run_id()
@@ -213,11 +233,13 @@ def chosen(options: Any) -> list[str]:
     return options.values["suites"].split(",") if "suites" in options.values else []
 
 
-def bodies(pattern: str, suites: list[str] = []) -> dict[str, tuple[int, int]]:
+def bodies(
+    pattern: str, suites: list[str] = [], target: str = "qemu"
+) -> dict[str, tuple[int, int]]:
     """SUITE_CASE__VARIANT of the plain flavour with the address and size of its code, for the
-    rows that the pattern selects in these suites; none given: in all."""
+    rows that the pattern selects in these suites; none given: in all. Of a target that is built."""
     known = suites or option_words.suite_names()
-    words = ["nm", "-S", places.image("qemu")]
+    words = ["nm", "-S", places.image(target)]
     listing = subprocess.run(words, capture_output=True, text=True, check=True).stdout
     found: dict[str, tuple[int, int]] = {}
     for line in listing.splitlines():
@@ -236,6 +258,12 @@ def bodies(pattern: str, suites: list[str] = []) -> dict[str, tuple[int, int]]:
     return dict(sorted(found.items()))
 
 
+def is_row(options: Any, targets: list[str]) -> bool:
+    """Does filter= select a row on one of these targets?"""
+    pattern, suites = options.values["filter"], chosen(options)
+    return any(bodies(pattern, suites, target) for target in targets)
+
+
 def no_such_row(options: Any) -> int:
     words = [
         f"{name}={options.values[name]}" for name in ("filter", "suites") if name in options.values
@@ -246,12 +274,13 @@ def no_such_row(options: Any) -> int:
 
 def disasm(options: Any) -> int:
     """The linked code: calls have their targets' names."""
-    found = bodies(options.values["filter"])
+    target = options.targets[0]
+    found = bodies(options.values["filter"], target=target)
     if not found:
         return no_such_row(options)
     for address, size in found.values():
         limits = [f"--start-address={address}", f"--stop-address={address + size}"]
-        words = ["objdump", "-d", "--no-show-raw-insn", *limits, places.image("qemu")]
+        words = ["objdump", "-d", "--no-show-raw-insn", *limits, places.image(target)]
         listing = subprocess.run(words, capture_output=True, text=True).stdout
         say(listing[listing.find("<") - 17 :].rstrip() + "\n")
     return 0
@@ -262,7 +291,7 @@ def debug(options: Any) -> int:
     row = options.values["filter"]
     symbols = bodies(row)
     if not symbols:
-        return no_such_row(row)
+        return no_such_row(options)
     if not sys.stdin.isatty():
         say("tickmark: debug needs a terminal; commands on its input are read by GDB")
     (target, name), *_ = options.machines
@@ -285,10 +314,23 @@ def debug(options: Any) -> int:
 
 
 def list_rows(options: Any) -> int:
-    if "filter" in options.values and not bodies(options.values["filter"], chosen(options)):
+    if "filter" in options.values and not is_row(options, ["host", "qemu"]):
         return no_such_row(options)
     words = f"output=list {options.words()}".strip()
-    return finish(subprocess.call(["build/host/tickmark", words]))
+    # The host is the quickest to say what all targets have; what a machine has besides it says
+    # itself, with several CPUs: then it has all.
+    worst = 0
+    told = "target" in options.values or option_words.machine_suites(options)
+    for target in options.targets if told else ["host"]:
+        command = [places.image(target), words]
+        if target != "host":
+            machine = places.TARGETS[target].MACHINES["smp"]
+            command = machine.command_for_a_person(places.image(target), {}, "stdio")
+            words_of = " ".join([*machine.arguments(), words])
+            command = [word.replace("{arguments}", words_of) for word in command]
+        done = subprocess.call(command)
+        worst = max(worst, 0 if done == places.TARGETS[target].SUCCESS_EXIT else HARNESS)
+    return finish(worst)
 
 
 def report(options: Any) -> int:
@@ -378,7 +420,7 @@ def commands(env: Env, options: Any) -> None:
         "report": ([], report),
         "trace": ([], trace),
         "format": ([], format_sources),
-        "disasm": ([made["qemu"]], disasm),
+        "disasm": (images, disasm),
         "debug": ([made["qemu"]], debug),
     }
     for name, (needs, action) in table.items():

@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from build import FLAVOURS, RACES, RECORDER_BELOW, SANITISED, WARNINGS
+from build import FIBERS, FLAVOURS, RACES, RECORDER_BELOW, SANITISED, WARNINGS
 from build import compile_one, outside_names, portable_object, portable_sources, sources
 from layers import BOTTOM, PORTABLE
 
@@ -22,7 +22,18 @@ PROBE = [
 ]
 # What looks at every variant of a mechanism. No other test depends on the folder of variants=.
 OF_VARIANTS = {
-    "heap": ["test_heap", "test_heap_debug", "test_heap_misuse", "test_suites"],
+    "heap": [
+        "test_heap",
+        "test_heap_debug",
+        "test_heap_misuse",
+        "test_heap_sequences",
+        "test_heap_threads",
+        "test_suites",
+        "test_suites_heap",
+        "test_suites_heap_cpus",
+        "races_heap",
+        "races_suites_heap",
+    ],
     "ring": ["test_ring", "test_ring_model", "test_suites", "races_ring"],
 }
 BELOW = {
@@ -37,6 +48,8 @@ CONTRACT = [
     ("tests/contract/plants.c", "bench/framework"),
     ("kernel/lib/string.c", "kernel/lib"),
     ("kernel/lib/format.c", "kernel/lib"),
+    ("kernel/lib/memory_map.c", "kernel/lib"),
+    ("kernel/lib/numa.c", "kernel/lib"),
 ]
 # The functions of string.c stand beside libc's under names of their own.
 LIB_RENAMES = {f"mem{name}": f"lib_mem{name}" for name in ("cpy", "move", "set", "cmp")}
@@ -61,6 +74,7 @@ def test_object(env: Env, path: str, flags: list[str] = SANITISED, out: str = "t
     # As what it is linked with: a lock's mark differs.
     defines = {"CONFIG_TRACE": 0, "CONFIG_ASSERT_SLOW": int(flags is not RACES)}
     defines["CONFIG_FRAME_POINTER"] = 1
+    defines["CONFIG_FIBERS"] = next(FIBERS[flag] for flag in flags if flag in FIBERS)
     if path in RENAMED:
         defines.update(LIB_RENAMES)
     name = os.path.splitext(path)[0]
@@ -149,6 +163,7 @@ FUZZED = [
 FUZZED_HARDWARE = [
     *(f"kernel/lib/{name}.c" for name in ("format", "numa", "string")),
     *sources("kernel/hardware"),
+    *(f"kernel/memory/page_{name}.c" for name in ("map", "query")),
     "tests/test_platform.c",
 ]
 
@@ -194,31 +209,49 @@ def fuzzers(env: Env) -> list[Node]:
     return made
 
 
+RACES_TESTS = {
+    "heap": "tests/test_heap_threads.c",
+    "suites_heap": "tests/test_suites_heap_cpus.c",
+    "ring": "tests/test_ring_model.c",
+    "sched": "tests/test_sched_storm.c",
+    "kmalloc": "tests/test_kmalloc_threads.c",
+    "frame": "tests/test_frame_storm.c",
+    "frames": "tests/test_frames_races.c",
+    "slub": "tests/test_slub_threads.c",
+    "thread": "tests/test_thread.c",
+    "shootdown": "tests/test_shootdown.c",
+    "tsc_sync": "tests/test_tsc_sync.c",
+}
+
+
 def race_programs(env: Env) -> list[Node]:
     """build/test/races_*: what runs on two CPUs, between two threads under ThreadSanitizer."""
     defines: dict[str, Any] = {"CONFIG_TRACE": 0, "CONFIG_ASSERT_SLOW": 0}
-    below = [
-        compile_one(env, "races", "kernel/lib/format.c", "kernel/lib", RACES, defines),
-        compile_one(
-            env, "races", "kernel/lib/string.c", "kernel/lib", RACES, {**defines, **LIB_RENAMES}
-        ),
-        test_object(env, "tests/test_platform.c", RACES, "races"),
+    mechanisms = [pair for pair in portable_sources(env) if pair[1].startswith("kernel/")]
+    mechanisms += [
+        (f"kernel/hardware/{name}.c", "kernel/hardware") for name in ("ruler", "tsc_sync")
     ]
-    subjects = {
-        "ring": ("tests/test_ring_model.c", sources("kernel/ipc")),
-        "tsc_sync": (
-            "tests/test_tsc_sync.c",
-            ["kernel/hardware/tsc_sync.c", "kernel/hardware/ruler.c"],
-        ),
-    }
+    mechanisms += [("bench/suites/heap.c", "bench/suites")]
+    below = env.StaticLibrary(
+        "#build/races/tickmark_races",
+        [
+            compile_one(
+                env,
+                "races",
+                path,
+                layer,
+                RACES,
+                {**defines, **LIB_RENAMES} if path in RENAMED else defines,
+            )
+            for path, layer in mechanisms
+        ],
+    )
+    platform = test_object(env, "tests/test_platform.c", RACES, "races")
     made = []
-    for name, (test, paths) in subjects.items():
-        objects = [
-            compile_one(env, "races", path, os.path.dirname(path), RACES, defines) for path in paths
-        ]
+    for name, test in RACES_TESTS.items():
         made += env.Program(
             f"#build/test/races_{name}",
-            [*objects, test_object(env, test, RACES, "races"), *below],
+            [test_object(env, test, RACES, "races"), platform, below],
             LINKFLAGS=["-fsanitize=thread"],
             LIBS=["check", "subunit", "m", "rt", "pthread"],
         )

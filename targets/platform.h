@@ -68,6 +68,15 @@ size_t platform_line_read(void *bytes, size_t capacity);
 // The memory benchmarks live in: one zeroed, touched, 2 MiB aligned range, the same at every call.
 void *platform_arena(size_t *length);
 
+struct memory_map;
+
+// What lies where in this machine, and on which node (memory_map.h): the same, unchanged object at
+// every call, valid for the whole run. Where there is no such thing to know, a machine that is
+// simulated, and says so; its addresses are good for counting only. The facts memory.map.ranges
+// (of RAM, the arena with it), memory.map.bytes (of these), memory.map.nodes and
+// memory.map.simulated tell of it.
+const struct memory_map *platform_memory(void);
+
 // The command line, `name=value` words separated by spaces. Valid for the whole run.
 const char *platform_arguments(void);
 

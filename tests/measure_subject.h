@@ -35,6 +35,7 @@ struct script {
     uint64_t failed_at;     // operations that are answered with BENCH_FAILED
     bool unprepared, broken;
     unsigned prepared, windows, checked, before; // counts; windows since `prepare`
+    unsigned finished, unfinished;               // contexts; the most that were alive at once
 };
 
 static struct script scripts[VARIANTS];
@@ -108,6 +109,8 @@ static void *prepare(size_t which, const void *ops, void *memory, size_t length,
     script->windows = 0;
     if (script->unprepared)
         return NULL;
+    if (script->prepared - script->finished > script->unfinished)
+        script->unfinished = script->prepared - script->finished;
     *(struct script **)memory = script;
     return memory;
 }
@@ -144,6 +147,14 @@ static bool check(size_t which, const void *ops, const void *context)
     return !script->broken;
 }
 
+static void finish(size_t which, const void *ops, void *context)
+{
+    struct script *script = *(struct script **)context;
+    ck_assert_uint_eq(which, 1);
+    ck_assert_ptr_eq(ops, script);
+    script->finished++;
+}
+
 static const struct variant about[VARIANTS] = {{"a", "the first", VARIANT_BASELINE},
                                                {"b", "the second", VARIANT_PRODUCT},
                                                {"c", "the third", VARIANT_FLOOR}};
@@ -163,7 +174,8 @@ static struct bench_suite suite = {.name = "scripted",
                                    .before = before,
                                    .expected = expected,
                                    .counters = counters,
-                                   .check = check};
+                                   .check = check,
+                                   .finish = finish};
 
 // ---- one run ------------------------------------------------------------------------------------
 

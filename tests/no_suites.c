@@ -1,11 +1,26 @@
 // SPDX-License-Identifier: MIT
-// A target built around other suites than the common ones has none of its own.
+// A target built around other suites than the common ones has none of its own, and the host program
+// no peers.
 #include <stddef.h>
 
 #include "platform.h"
+
+void peers_start(char **words);
+void peers_describe(void (*emit)(void *context, const char *key, const char *value), void *context);
 
 const struct bench_suite *const *platform_suites(void)
 {
     static const struct bench_suite *const suites[] = {NULL};
     return suites;
+}
+
+void peers_start(char **words)
+{
+    (void)words;
+}
+
+void peers_describe(void (*emit)(void *context, const char *key, const char *value), void *context)
+{
+    (void)emit;
+    (void)context;
 }

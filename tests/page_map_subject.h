@@ -97,7 +97,11 @@ static void invalidate(void *context, uint64_t address, uint64_t length)
     }
 }
 
-static const struct page_memory memory = {tables, allocate, release, table_at, invalidate};
+static const struct page_memory memory = {.context = tables,
+                                          .allocate = allocate,
+                                          .release = release,
+                                          .at = table_at,
+                                          .invalidate = invalidate};
 
 static void setup_with(bool pages_1g)
 {
@@ -134,7 +138,7 @@ static inline bool walk(uint64_t address, struct page *page)
             return false;
         }
         if (shift > 12 && (shift == 39 || (entry & 0x80) == 0)) {
-            must((entry & 0xfff0000000000fffu & ~0x20ul) == (3)); // present, writable
+            must((entry & 0x8000000000000fffu) == 0x23); // present, writable, accessed
             continue;
         }
         page->bytes = (uint64_t)1 << shift;

@@ -394,6 +394,55 @@ START_TEST(random_units_never_overlap_and_all_coalesce_in_the_end)
 }
 END_TEST
 
+// ---- questions, and blocks below an address ----------------------------------------------------
+
+START_TEST(a_frame_says_what_it_belongs_to)
+{
+    uintptr_t start = 0;
+    unsigned order = 99;
+    empty_buddy_over(START, 256 * KIB, 6);
+    ck_assert_int_eq(buddy_add(&buddy, START, 128 * KIB), STATUS_OK);
+    ck_assert_int_eq(buddy_block(&buddy, START + 128 * KIB, &start, &order), BUDDY_ABSENT);
+    ck_assert_int_eq(buddy_block(&buddy, START - 1, &start, &order), BUDDY_ABSENT);
+    ck_assert_int_eq(buddy_block(&buddy, START + 256 * KIB, &start, &order), BUDDY_ABSENT);
+    const uintptr_t unit = allocate(2);
+    for (uint64_t at = 0; at < 16 * KIB; at += 1000) {
+        ck_assert_int_eq(buddy_block(&buddy, unit + at, &start, &order), BUDDY_UNIT);
+        ck_assert(start == unit && order == 2);
+    }
+    for (uint64_t at = 64 * KIB; at < 128 * KIB; at += 1000) {
+        ck_assert_int_eq(buddy_block(&buddy, START + at, &start, &order), BUDDY_FREE);
+        ck_assert(start == START + 64 * KIB && order == 4);
+    }
+    ck_assert_int_eq(buddy_free(&buddy, unit, 1), STATUS_OK);
+    ck_assert_int_eq(buddy_block(&buddy, unit + 8 * KIB, &start, &order), BUDDY_UNIT);
+    ck_assert(start == unit + 8 * KIB && order == 1);
+}
+END_TEST
+
+START_TEST(blocks_below_an_address_are_the_lowest_and_end_there)
+{
+    uintptr_t address;
+    buddy_over(START, 256 * KIB, 6);
+    ck_assert(!buddy_allocate_below(&buddy, 0, START - 1, &address));
+    ck_assert(!buddy_allocate_below(&buddy, 0, START + 4094, &address));
+    ck_assert(!buddy_allocate_below(&buddy, 2, START + 16 * KIB - 2, &address));
+    ck_assert(!buddy_allocate_below(&buddy, 7, UINTPTR_MAX, &address));
+    ck_assert(!buddy_allocate_below(&buddy, BUDDY_ORDERS, UINTPTR_MAX, &address));
+    ck_assert(buddy_allocate_below(&buddy, 2, START + 16 * KIB - 1, &address));
+    ck_assert_uint_eq(address, START);
+    for (uint64_t i = 4; i < 8; i++) {
+        ck_assert(buddy_allocate_below(&buddy, 0, START + 32 * KIB - 1, &address));
+        ck_assert_uint_eq(address, START + i * PAGE_SIZE);
+    }
+    ck_assert(!buddy_allocate_below(&buddy, 0, START + 32 * KIB - 1, &address));
+    ck_assert(buddy_check(&buddy));
+    ck_assert(buddy_allocate_below(&buddy, 5, UINTPTR_MAX, &address));
+    ck_assert_uint_eq(address, START + 128 * KIB);
+    ck_assert(buddy_check(&buddy));
+}
+END_TEST
+
 // ---- the checker itself ------------------------------------------------------------------------
 
 START_TEST(the_check_finds_planted_faults)
@@ -439,6 +488,8 @@ int main(void)
     tcase_add_test(tests, a_foreign_or_misaligned_address_is_a_status);
     tcase_add_test(tests, an_order_out_of_range_gets_no_block);
     tcase_add_loop_test(tests, random_units_never_overlap_and_all_coalesce_in_the_end, 0, 10);
+    tcase_add_test(tests, a_frame_says_what_it_belongs_to);
+    tcase_add_test(tests, blocks_below_an_address_are_the_lowest_and_end_there);
     tcase_add_test(tests, the_check_finds_planted_faults);
     suite_add_tcase(suite, tests);
     return run_checks(suite);

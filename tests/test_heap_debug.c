@@ -13,6 +13,18 @@
 
 #define SLOTS 100
 
+// False for a heap that only ever cuts new memory: a variant of somebody's may be one. Empties it.
+static bool uses_memory_twice(struct fixture *f)
+{
+    void *last = NULL;
+    for (void *object; (object = heap_debug_allocate(f->handle, 2000)) != NULL;)
+        last = object;
+    if (last != NULL)
+        heap_debug_release(f->handle, last, 2000);
+    heap_debug_flush(f->handle);
+    return last != NULL && heap_debug_allocate(f->handle, 2000) != NULL;
+}
+
 START_TEST(random_requests_pass_and_every_object_is_told_until_it_is_freed)
 {
     struct fixture f;
@@ -21,7 +33,7 @@ START_TEST(random_requests_pass_and_every_object_is_told_until_it_is_freed)
         uint8_t *pointer;
         size_t size;
     } slots[SLOTS] = {{0}};
-    uint64_t live = 2;
+    uint64_t live = 2, refused = 0;
     open_over(&f, variants[_i], DEPTH);
     for (unsigned i = 0; i < 5000; i++) {
         const unsigned slot = (unsigned)random_below(&random, SLOTS);
@@ -32,7 +44,10 @@ START_TEST(random_requests_pass_and_every_object_is_told_until_it_is_freed)
         } else {
             const size_t size = random_below(&random, 1000);
             uint8_t *pointer = heap_debug_allocate(f.handle, size);
-            ck_assert_ptr_nonnull(pointer);
+            if (pointer == NULL) { // a heap of somebody's that uses no memory twice
+                refused++;
+                continue;
+            }
             ck_assert_uint_eq((uintptr_t)pointer % (size % 16 == 0 ? 16 : 8), 0);
             bool filled = true;
             for (size_t k = 0; k < size; k++)
@@ -51,7 +66,8 @@ START_TEST(random_requests_pass_and_every_object_is_told_until_it_is_freed)
     struct heap_statistics statistics;
     heap_debug_statistics(&f.debug, &statistics);
     ck_assert_uint_eq(statistics.allocations - statistics.frees, live);
-    ck_assert_uint_eq(statistics.failures, 0);
+    ck_assert_uint_eq(statistics.failures, refused);
+    ck_assert(refused == 0 || !uses_memory_twice(&f));
     discard(&f);
 }
 END_TEST
@@ -97,6 +113,11 @@ START_TEST(memory_that_waits_serves_a_request_that_nothing_else_could)
     struct fixture f;
     void *objects[LENGTH / 16];
     unsigned count = 0;
+    open_over(&f, variants[_i], DEPTH);
+    const bool twice = uses_memory_twice(&f);
+    discard(&f);
+    if (!twice)
+        return;
     open_over(&f, variants[_i], DEPTH);
     for (void *object; (object = heap_debug_allocate(f.handle, 2000)) != NULL;)
         objects[count++] = object;

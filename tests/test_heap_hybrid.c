@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "compiler.h"
-#include "heap_hybrid.h"
+#include "heap_hybrid_parts.h"
 #include "random.h"
 #include "run_checks.h"
 #include "seed.h"
@@ -88,7 +88,18 @@ START_TEST(large_sizes_take_a_block_of_their_order)
 {
     static const struct {
         size_t size, pages;
-    } cases[] = {{2049, 1}, {4096, 1}, {5000, 2}, {8193, 4}, {1u << 20, 256}};
+    } cases[] = {{2049, 1},
+                 {4095, 1},
+                 {4096, 1},
+                 {4097, 2},
+                 {5000, 2},
+                 {8192, 2},
+                 {8193, 4},
+                 {65536, 16},
+                 {65537, 32},
+                 {(512u << 10), 128},
+                 {(512u << 10) + 1, 256},
+                 {1u << 20, 256}};
     for (unsigned i = 0; i < ARRAY_COUNT(cases); i++) {
         const struct heap_statistics before = statistics();
         void *object = allocate(cases[i].size);
@@ -98,6 +109,7 @@ START_TEST(large_sizes_take_a_block_of_their_order)
                           cases[i].pages * PAGE_SIZE);
         ck_assert_uint_eq((uintptr_t)object % (cases[i].pages * PAGE_SIZE), 0);
         release(object);
+        heap_hybrid_trim(&heap);
         ck_assert_uint_eq(statistics().pages_returned, statistics().pages_taken);
     }
     ck_assert_uint_eq(statistics().cache_hits + statistics().cache_misses, 0);
@@ -235,12 +247,12 @@ START_TEST(the_65th_object_sends_the_surplus_back_and_none_is_lost)
         release(objects[i]);
     ck_assert_uint_eq(cached(size), 64);
     ck_assert_uint_eq(statistics().surplus_returns, 0);
-    const uint64_t held = heap.cpu.classes[heap_size_class(size)].frees;
+    const uint64_t held = heap.pages.cpus[0].classes[heap_size_class(size)].frees;
     release(objects[64]);
     ck_assert_uint_eq(statistics().surplus_returns, 1);
     ck_assert_uint_le(cached(size), 64);
     // 65 objects were out; what is not in the cache went to the slab, every one.
-    const uint64_t sent = heap.cpu.classes[heap_size_class(size)].frees - held;
+    const uint64_t sent = heap.pages.cpus[0].classes[heap_size_class(size)].frees - held;
     ck_assert_uint_eq(cached(size) + sent, 65);
     ck_assert_uint_eq(statistics().frees, 65);
     expect_sound();
@@ -283,13 +295,13 @@ START_TEST(empty_pages_return_to_the_buddy)
         for (unsigned i = 0; i < count; i++)
             release(objects[i]);
         // What a cache of 64 objects can pin, and the slab kept in reserve.
-        const struct heap_hybrid_cpu *cpu = &heap.cpu;
+        const struct heap_hybrid_cpu *cpu = &heap.pages.cpus[0];
         ck_assert_uint_le(cpu->classes[class].slabs, 64 + 1);
         heap_hybrid_cache_flush(&heap.cache);
         ck_assert_uint_eq(cpu->classes[class].slabs, 1);
         expect_sound();
     }
-    heap_hybrid_cpu_trim(&heap.cpu);
+    heap_hybrid_trim(&heap);
     ck_assert_uint_eq(statistics().pages_taken, statistics().pages_returned);
     expect_sound();
 }
@@ -389,7 +401,7 @@ END_TEST
 START_TEST(a_second_cache_takes_what_the_first_handed_out)
 {
     static struct heap_hybrid_cache second;
-    heap_hybrid_cache_attach(&second, &heap.cpu, &second);
+    heap_hybrid_cache_attach(&second, &heap.pages, &second);
     void *objects[100];
     for (unsigned i = 0; i < 100; i++)
         objects[i] = allocate(64);
@@ -399,8 +411,10 @@ START_TEST(a_second_cache_takes_what_the_first_handed_out)
     heap_hybrid_cache_flush(&second);
     heap_hybrid_cache_flush(&heap.cache);
     const unsigned class = heap_size_class(64);
-    ck_assert_uint_eq(heap.cpu.classes[class].allocations, heap.cpu.classes[class].frees);
-    heap_hybrid_cpu_trim(&heap.cpu);
+    ck_assert_uint_eq(heap.pages.cpus[0].classes[class].allocations,
+                      heap.pages.cpus[0].classes[class].frees);
+    heap_hybrid_trim(&heap);
+    heap_hybrid_trim(&second);
     ck_assert_uint_eq(heap.pages.buddy.frames_allocated, heap.pages.buddy.frames_freed);
     ck_assert(buddy_check(&heap.pages.buddy));
 }
@@ -410,7 +424,7 @@ START_TEST(a_cache_changes_hands)
 {
     const int first = 1, second = 2;
     static struct heap_hybrid_cache cache;
-    heap_hybrid_cache_attach(&cache, &heap.cpu, &first);
+    heap_hybrid_cache_attach(&cache, &heap.pages, &first);
     heap_hybrid_cache_release(&cache, heap_hybrid_cache_allocate(&cache, 64));
     heap_hybrid_cache_hand_over(&cache, &first, &second);
     ck_assert_ptr_eq(cache.owner, &second);
@@ -430,9 +444,9 @@ START_TEST(the_check_finds_planted_faults)
     heap.cache.from_bin[class]++; // a count that does not fit the list
     ck_assert(!heap_hybrid_check(&heap));
     heap.cache.from_bin[class]--;
-    heap.cpu.classes[class].frees++;
+    heap.pages.cpus[0].classes[class].frees++;
     ck_assert(!heap_hybrid_check(&heap));
-    heap.cpu.classes[class].frees--;
+    heap.pages.cpus[0].classes[class].frees--;
     heap.cache.hot = (struct heap_object *)(void *)(b + 8); // not the start of an object
     ck_assert(!heap_hybrid_check(&heap));
     heap.cache.hot = (struct heap_object *)(void *)b;
@@ -474,7 +488,7 @@ START_TEST(an_object_freed_twice_is_found_when_the_cache_sends_it_back)
     heap_hybrid_cache_flush(&heap.cache);
     a->next = b;
     b->next = a;
-    heap_hybrid_cpu_give(&heap.cpu, heap_size_class(2048), 3, a);
+    heap_hybrid_give(&heap.cache, heap_size_class(2048), 3, a);
 }
 END_TEST
 
@@ -483,7 +497,7 @@ START_TEST(a_pointer_into_the_middle_is_found_when_the_cache_sends_it_back)
     char *a = allocate(64);
     struct heap_object *middle = (struct heap_object *)(void *)(a + 16);
     middle->next = NULL;
-    heap_hybrid_cpu_give(&heap.cpu, heap_size_class(64), 1, middle);
+    heap_hybrid_give(&heap.cache, heap_size_class(64), 1, middle);
 }
 END_TEST
 

@@ -71,6 +71,45 @@ START_TEST(an_invariant_broken_after_a_round_fails_the_row)
 END_TEST
 
 // Whichever recorded window differs.
+START_TEST(what_was_prepared_is_finished_before_it_is_prepared_again)
+{
+    if (_i == 1) {
+        sampled();
+        cases[1].fixed = false;
+    }
+    cases[1].counted_operations = 5;
+    run(VARIANTS);
+    for (unsigned i = 0; i < VARIANTS; i++) {
+        ended(i, RECORD_ROW_OK, "");
+        ck_assert_uint_gt(scripts[i].finished, 2);
+        ck_assert_uint_eq(scripts[i].finished, scripts[i].prepared);
+        ck_assert_uint_eq(scripts[i].unfinished, 1);
+    }
+}
+END_TEST
+
+START_TEST(what_failed_is_not_finished)
+{
+    scripts[1].wrong_at = 8;
+    scripts[2].unprepared = true;
+    run(VARIANTS);
+    ck_assert_uint_eq(scripts[0].finished, scripts[0].prepared);
+    ck_assert_uint_gt(scripts[1].prepared, 0);
+    ck_assert_uint_eq(scripts[1].finished, 0);
+    ck_assert_uint_eq(scripts[2].finished, 0);
+}
+END_TEST
+
+START_TEST(a_suite_may_have_nothing_to_finish)
+{
+    suite.finish = NULL;
+    run(VARIANTS);
+    suite.finish = finish;
+    for (unsigned i = 0; i < VARIANTS; i++)
+        ended(i, RECORD_ROW_OK, "");
+}
+END_TEST
+
 START_TEST(an_exact_clock_repeats_every_window_in_every_round)
 {
     scripts[1].later = 1;
@@ -120,6 +159,25 @@ START_TEST(counters_come_from_a_pass_of_their_own_length)
     ck_assert_str_eq(text, "windows");
     ck_assert_uint_eq(record_get_u64(&reader), 1); // made anew for this pass
     ck_assert_uint_eq(record_get_u64(&reader), 7);
+}
+END_TEST
+
+static uint64_t scripted_counted(size_t which, bool full)
+{
+    ck_assert_uint_eq(which, 1);
+    return full ? 4321 : 1234;
+}
+
+START_TEST(a_suite_may_say_how_long_the_counted_pass_is_at_either_size)
+{
+    cases[1].counted_operations = 123;
+    options.full = _i == 1;
+    options.rounds = 2;
+    suite.counted = scripted_counted;
+    run(1);
+    suite.counted = NULL;
+    ck_assert_uint_eq(window_operations[window_count - 1], _i == 1 ? 4321 : 1234);
+    ck_assert_uint_eq(count_of(RECORD_COUNTER, 0), 1);
 }
 END_TEST
 
@@ -225,10 +283,14 @@ int main(void)
     tcase_add_test(tests, work_of_32_instructions_a_tick_is_possible_and_faster_is_deleted);
     tcase_add_test(tests, a_variant_that_cannot_be_prepared_has_failed);
     tcase_add_test(tests, an_invariant_broken_after_a_round_fails_the_row);
+    tcase_add_loop_test(tests, what_was_prepared_is_finished_before_it_is_prepared_again, 0, 2);
+    tcase_add_test(tests, what_failed_is_not_finished);
+    tcase_add_test(tests, a_suite_may_have_nothing_to_finish);
     tcase_add_loop_test(tests, an_exact_clock_repeats_every_window_in_every_round, 0, 3);
     tcase_add_test(tests, a_sampled_clock_need_not_repeat_itself);
     tcase_add_test_raise_signal(tests, samples_without_memory_are_a_panic, SIGABRT);
     tcase_add_test(tests, counters_come_from_a_pass_of_their_own_length);
+    tcase_add_loop_test(tests, a_suite_may_say_how_long_the_counted_pass_is_at_either_size, 0, 2);
     tcase_add_loop_test(tests, a_counted_pass_that_does_not_do_its_work_rejects_the_row, 0, 2);
     tcase_add_test(tests, a_definition_changes_with_what_a_number_depends_on);
     tcase_add_test(tests,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// kernel/hardware/page_map by hand: which pages and tables it makes, and all it refuses.
+// kernel/memory/page_map by hand: which pages and tables it makes, and all it refuses.
 #include <check.h>
 
 #include "page_map_subject.h"
@@ -266,6 +266,78 @@ START_TEST(merging_needs_aligned_and_complete_memory)
 }
 END_TEST
 
+START_TEST(entries_say_what_they_were_made_of)
+{
+    const struct page_kind kinds[] = {DATA, TEXT, DEVICE, {.rights = READ, .cache = 1}};
+    for (unsigned i = 0; i < ARRAY_COUNT(kinds); i++) {
+        for (unsigned level = 0; level < 3; level++) {
+            const uint64_t entry = page_entry_of(8 * GIB, level, kinds[i]);
+            ck_assert(page_entry_present(entry) && page_entry_is_page(entry, level));
+            ck_assert(!page_entry_is_table(entry, level));
+            ck_assert(page_entry_huge(entry, level) == (level > 0));
+            ck_assert_uint_eq(page_entry_address(entry), 8 * GIB);
+            ck_assert_uint_eq(page_entry_flags(entry), entry - 8 * GIB);
+            ck_assert(same_kind(page_entry_kind(entry), kinds[i]));
+        }
+    }
+    const uint64_t table = page_entry_of_table(0x5000, 512);
+    ck_assert(page_entry_present(table) && !page_entry_is_page(table, 1));
+    ck_assert(page_entry_is_table(table, 1) && !page_entry_is_table(table, 0));
+    ck_assert_uint_eq(page_entry_address(table), 0x5000);
+    ck_assert_uint_eq(page_entry_used(table), 512);
+    ck_assert_uint_eq(page_entry_flags(table), 0x23);
+    ck_assert(!page_entry_present(0) && !page_entry_huge(0, 1) && !page_entry_is_table(0, 3));
+}
+END_TEST
+
+START_TEST(single_page_is_mapped_translated_and_unmapped)
+{
+    const uint64_t sizes[] = {PAGE_BYTES_4K, PAGE_BYTES_2M, PAGE_BYTES_1G};
+    uint64_t physical = 0;
+    ck_assert_int_eq(page_map_page(&map, 0x10000000, 0x200000, PAGE_BYTES_4K, DATA), STATUS_OK);
+    ck_assert(page_translate(&map, 0x10000123, &physical) && physical == 0x200123);
+    ck_assert_int_eq(page_unmap_page(&map, 0x10000000, PAGE_BYTES_4K, &physical), STATUS_OK);
+    ck_assert_uint_eq(physical, 0x200000);
+    ck_assert(!page_translate(&map, 0x10000000, &physical));
+    ck_assert(!page_translate(&map, (uint64_t)1 << 47, &physical));
+    ck_assert_uint_eq(map.tables, 1);
+    for (unsigned i = 0; i < 3; i++) {
+        ck_assert_int_eq(page_map_page(&map, 4 * GIB, 8 * GIB, sizes[i], TEXT), STATUS_OK);
+        ck_assert_int_eq(page_map_page(&map, 4 * GIB, 8 * GIB, sizes[i], TEXT), STATUS_FULL);
+        ck_assert(page_translate(&map, 4 * GIB + sizes[i] - 1, &physical));
+        ck_assert_uint_eq(physical, 8 * GIB + sizes[i] - 1);
+        ck_assert(!page_translate(&map, 4 * GIB + sizes[i], &physical));
+        // Of that size only; larger and smaller ones are not in its way either.
+        for (unsigned k = 0; k < 3; k++) {
+            if (k != i)
+                ck_assert_int_eq(page_unmap_page(&map, 4 * GIB, sizes[k], NULL), STATUS_EMPTY);
+            ck_assert_int_eq(page_map_page(&map, 4 * GIB, 0, sizes[k], DATA), STATUS_FULL);
+        }
+        ck_assert_int_eq(page_unmap_page(&map, 4 * GIB, sizes[i], NULL), STATUS_OK);
+        ck_assert_uint_eq(map.tables, 1);
+    }
+}
+END_TEST
+
+START_TEST(single_pages_that_are_none_are_refused)
+{
+    INVALID(page_map_page(&map, 0x1000, 0x1000, 0x3000, DATA));
+    INVALID(page_map_page(&map, 0x1800, 0x1000, PAGE_BYTES_4K, DATA));
+    INVALID(page_map_page(&map, 2 * MIB, 3 * MIB, PAGE_BYTES_2M, DATA));
+    INVALID(page_map_page(&map, 2 * MIB, GIB, PAGE_BYTES_1G, DATA));
+    INVALID(page_map_page(&map, (uint64_t)1 << 47, 0, PAGE_BYTES_4K, DATA));
+    INVALID(page_map_page(&map, 0, (uint64_t)1 << 46, PAGE_BYTES_4K, DATA));
+    INVALID(page_map_page(&map, 0, 0, PAGE_BYTES_4K, (struct page_kind){.rights = 7}));
+    INVALID(page_unmap_page(&map, 0x1800, PAGE_BYTES_4K, NULL));
+    INVALID(page_unmap_page(&map, 0, 0, NULL));
+    INVALID(page_unmap_page(&map, (uint64_t)1 << 47, PAGE_BYTES_4K, NULL));
+    ck_assert_uint_eq(map.tables, 1);
+    teardown();
+    setup_with(false);
+    INVALID(page_map_page(&map, 0, 0, PAGE_BYTES_1G, DATA));
+}
+END_TEST
+
 START_TEST(queries_outside_the_canonical_halves_find_nothing)
 {
     struct page page;
@@ -298,6 +370,9 @@ int main(void)
     tcase_add_test(hand, pages_merge_when_they_are_alike_and_lie_together);
     tcase_add_test(hand, pages_that_differ_in_anything_do_not_merge);
     tcase_add_test(hand, merging_needs_aligned_and_complete_memory);
+    tcase_add_test(hand, entries_say_what_they_were_made_of);
+    tcase_add_test(hand, single_page_is_mapped_translated_and_unmapped);
+    tcase_add_test(hand, single_pages_that_are_none_are_refused);
     tcase_add_test(hand, queries_outside_the_canonical_halves_find_nothing);
     suite_add_tcase(suite, hand);
     return run_checks(suite);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// kernel/hardware/page_map against a plain array of pages.
+// kernel/memory/page_map against a plain array of pages.
 #include <check.h>
 #include <string.h>
 
@@ -51,16 +51,17 @@ static void check_address(uint64_t address)
 }
 
 // Tables by a count of their own; none is empty but the root.
-static unsigned count_tables(uint64_t table, unsigned level)
+static unsigned count_tables(uint64_t table, unsigned level, unsigned said)
 {
     unsigned count = 1, used = 0;
     for (unsigned i = 0; i < 512; i++) {
         const uint64_t entry = table_at(tables, table)[i];
         used += entry != 0;
         if (entry != 0 && level > 0 && (entry & 0x80) == 0)
-            count += count_tables(entry & 0xffffffffff000u, level - 1);
+            count += count_tables(entry & 0xffffffffff000u, level - 1, entry >> 52 & 1023);
     }
     must(used > 0 || level == 3);
+    must(used == said || level == 3);
     return count;
 }
 
@@ -90,7 +91,7 @@ static void check_all(void)
     must((counts.bytes) == (bytes));
     must((counts.pages_4k + counts.pages_2m + counts.pages_1g) == (pages));
     must((map.tables) == (tables_live));
-    must((count_tables(map.root, 3)) == (tables_live));
+    must((count_tables(map.root, 3, 0)) == (tables_live));
 }
 
 // What the modelled CPU still remembers must be true.
@@ -120,6 +121,18 @@ static void remember(uint64_t address)
 struct range {
     uint64_t address, length;
 };
+
+// Of the long test: changes of few pages near the beginning of a window, hardly ever large ones.
+static struct range small_range(struct random *random)
+{
+    const uint64_t window = windows[random_below(random, ARRAY_COUNT(windows))];
+    if (random_below(random, 4000) == 0)
+        return (struct range){window + random_below(random, 2) * GIB, GIB};
+    if (random_below(random, 32) == 0)
+        return (struct range){window + random_below(random, 16) * 2 * MIB, 2 * MIB};
+    return (struct range){window + random_below(random, 16 * 512) * 4096,
+                          (1 + random_below(random, 4)) * 4096};
+}
 
 // Aligned to pages of some size mostly, sometimes off by a page or two.
 static struct range random_range(struct random *random)
@@ -210,10 +223,12 @@ static enum status do_split(struct random *random, struct range range)
     return status;
 }
 
+static unsigned giants = 2; // one merge in so many is to 1 GiB
+
 static enum status do_merge(struct random *random, struct range range)
 {
     struct page page;
-    const uint64_t bytes = random_below(random, 2) ? PAGE_BYTES_2M : PAGE_BYTES_1G;
+    const uint64_t bytes = random_below(random, giants) ? PAGE_BYTES_2M : PAGE_BYTES_1G;
     range = (struct range){range.address & ~(bytes - 1), bytes};
     const struct model_page *first = model_of(range.address);
     bool alike = first->physical % bytes == 0;
@@ -280,6 +295,43 @@ START_TEST(any_sequence_of_changes_gives_what_a_plain_array_gives)
 }
 END_TEST
 
+// What is looked at often enough to find it, seldom enough for a million.
+#define LOOK_EVERY 16u
+#define WALK_EVERY 125000u
+
+START_TEST(a_million_small_changes_give_what_a_plain_array_gives)
+{
+    struct random random = seeded_for("page_map model, a million");
+    const char *soak = getenv("TICKMARK_SOAK");
+    const unsigned most = soak != NULL && strcmp(soak, "1") == 0 ? 10000000 : 1000000;
+    unsigned done[10] = {0};
+    memset(model, 0, sizeof(model));
+    giants = 4000;
+    for (unsigned i = 0; i < most; i++) {
+        const struct range range = small_range(&random);
+        uint64_t physical = 0;
+        tables_left =
+            random_below(&random, 4) == 0 ? (unsigned)random_below(&random, 3) : TABLES_MOST;
+        remember(range.address + 4096 * random_below(&random, range.length / 4096));
+        invalidated = false;
+        done[-do_one(&random, range)]++;
+        check_address(range.address);
+        const struct model_page *one = model_of(range.address);
+        must(page_translate(&map, range.address + 5, &physical) == one->mapped);
+        must(!one->mapped || physical == one->physical + 5);
+        if (i % LOOK_EVERY == 0)
+            check_remembered();
+        if (i % WALK_EVERY == 0)
+            check_all();
+    }
+    check_all();
+    ck_assert_uint_gt(done[-STATUS_OK], most / 6);
+    ck_assert_uint_gt(done[-STATUS_EMPTY], most / 20);
+    ck_assert_uint_gt(done[-STATUS_FULL], most / 20);
+    ck_assert_uint_gt(done[-STATUS_NO_MEMORY], 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("page_map_model");
@@ -287,6 +339,7 @@ int main(void)
     tcase_add_checked_fixture(random, setup, teardown);
     tcase_set_timeout(random, 300);
     tcase_add_test(random, any_sequence_of_changes_gives_what_a_plain_array_gives);
+    tcase_add_test(random, a_million_small_changes_give_what_a_plain_array_gives);
     suite_add_tcase(suite, random);
     return run_checks(suite);
 }

@@ -2,6 +2,7 @@
 // The platform under unit tests: the least of each function that keeps its contract. A panic says
 // why and aborts, so that a death test sees SIGABRT. Threads are CPU 0 unless they say otherwise.
 #include <asm/prctl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 #include <unistd.h>
 
 #include "cpu.h"
+#include "memory_map.h"
 #include "test_platform.h"
 
 void test_cpu_enter(unsigned cpu)
@@ -32,23 +34,61 @@ const struct bench_suite *const *platform_suites(void)
     return suites;
 }
 
+unsigned test_cpu_count = 1;
+bool (*test_cpu_start)(unsigned cpu, void (*function)(void *argument), void *argument);
+
+static struct test_cpu {
+    pthread_t thread;
+    bool started;
+    unsigned cpu;
+    void (*function)(void *argument);
+    void *argument;
+    bool done; // atomic
+} cpus[CPU_MOST];
+
 unsigned platform_cpu_count(void)
 {
-    return 1;
+    return test_cpu_count;
+}
+
+static void *be_cpu(void *argument)
+{
+    struct test_cpu *cpu = argument;
+    test_cpu_enter(cpu->cpu);
+    cpu->function(cpu->argument);
+    __atomic_store_n(&cpu->done, true, __ATOMIC_RELEASE);
+    return NULL;
 }
 
 bool platform_cpu_start(unsigned cpu, void (*function)(void *argument), void *argument)
 {
-    (void)cpu;
-    (void)function;
-    (void)argument;
-    return false;
+    if (cpu == 0 || cpu >= test_cpu_count)
+        return false;
+    if (test_cpu_start != NULL)
+        return test_cpu_start(cpu, function, argument);
+    struct test_cpu *one = &cpus[cpu];
+    if (one->started && !__atomic_load_n(&one->done, __ATOMIC_ACQUIRE))
+        return false;
+    platform_cpu_wait(cpu, 0);
+    one->cpu = cpu;
+    one->function = function;
+    one->argument = argument;
+    one->done = false;
+    one->started = pthread_create(&one->thread, NULL, be_cpu, one) == 0;
+    return one->started;
 }
 
 void platform_cpu_wait(unsigned cpu, uint64_t most_ms)
 {
-    (void)cpu;
-    (void)most_ms;
+    struct timespec until;
+    struct test_cpu *one = &cpus[cpu];
+    if (!one->started)
+        return;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += (time_t)(most_ms / 1000) + 1;
+    if (pthread_timedjoin_np(one->thread, NULL, &until) != 0)
+        platform_panic("a CPU does not finish", __FILE__, __LINE__);
+    one->started = false;
 }
 
 size_t (*test_line_write)(const void *bytes, size_t length);
@@ -111,6 +151,21 @@ void *platform_arena(size_t *length)
     }
     *length = ARENA_BYTES;
     return arena;
+}
+
+// Two nodes of 32 MiB.
+const struct memory_map *platform_memory(void)
+{
+    static struct memory_map map = {
+        .range_count = 2,
+        .ranges = {{1u << 20, 31u << 20, MEMORY_RAM}, {64u << 20, 32u << 20, MEMORY_RAM}},
+        .numa = {.node_count = 2,
+                 .range_count = 2,
+                 .ranges = {{0, 64u << 20, 0, false}, {64u << 20, 128u << 20, 1, false}},
+                 .distance = {{10, 20}, {20, 10}}},
+        .simulated = true,
+    };
+    return &map;
 }
 
 const char *platform_arguments(void)

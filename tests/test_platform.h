@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What a test may put in place of the unit tests' platform: the line, the clock, what disturbs
-// samples. One thread.
+// samples. One CPU, unless a test
+// asks for more.
 #ifndef TEST_PLATFORM_H
 #define TEST_PLATFORM_H
 
@@ -30,6 +31,13 @@ extern bool (*test_counters)(struct platform_counters *counters);
 // What platform_build_id gives; none while the length is 0.
 extern uint8_t test_build_id[20];
 extern size_t test_build_id_length;
+
+// What platform_cpu_count gives; 1 unless a test says so. Each further CPU is a thread, made for
+// what it is given and joined by platform_cpu_wait.
+extern unsigned test_cpu_count;
+
+// In place of platform_cpu_start: NULL, or what a CPU does that does not do as it is told.
+extern bool (*test_cpu_start)(unsigned cpu, void (*function)(void *argument), void *argument);
 
 // Makes the calling thread CPU `cpu` (below CPU_MOST) until it says otherwise; new threads are what
 // the thread was that made them.

@@ -27,8 +27,9 @@ START_TEST(every_feature_there_is_is_turned_on)
     char text[96];
     const struct cpu_features f = cpu_features_of(&EVERYTHING);
     ck_assert_uint_eq(f.efer, 0x800);
-    ck_assert_uint_eq(f.cr0, 0x10000);
-    ck_assert_uint_eq(f.cr4, 0x3008c0);
+    ck_assert_uint_eq(f.cr0, 0x10022);
+    ck_assert_uint_eq(f.cr0_clear, 0xc);
+    ck_assert_uint_eq(f.cr4, 0x300ec0);
     ck_assert_uint_eq(f.cr4_last, 0x20000);
     ck_assert(f.pages_1g && f.global && f.no_execute);
     ck_assert_uint_eq(f.physical_bits, 40);
@@ -44,14 +45,33 @@ START_TEST(nothing_is_turned_on_that_is_not_there)
     char text[96];
     const struct cpu_leaves nothing = {0};
     const struct cpu_features f = cpu_features_of(&nothing);
-    ck_assert_uint_eq(f.efer | f.cr4 | f.cr4_last, 0);
-    ck_assert_uint_eq(f.cr0, 0x10000);
+    ck_assert_uint_eq(f.efer | f.cr4_last | f.xcr0, 0);
+    ck_assert_uint_eq(f.cr4, 0x600); // FXSAVE and SSE, without which there are no 64 bits
+    ck_assert_uint_eq(f.cr0, 0x10022);
     ck_assert(!f.pages_1g && !f.global && !f.no_execute);
     ck_assert_uint_eq(f.physical_bits, 36);
     cpu_features_text(&f, true, text, sizeof(text));
     ck_assert_str_eq(text, "wp");
     cpu_features_text(&f, false, text, sizeof(text));
     ck_assert_str_eq(text, "nx,mce,pge,umip,pcid,smep,smap,1g");
+}
+END_TEST
+
+START_TEST(state_is_kept_by_xsave_where_it_is_and_wider_registers_where_they_are)
+{
+    static const struct {
+        uint32_t ecx;
+        uint64_t cr4, xcr0;
+    } cases[] = {{1u << 26, 0x40600, 3},
+                 {1u << 26 | 1u << 28, 0x40600, 7},
+                 {1u << 28, 0x600, 0}, // AVX without XSAVE is nothing
+                 {0, 0x600, 0}};
+    for (unsigned i = 0; i < ARRAY_COUNT(cases); i++) {
+        const struct cpu_leaves leaves = {.signature_ecx = cases[i].ecx};
+        const struct cpu_features f = cpu_features_of(&leaves);
+        ck_assert_uint_eq(f.cr4, cases[i].cr4);
+        ck_assert_uint_eq(f.xcr0, cases[i].xcr0);
+    }
 }
 END_TEST
 
@@ -367,6 +387,7 @@ int main(void)
     tcase_set_timeout(all, 60);
     tcase_add_test(all, every_feature_there_is_is_turned_on);
     tcase_add_test(all, nothing_is_turned_on_that_is_not_there);
+    tcase_add_test(all, state_is_kept_by_xsave_where_it_is_and_wider_registers_where_they_are);
     tcase_add_test(all, each_feature_depends_on_its_own_bit);
     tcase_add_test(all, absurd_numbers_of_address_bits_are_brought_into_range);
     tcase_add_test(all, names_of_features_are_cut_to_fit);

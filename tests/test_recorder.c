@@ -297,10 +297,12 @@ START_TEST(a_planned_difference_between_boots_is_found)
     struct run run;
     make_capture(2, 8);
     ck_assert_int_eq(replay(&run), CAPTURE_WHOLE);
-    ck_assert_int_eq(run.outcome, OUTCOME_DAMAGED);
+    ck_assert_int_eq(run.outcome, OUTCOME_REJECTED);
     ck_assert_int_eq(run.rows[0].status, ROW_OK);
     ck_assert_int_eq(run.rows[1].status, ROW_UNSTEADY);
-    ck_assert_ptr_nonnull(strstr(run.detail, "suite/case/two"));
+    ck_assert_ptr_nonnull(strstr(run.detail, "suite/case/two: not deterministic: window "));
+    ck_assert_ptr_nonnull(facts_get(&run.facts, "rejected.suite/case/two"));
+    ck_assert_ptr_null(facts_get(&run.facts, "rejected.suite/case/one"));
     run_free(&run);
     unlink(path);
 }

@@ -81,9 +81,9 @@ START_TEST(each_case_is_one_circle_of_as_many_contexts_as_its_name_says)
     static const struct {
         const char *name;
         unsigned count;
-    } cases[] = {{"yield_inline", 2}, {"yield", 2},        {"pair_jmp", 2},
-                 {"pair_ret", 2},     {"live_6", 2},       {"ring_16", 16},
-                 {"random_16", 16},   {"ring_1000", 1000}, {"random_1000", 1000}};
+    } cases[] = {{"yield_inline", 2}, {"yield", 2},         {"pair_jmp", 2}, {"pair_ret", 2},
+                 {"live_6", 2},       {"pair_256", 2},      {"ring_16", 16}, {"random_16", 16},
+                 {"ring_1000", 1000}, {"random_1000", 1000}};
     ck_assert_uint_eq(sizeof(cases) / sizeof(cases[0]), switch_suite.case_count);
     for (unsigned i = 0; i < switch_suite.case_count; i++) {
         const struct participant *first = first_of(case_of(cases[i].name), 7);

@@ -8,17 +8,14 @@
 #include <string.h>
 #include <sys/time.h>
 
+#include "boot/switch_patterns.h"
 #include "compiler.h"
 #include "random.h"
 #include "run_checks.h"
 #include "seed.h"
-#include "switch_variants.h"
 
 #define VARIANT_OPS(name) &switch_##name##_ops,
 static const struct switch_ops *const variants[] = {SWITCH_VARIANTS(VARIANT_OPS)};
-
-enum form { FORM_INLINE, FORM_JMP, FORM_RET, FORMS };
-static const char *const form_names[FORMS] = {"inline", "jmp", "ret"};
 
 #define STACK_BYTES (64u << 10) // sanitisers need more than SWITCH_STACK_LEAST
 #define CONTEXTS    5u
@@ -181,72 +178,7 @@ END_TEST
 
 // ---- registers, one by one ----------------------------------------------------------------------
 
-struct registers {
-    uint64_t rax, rcx, rdx, rbx, rbp, r8, r9, r10, r11, r12, r13, r14, r15, flags;
-};
-
-// Loads all of *in, calls function(from, to), stores what is there then into *out.
-__attribute__((naked, noinline)) static void
-with_registers(__attribute__((unused)) const struct registers *in,
-               __attribute__((unused)) struct registers *out, __attribute__((unused)) void *from,
-               __attribute__((unused)) void *to, __attribute__((unused)) void (*function)(void))
-{
-    __asm__("pushq %rbx; pushq %rbp; pushq %r12; pushq %r13; pushq %r14; pushq %r15;"
-            "pushq %rsi; pushq %r8; pushq 104(%rdi); popfq;"
-            "movq %rcx, %rsi; movq %rdi, %r11; movq %rdx, %rdi;"
-            "movq 0(%r11), %rax; movq 8(%r11), %rcx; movq 16(%r11), %rdx; movq 24(%r11), %rbx;"
-            "movq 32(%r11), %rbp; movq 40(%r11), %r8; movq 48(%r11), %r9; movq 56(%r11), %r10;"
-            "movq 72(%r11), %r12; movq 80(%r11), %r13; movq 88(%r11), %r14; movq 96(%r11), %r15;"
-            "movq 64(%r11), %r11;"
-            "call *(%rsp);"
-            "pushfq; pushq %r11; movq 24(%rsp), %r11;"
-            "movq %rax, 0(%r11); movq %rcx, 8(%r11); movq %rdx, 16(%r11); movq %rbx, 24(%r11);"
-            "movq %rbp, 32(%r11); movq %r8, 40(%r11); movq %r9, 48(%r11); movq %r10, 56(%r11);"
-            "movq %r12, 72(%r11); movq %r13, 80(%r11); movq %r14, 88(%r11); movq %r15, 96(%r11);"
-            "popq 64(%r11); popq 104(%r11);"
-            "cld; popq %r8; popq %rsi;"
-            "popq %r15; popq %r14; popq %r13; popq %r12; popq %rbp; popq %rbx; ret");
-}
-
-// Carry, parity, auxiliary, zero, sign, direction, overflow.
-#define FLAGS_SEEN 0xcd5u
-
-enum kept { KEEPS_CALLEE_SAVED, KEEPS_ALL_BUT_R11, KEEPS_ALL };
-
-struct function {
-    const char *name;
-    void (*function)(void);
-    const struct switch_ops *ops;
-    enum form form;
-    enum kept kept;
-};
-
-static const struct function functions[] = {
-    {"full, jmp", cpu_full_jmp_function, &switch_full_ops, FORM_JMP, KEEPS_CALLEE_SAVED},
-    {"full, ret", cpu_full_ret_function, &switch_full_ops, FORM_RET, KEEPS_CALLEE_SAVED},
-    {"classic, jmp", cpu_classic_jmp_function, &switch_classic_ops, FORM_JMP, KEEPS_ALL_BUT_R11},
-    {"classic, ret", cpu_classic_ret_function, &switch_classic_ops, FORM_RET, KEEPS_ALL},
-};
-
 static const struct function *under_test;
-
-static void expect_kept(const struct registers *in, const struct registers *out)
-{
-    const char *name = under_test->name;
-    if (in->rbx != out->rbx || in->rbp != out->rbp || in->r12 != out->r12 || in->r13 != out->r13 ||
-        in->r14 != out->r14 || in->r15 != out->r15)
-        ck_abort_msg("%s: a callee-saved register has changed", name);
-    if (under_test->kept == KEEPS_CALLEE_SAVED)
-        return;
-    if (in->rax != out->rax || in->rcx != out->rcx || in->rdx != out->rdx || in->r8 != out->r8 ||
-        in->r9 != out->r9 || in->r10 != out->r10)
-        ck_abort_msg("%s: a register has changed", name);
-    if ((in->flags ^ out->flags) & FLAGS_SEEN)
-        ck_abort_msg("%s: flags %lx, then %lx", name, (unsigned long)in->flags,
-                     (unsigned long)out->flags);
-    if (under_test->kept == KEEPS_ALL && in->r11 != out->r11)
-        ck_abort_msg("%s: R11 has changed", name);
-}
 
 static void patterned(struct one *one, struct random *random)
 {
@@ -254,10 +186,13 @@ static void patterned(struct one *one, struct random *random)
     uint64_t *word = &in.rax;
     for (unsigned i = 0; i < sizeof(in) / sizeof(uint64_t); i++)
         word[i] = random_u64(random);
-    in.flags = (in.flags & FLAGS_SEEN) | 0x202; // interrupts stay on
+    in.flags = (in.flags & FLAGS_SEEN) | FLAGS_ON;
     with_registers(&in, &out, one->context, one->ring->ones[(one->number + 1) % CONTEXTS].context,
                    under_test->function);
-    expect_kept(&in, &out);
+    const char *changed = what_changed(under_test->kept, &in, &out);
+    if (changed != NULL)
+        ck_abort_msg("%s: %s has changed; flags %lx, then %lx", under_test->name, changed,
+                     (unsigned long)in.flags, (unsigned long)out.flags);
     one->rounds++;
 }
 
@@ -285,18 +220,6 @@ END_TEST
 
 // ---- x87 and SSE state --------------------------------------------------------------------------
 
-static uint32_t mxcsr(void)
-{
-    uint32_t value;
-    __asm__ volatile("stmxcsr %0" : "=m"(value));
-    return value;
-}
-
-static void set_mxcsr(uint32_t value)
-{
-    __asm__ volatile("ldmxcsr %0" : : "m"(value));
-}
-
 static uint64_t low_of_xmm7(void)
 {
     uint64_t value;
@@ -313,10 +236,10 @@ static void vectored(struct one *one)
     set_mxcsr(own);
     __asm__ volatile("movq %0, %%xmm7" : : "r"(number) : "xmm7");
     leave(ring->ops, ring->form, one->context, ring->ones[(one->number + 1) % CONTEXTS].context);
-    if (ring->vector && (mxcsr() != own || low_of_xmm7() != number))
+    if (ring->vector && (read_mxcsr() != own || low_of_xmm7() != number))
         ck_abort_msg("%s, %s: vector state has changed", ring->ops->about.name,
                      form_names[ring->form]);
-    ring->mxcsr[one->number] = mxcsr();
+    ring->mxcsr[one->number] = read_mxcsr();
     one->rounds++;
 }
 
@@ -324,11 +247,6 @@ static void for_ever_vectored(void *argument)
 {
     for (;;)
         vectored(argument);
-}
-
-static bool keeps_vectors(const struct switch_ops *ops)
-{
-    return strstr(ops->about.name, "save") != NULL;
 }
 
 START_TEST(vector_state_is_kept_by_those_that_say_so_and_by_no_others)
@@ -345,7 +263,7 @@ START_TEST(vector_state_is_kept_by_those_that_say_so_and_by_no_others)
     const uint32_t last = 0x1f80u | ((CONTEXTS - 2) % 4) << 13;
     if (!ring.vector)
         ck_assert_uint_eq(ring.mxcsr[CONTEXTS - 1], last);
-    set_mxcsr(0x1f80);
+    set_mxcsr(MXCSR_USUAL);
     close_ring(&ring);
 }
 END_TEST

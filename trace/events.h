@@ -25,6 +25,11 @@
     X(RING_SEND, "ipc", "send", SPAN, "message")                                                   \
     X(RING_RECEIVE, "ipc", "receive", SPAN, "message")                                             \
     X(RING_MESSAGES, "ipc", "messages in the ring", COUNT, "")                                     \
+    X(SCHED_SWITCH, "sched", "switch", MARK, "next")                                               \
+    X(SCHED_WAKE, "sched", "wake", MARK, "thread")                                                 \
+    X(SCHED_MIGRATE, "sched", "migrate", MARK, "thread")                                           \
+    X(SCHED_IDLE, "sched", "idle", MARK, "waits")                                                  \
+    X(SCHED_EXIT, "sched", "exit", MARK, "thread")                                                 \
     X(PROBE, "trace", "probe", MARK, "number")                                                     \
     X(LOST, "trace", "events lost", MARK, "events")
 

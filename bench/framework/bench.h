@@ -36,7 +36,8 @@ struct bench_case {
     uint64_t least_instructions; // one operation cannot be done with fewer, whatever the variant
     uint64_t counted_operations; // of the untimed pass that the counters come from; 0: no such pass
     uint64_t traced_operations;  // of a window that is traced: a few tell it all; 0: `operations`
-    uint64_t samples_exact;      // windows a round on an exact clock, at least 1
+    uint64_t samples_exact;      // windows a round on an exact clock; 1: few on other clocks
+                                 // too; many: no fewer on any
     uint32_t seconds;            // a generous bound for the whole case, quick size
     uint64_t source_hash;        // of all that decides what is asked; 0: unknown
 };
@@ -47,7 +48,8 @@ struct bench_variant {
     uint32_t source_hash; // of the sources that answer, and their flags; 0: unknown
 };
 
-// Where counters are reported. `unit` is percent, count, bytes or ratio; denominator > 0.
+// Where counters are reported. `unit` is percent, count, bytes or ratio; denominator > 0. A name
+// NAME@X (X decimal) is the point x = X of the curve NAME; at most RECORD_POINTS_MOST in a row.
 struct bench_counters {
     void (*emit)(void *context, const char *name, uint64_t numerator, uint64_t denominator,
                  const char *unit);
@@ -73,11 +75,17 @@ struct bench_suite {
     void (*before)(size_t which_case, const void *ops, void *context, uint64_t operations);
     // The checksum the next window must give, known without the variant.
     uint64_t (*expected)(size_t which_case, const void *context, uint64_t operations);
+    // Operations of the counted pass, at either size. May be NULL: counted_operations at both.
+    uint64_t (*counted)(size_t which_case, bool full);
     // Exact counters after the counted pass. May be NULL.
     void (*counters)(size_t which_case, const void *ops, const void *context,
                      const struct bench_counters *counters);
     // Walks the variant's invariants after a round; false fails the row. May be NULL.
     bool (*check)(size_t which_case, const void *ops, const void *context);
+    // The context will not be used again: gives back what it holds outside of the memory it was
+    // prepared in. Not called for a row that failed, of whose state nothing is known. May be NULL:
+    // it holds nothing there.
+    void (*finish)(size_t which_case, const void *ops, void *context);
 };
 
 // Every suite, NULL-terminated; defined beside them.

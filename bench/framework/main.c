@@ -17,7 +17,7 @@
 #define STREAM_UNIT       (2u << 20) // and the least
 #define STREAM_SHARE      16u        // of a small arena
 #define ROW_BYTES_MOST    16384u     // of samples on the line
-#define ROW_OTHER_MOST    1024u      // plan, counters, finish
+#define ROW_OTHER_MOST    8192u      // plan, counters, finish
 #define CASE_SECONDS_FULL 8u         // how many times longer the full size may take
 #define DIE_SECONDS       2u
 

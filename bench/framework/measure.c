@@ -18,6 +18,7 @@
 #define SAMPLES_SAMPLED  50u
 #define SAMPLES_EMULATED 20u
 #define SAMPLES_LEAST    10u
+#define SAMPLES_FEW      5u // emulated: the least, and what a case gets that waits for other CPUs
 #define ROUND_BUDGET_MS                                                                            \
     50u // of the slowest participant, on sampled clocks, unless samples= says more
 #define WARM_UP_WINDOWS   2u
@@ -80,9 +81,15 @@ uint64_t measure_samples(const struct options *options, const struct clock *cloc
         return options->samples;
     if (clock->class == PLATFORM_CLOCK_INSN)
         return bench_case->samples_exact * (options->full ? 4 : 1);
+    if (clock->class == PLATFORM_CLOCK_EMULATED && !options->full && bench_case->samples_exact == 1)
+        return SAMPLES_FEW;
+    // A case that is about its tail wants many windows on every clock.
     if (clock->class == PLATFORM_CLOCK_EMULATED && !options->full)
+        return max_u64(SAMPLES_EMULATED, bench_case->samples_exact);
+    // Rounds tell more than windows where each of them has to call other CPUs.
+    if (!options->full && bench_case->samples_exact == 1)
         return SAMPLES_EMULATED;
-    return SAMPLES_SAMPLED;
+    return max_u64(SAMPLES_SAMPLED, bench_case->samples_exact);
 }
 
 uint64_t measure_definition(const struct bench_case *bench_case,
@@ -116,6 +123,14 @@ static bool prepare(const struct field *field, struct participant *one)
     if (one->context == NULL)
         fail(one->row, RECORD_ROW_FAILED, "could not be prepared in its memory");
     return one->context != NULL;
+}
+
+// The end of what `prepare` made.
+static void finish(struct participant *one)
+{
+    const struct bench_suite *suite = one->row->suite;
+    if (suite->finish != NULL && one->row->status == RECORD_ROW_OK)
+        suite->finish(one->which, one->row->variant->ops, one->context);
 }
 
 static void check_sum(struct row *row, uint64_t checksum, uint64_t expected)
@@ -203,6 +218,7 @@ static void run_round(const struct field *field, struct participant *one, uint32
     const struct bench_suite *suite = one->row->suite;
     if (suite->check != NULL && !suite->check(one->which, one->row->variant->ops, one->context))
         fail(one->row, RECORD_ROW_FAILED, "an invariant is broken after the round");
+    finish(one);
     round.samples = samples;
     round.tags = field->tags;
     round.count = field->samples;
@@ -245,7 +261,9 @@ static void limit_samples(struct field *field, int64_t slowest)
     const uint64_t budget = clock_hz(measure->clock) / 1000 * ROUND_BUDGET_MS;
     if (measure->options->samples != 0 || measure->options->full || budget == 0 || slowest <= 0)
         return;
-    const uint64_t affordable = max_u64(budget / (uint64_t)slowest, SAMPLES_LEAST);
+    const bool emulated = measure->clock->class == PLATFORM_CLOCK_EMULATED;
+    const uint64_t affordable =
+        max_u64(budget / (uint64_t)slowest, emulated ? SAMPLES_FEW : SAMPLES_LEAST);
     field->samples = min_u64(field->samples, affordable);
 }
 
@@ -276,6 +294,7 @@ static void calibrate(struct field *field)
                 break;
             field->operations *= 2;
         }
+        finish(one);
         slowest = one->row->status == RECORD_ROW_OK && least > slowest ? least : slowest;
     }
     limit_samples(field, slowest);
@@ -299,7 +318,9 @@ static void emit_counter(void *context, const char *name, uint64_t numerator, ui
 static void run_counted(struct field *field, struct participant *one)
 {
     const struct bench_suite *suite = one->row->suite;
-    const uint64_t operations = field->bench_case->counted_operations;
+    const uint64_t operations = suite->counted != NULL
+                                    ? suite->counted(one->which, field->measure->options->full)
+                                    : field->bench_case->counted_operations;
     if (one->row->aa || operations == 0 || suite->counters == NULL ||
         one->row->status != RECORD_ROW_OK || !prepare(field, one))
         return;
@@ -312,6 +333,7 @@ static void run_counted(struct field *field, struct participant *one)
     struct counter_target target = {.report = field->measure->report, .row = one->row};
     const struct bench_counters counters = {.emit = emit_counter, .context = &target};
     suite->counters(one->which, one->row->variant->ops, one->context, &counters);
+    finish(one);
 }
 
 // One more round, not timed: what the processor's own counters say of windows like the measured
@@ -338,6 +360,7 @@ static void run_processor(struct field *field, struct participant *one)
     }
     if (one->row->status == RECORD_ROW_OK)
         processor_report(processor, field->measure->report, one->row, operations);
+    finish(one);
 }
 
 // ---- one case -----------------------------------------------------------------------------------

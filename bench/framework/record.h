@@ -21,6 +21,7 @@
 #define RECORD_ROUNDS_MOST  1024u
 #define RECORD_SAMPLES_MOST 65536u // of one row in one round
 #define RECORD_SECONDS_MOST 3600u  // a BEGIN may ask for
+#define RECORD_POINTS_MOST  128u   // of all curves of one row: four of 32
 
 enum record_type {
     // s key, s value. Facts about the machine, the clock proof, the configuration.
@@ -39,7 +40,9 @@ enum record_type {
     // (RECORD_TAG_* or 0), one for each sample.
     RECORD_SAMPLES = 5,
     // n row, s name, n numerator, n denominator, s unit. Exact in percent, count, bytes and ratio:
-    // every boot must give the same. Measured in cycles and instructions.
+    // every boot must give the same. Measured in cycles and instructions. A name NAME@X is the
+    // point at x = X of the row's curve NAME: X decimal, without leading zeros, below 2^63; all
+    // points of a curve are of one unit, and exact.
     RECORD_COUNTER = 6,
     // n row, n status (enum record_row_status), s detail. Closes the row.
     RECORD_FINISH = 7,

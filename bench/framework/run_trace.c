@@ -167,6 +167,8 @@ static bool trace_row(struct tracer *tracer, const struct row *row)
     whole = whole && window(row, body, context, operations);
     ticks[3] = cpu_ticks();
     trace_stop();
+    if (whole && suite->finish != NULL)
+        suite->finish(which, row->variant->ops, context);
 
     struct perfetto_phase phases[PHASES] = {
         {.event = TRACE_BENCH_PREPARE}, {.event = TRACE_BENCH_WARM_UP}, {.event = TRACE_BENCH_RUN}};

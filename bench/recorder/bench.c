@@ -222,6 +222,29 @@ static bool store_run(const struct bench *bench, const struct run *run)
     return stored;
 }
 
+// The counters, which the target's own tables do not have, below them. False after a complaint.
+static bool add_counters(const struct bench *bench, const struct run *run)
+{
+    FILE *file = fopen(bench->tables, "ae");
+    if (file == NULL) {
+        complain_write(bench->tables);
+        return false;
+    }
+    for (size_t i = 0; i < run->row_count; i++) {
+        const struct row *row = &run->rows[i];
+        for (size_t k = 0; row->aa == 0 && k < row->counter_count; k++) {
+            const struct counter *counter = &row->counters[k];
+            fprintf(file, "counter %s %s %" PRIu64 "/%" PRIu64 " %s\n", row->id, counter->name,
+                    counter->numerator, counter->denominator, counter->unit);
+        }
+    }
+    const bool written = ferror(file) == 0;
+    if (fclose(file) == 0 && written)
+        return true;
+    complain_write(bench->tables);
+    return false;
+}
+
 // From the capture's end to the store: what is stored is what the capture says.
 static int conclude(struct bench *bench)
 {
@@ -230,11 +253,12 @@ static int conclude(struct bench *bench)
     int code = EXIT_HARNESS;
     if (!capture_finish(&bench->capture))
         return code;
-    const bool tables = progress_write_tables(&bench->progress, bench->tables);
+    bool tables = progress_write_tables(&bench->progress, bench->tables);
     if (replay_capture(bench->stream, &run, why, sizeof(why)) != CAPTURE_WHOLE) {
         complain("%s: what was just written cannot be read back", why);
     } else if (store_run(bench, &run)) {
         progress_show_tables(&bench->progress);
+        tables = tables && add_counters(bench, &run);
         code = tell(bench, &run);
         if (!trace_write(bench->request->results, &run))
             code = EXIT_HARNESS;

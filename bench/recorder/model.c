@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "model.h"
 
+#include <inttypes.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,7 +10,7 @@ const char *const outcome_names[OUTCOMES] = {
     [OUTCOME_COMPLETE] = "complete",         [OUTCOME_PANIC] = "guest panic",
     [OUTCOME_TRIPLE_FAULT] = "triple fault", [OUTCOME_HANG] = "hang",
     [OUTCOME_DIED] = "target died",          [OUTCOME_NO_START] = "target could not start",
-    [OUTCOME_DAMAGED] = "stream damaged",
+    [OUTCOME_DAMAGED] = "stream damaged",    [OUTCOME_REJECTED] = "rows rejected",
 };
 
 const char *const row_status_names[ROW_STATUSES] = {
@@ -149,9 +151,60 @@ static bool counters_equal(const struct counter *a, const struct counter *b)
            strcmp(a->unit, b->unit) == 0;
 }
 
+size_t counter_curve(const char *name)
+{
+    char curve[RECORD_NAME_MOST + 1] = {0};
+    const size_t length = strcspn(name, "@");
+    const char *const x = name + length + 1;
+    uint64_t at = 0;
+    if (length > RECORD_NAME_MOST)
+        return 0;
+    memcpy(curve, name, length);
+    if (!text_is_name(curve))
+        return 0;
+    // A point has one name: no zeros in front.
+    if (name[length] == '@' && (!text_number(x, INT64_MAX, &at) || (x[0] == '0' && x[1] != '\0')))
+        return 0;
+    return length;
+}
+
 bool counter_is_measured(const char *unit)
 {
     return strcmp(unit, "cycles") == 0 || strcmp(unit, "instructions") == 0;
+}
+
+// The first reason stays: it is what the person looks for.
+__attribute__((format(printf, 2, 3))) static void make_unsteady(struct row *row, const char *format,
+                                                                ...)
+{
+    va_list arguments;
+    if (row->status == ROW_UNSTEADY && row->detail[0] != '\0')
+        return;
+    row->status = ROW_UNSTEADY;
+    va_start(arguments, format);
+    vsnprintf(row->detail, sizeof(row->detail), format, arguments);
+    va_end(arguments);
+}
+
+#define VALUE_TEXT_MOST (2u * 20u + MODEL_UNIT_MOST + 8u)
+
+static const char *value_text(const struct counter *counter, bool with_unit,
+                              char out[VALUE_TEXT_MOST])
+{
+    const size_t length = text_format(out, VALUE_TEXT_MOST, "%" PRIu64, counter->numerator);
+    if (counter->denominator != 1)
+        text_format(out + length, VALUE_TEXT_MOST - length, "/%" PRIu64, counter->denominator);
+    if (with_unit)
+        text_format(out + strlen(out), VALUE_TEXT_MOST - strlen(out), " %s", counter->unit);
+    return out;
+}
+
+static void name_difference(struct row *row, const struct counter *a, const struct counter *b)
+{
+    const bool units = strcmp(a->unit, b->unit) != 0;
+    char one[VALUE_TEXT_MOST], other[VALUE_TEXT_MOST];
+    make_unsteady(row, "%s is %s in boot %u, %s in boot %u", a->name, value_text(a, units, one),
+                  a->boot + 1, value_text(b, units, other), b->boot + 1);
 }
 
 // Counters are exact on every clock: one that differs makes the row not deterministic. What the
@@ -165,7 +218,7 @@ static void merge_counters(struct row *to, const struct row *from)
             known->numerator += from->counters[i].numerator;
             known->denominator += from->counters[i].denominator;
         } else if (known != NULL && !counters_equal(known, &from->counters[i])) {
-            to->status = ROW_UNSTEADY;
+            name_difference(to, known, &from->counters[i]);
         }
         if (known == NULL && to->counter_count < MODEL_COUNTERS_MOST) {
             to->counters =
@@ -232,25 +285,38 @@ bool run_add_rows(struct run *run, struct row *rows, size_t count, char *why, si
 struct windows {
     int64_t values[RECORD_SAMPLES_MOST], tags[RECORD_SAMPLES_MOST]; // of one series
     int64_t expected[RECORD_SAMPLES_MOST];                          // where `seen`
+    size_t from[RECORD_SAMPLES_MOST];                               // the series that said so
     bool seen[RECORD_SAMPLES_MOST];
 };
 
-static bool windows_differ(const struct row *row, struct windows *windows, bool *disturbed)
+static bool windows_differ(struct row *row, struct windows *windows, bool *disturbed)
 {
     const struct series *first = row->series;
     memset(windows->seen, 0, sizeof(windows->seen));
     for (size_t i = 0; i < row->series_count; i++) {
         const struct series *one = &row->series[i];
-        if (one->count != first->count || one->operations != first->operations)
+        if (one->count != first->count || one->operations != first->operations) {
+            make_unsteady(row, "%u windows of %" PRIu64 " in boot %u, %u of %" PRIu64 " in boot %u",
+                          first->count, first->operations, first->boot + 1, one->count,
+                          one->operations, one->boot + 1);
             return true;
+        }
         series_decode(one, windows->values, windows->tags);
         for (size_t k = 0; k < one->count; k++) {
             if (windows->tags[k] != 0) {
                 *disturbed = true;
                 continue;
             }
-            if (windows->seen[k] && windows->expected[k] != windows->values[k])
+            if (windows->seen[k] && windows->expected[k] != windows->values[k]) {
+                const struct series *other = &row->series[windows->from[k]];
+                make_unsteady(row,
+                              "window %zu takes %" PRId64 " in round %u of boot %u, %" PRId64
+                              " in round %u of boot %u",
+                              k + 1, windows->expected[k], other->round + 1, other->boot + 1,
+                              windows->values[k], one->round + 1, one->boot + 1);
                 return true;
+            }
+            windows->from[k] = i;
             windows->expected[k] = windows->values[k];
             windows->seen[k] = true;
         }
@@ -260,20 +326,23 @@ static bool windows_differ(const struct row *row, struct windows *windows, bool 
 
 // The cold sample, which has no tag, counts where nothing disturbed the row at all. It meets those
 // of its own round.
-static bool row_is_unsteady(const struct row *row, struct windows *windows)
+static void check_windows(struct row *row, struct windows *windows)
 {
     bool disturbed = false;
     if (row->series_count > 0 && windows_differ(row, windows, &disturbed))
-        return true;
+        return;
     for (size_t i = 1; i < row->series_count; i++) {
         for (size_t k = 0; k < i; k++) {
             const struct series *a = &row->series[k], *b = &row->series[i];
-            if (a->round == b->round &&
-                (a->overhead != b->overhead || (!disturbed && a->cold != b->cold)))
-                return true;
+            const bool cold = a->overhead == b->overhead;
+            if (a->round == b->round && (!cold || (!disturbed && a->cold != b->cold)))
+                make_unsteady(row,
+                              "%s of round %u is %" PRId64 " in boot %u, %" PRId64 " in boot %u",
+                              cold ? "the first window" : "the overhead", a->round + 1,
+                              cold ? a->cold : a->overhead, a->boot + 1,
+                              cold ? b->cold : b->overhead, b->boot + 1);
         }
     }
-    return false;
 }
 
 static void check_twin_counters(struct run *run, struct row *twin)
@@ -284,9 +353,12 @@ static void check_twin_counters(struct run *run, struct row *twin)
             continue;
         for (size_t k = 0; k < twin->counter_count; k++) {
             const struct counter *other = find_counter(row, twin->counters[k].name);
+            char mine[VALUE_TEXT_MOST], theirs[VALUE_TEXT_MOST];
             if (other != NULL && !counter_is_measured(other->unit) &&
                 !counters_equal(other, &twin->counters[k]))
-                twin->status = ROW_UNSTEADY;
+                make_unsteady(twin, "%s is %s, %s in the row that it repeats", other->name,
+                              value_text(&twin->counters[k], true, mine),
+                              value_text(other, true, theirs));
         }
     }
 }
@@ -297,8 +369,8 @@ size_t run_check_equality(struct run *run, char *why, size_t capacity)
     struct windows *windows = memory_get(sizeof(*windows));
     for (size_t i = 0; i < run->row_count; i++) {
         struct row *row = &run->rows[i];
-        if (strcmp(run->clock, "insn") == 0 && row_is_unsteady(row, windows))
-            row->status = ROW_UNSTEADY;
+        if (strcmp(run->clock, "insn") == 0)
+            check_windows(row, windows);
         if (row->aa != 0)
             check_twin_counters(run, row);
         if (row->status != ROW_UNSTEADY)

@@ -15,8 +15,8 @@
 
 #define MODEL_BOOTS_MOST    64u
 #define MODEL_FACTS_MOST    1024u
-#define MODEL_COUNTERS_MOST 64u                 // of one row
-#define MODEL_SAMPLES_MOST  (UINT64_C(1) << 26) // of one run
+#define MODEL_COUNTERS_MOST (64u + RECORD_POINTS_MOST) // of one row
+#define MODEL_SAMPLES_MOST  (UINT64_C(1) << 26)        // of one run
 #define MODEL_UNIT_MOST     32u
 
 // How a boot, and a run, can end. Only the first is success. The order is stored in captures.
@@ -28,6 +28,7 @@ enum outcome {
     OUTCOME_DIED,
     OUTCOME_NO_START,
     OUTCOME_DAMAGED,
+    OUTCOME_REJECTED, // of a run: all came, and some rows are not usable; of a boot never
     OUTCOMES,
 };
 
@@ -62,6 +63,7 @@ struct counter {
     char name[RECORD_NAME_MOST + 1];
     uint64_t numerator, denominator;
     char unit[MODEL_UNIT_MOST + 1];
+    uint32_t boot; // the first that said so
 };
 
 struct row {
@@ -74,7 +76,7 @@ struct row {
     uint64_t operations;      // declared for one window
     uint32_t rounds, samples; // planned in one boot
     enum row_status status;
-    char detail[RECORD_TEXT_MOST + 1]; // what FINISH said
+    char detail[RECORD_TEXT_MOST + 1]; // what FINISH said, or what differs between the boots
     struct series *series;
     size_t series_count;
     struct counter *counters;
@@ -134,9 +136,13 @@ void run_machine(const struct run *run, char *out);
 bool run_add_rows(struct run *run, struct row *rows, size_t count, char *why, size_t capacity);
 
 // Looks for exact series that differ: samples between any two rounds on an instruction clock,
-// operations, first windows and overheads between boots. Marks the rows and returns how many; `why`
-// names the first. Call once, after the last boot.
+// operations, first windows and overheads between boots. Marks the rows, says in their details what
+// differs, and returns how many; `why` names the first. Call once, after the last boot.
 size_t run_check_equality(struct run *run, char *why, size_t capacity);
+
+// The characters of NAME if `name` is NAME@X, the point of a curve; all of them if it is NAME; 0 if
+// it is neither (record.h).
+size_t counter_curve(const char *name);
 
 // Cycles and instructions differ from boot to boot; the other units of counters are exact.
 bool counter_is_measured(const char *unit);

@@ -173,7 +173,7 @@ static bool close_boot(struct replay *replay, const struct capture_chunk *chunk)
     struct run *run = replay->run;
     const uint32_t boot = replay->boots - 1;
     char detail[DETAIL_MOST];
-    if (session == NULL || chunk->length < 1 || chunk->payload[0] >= OUTCOMES)
+    if (session == NULL || chunk->length < 1 || chunk->payload[0] >= OUTCOME_REJECTED)
         return false;
     session_finish(session);
     text_clean(detail, sizeof(detail), chunk->payload + 1, chunk->length - 1);
@@ -230,27 +230,49 @@ static void note_counts(const struct replay *replay)
         facts_set(&replay->run->facts, "line.trace_end", "unknown");
 }
 
+#define REJECTED_NAMED_MOST 64u
+
+// Rows that came whole and are not usable; why stands in a fact of each, for the reports.
+static size_t note_rejected(struct run *run, char *why, size_t capacity)
+{
+    size_t rejected = 0;
+    for (size_t i = 0; i < run->row_count; i++) {
+        const struct row *row = &run->rows[i];
+        const char *const status = row_status_names[row->status];
+        char key[RECORD_NAME_MOST + 32];
+        if (row->status == ROW_OK || row->status == ROW_MISSING)
+            continue;
+        if (rejected++ == 0)
+            text_format(why, capacity, "%s: %s%s%s", row->id, status,
+                        row->detail[0] != '\0' ? ": " : "", row->detail);
+        text_format(key, sizeof(key), "rejected.%s%s", row->id, row->aa != 0 ? "#aa" : "");
+        if (row->detail[0] != '\0' && rejected <= REJECTED_NAMED_MOST)
+            facts_set(&run->facts, key, row->detail);
+    }
+    if (rejected > 1)
+        text_format(why + strlen(why), capacity - strlen(why), "; and %zu more", rejected - 1);
+    return rejected;
+}
+
 static void judge(struct replay *replay)
 {
     struct run *run = replay->run;
-    char row[DETAIL_MOST], why[DETAIL_MOST];
+    char row[DETAIL_MOST], why[DETAIL_MOST] = "";
     run->boots = replay->boots;
     if (!run->clock_known)
         text_format(run->clock, sizeof(run->clock), "unknown");
     note_counts(replay);
-    const size_t unsteady = run_check_equality(run, row, sizeof(row));
-    if (unsteady > 0) {
-        text_format(why, sizeof(why), "not deterministic: %zu rows differ, the first is %.64s",
-                    unsteady, row);
-        if (run->outcome == OUTCOME_COMPLETE) {
-            run->outcome = OUTCOME_DAMAGED;
-            memcpy(run->detail, why, sizeof(why));
-        }
-    }
+    run_check_equality(run, row, sizeof(row));
+    const size_t rejected = note_rejected(run, why, sizeof(why));
     if (run->outcome == OUTCOME_COMPLETE && run->boots < run->boots_planned) {
         run->outcome = OUTCOME_DAMAGED;
         text_format(run->detail, sizeof(run->detail), "%u of %u boots", run->boots,
                     run->boots_planned);
+    }
+    // What came whole stays worth what it is: a row that is rejected costs nothing but itself.
+    if (run->outcome == OUTCOME_COMPLETE && rejected > 0) {
+        run->outcome = OUTCOME_REJECTED;
+        memcpy(run->detail, why, sizeof(why));
     }
 }
 

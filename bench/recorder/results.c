@@ -248,15 +248,41 @@ static bool is_counter_unit(const char *unit)
     return false;
 }
 
+// Beside those the row has: its name is new, and its curve is of one unit.
+static bool counter_fits(struct results *results, const struct row *row,
+                         const struct counter *counter)
+{
+    const size_t length = counter_curve(counter->name);
+    const bool point = counter->name[length] == '@';
+    size_t points = point;
+    if (point && counter_is_measured(counter->unit))
+        return wrong(results, "%s: %s is the point of a curve, and measured", row->id,
+                     counter->name);
+    for (size_t i = 0; i < row->counter_count; i++) {
+        const struct counter *other = &row->counters[i];
+        if (strcmp(other->name, counter->name) == 0)
+            return wrong(results, "%s: counter %s came twice", row->id, counter->name);
+        const size_t its = counter_curve(other->name);
+        points += point && other->name[its] == '@';
+        if (point && its == length && other->name[its] == '@' &&
+            memcmp(other->name, counter->name, length) == 0 &&
+            strcmp(other->unit, counter->unit) != 0)
+            return wrong(results, "%s: %s is in %s, its curve in %s", row->id, counter->name,
+                         counter->unit, other->unit);
+    }
+    return points <= RECORD_POINTS_MOST ||
+           wrong(results, "%s: more than %u points of curves", row->id, RECORD_POINTS_MOST);
+}
+
 static bool take_counter(struct results *results, struct record_reader *reader)
 {
-    struct counter counter = {0};
+    struct counter counter = {.boot = results->boot};
     struct row *row = open_row(results, record_get_u64(reader));
-    record_get_text(reader, counter.name, RECORD_NAME_MOST, true);
+    record_get_text(reader, counter.name, RECORD_NAME_MOST, false);
     counter.numerator = record_get_u64(reader);
     counter.denominator = record_get_u64(reader);
     record_get_text(reader, counter.unit, MODEL_UNIT_MOST, true);
-    if (reader->failed || row == NULL || counter.name[0] == '\0')
+    if (reader->failed || row == NULL || counter_curve(counter.name) == 0)
         return wrong(results, "a COUNTER that cannot be read or is of no row that runs");
     // Those that add up over the boots have room to.
     const uint64_t most =
@@ -267,10 +293,8 @@ static bool take_counter(struct results *results, struct record_reader *reader)
         return wrong(results, "%s: counter %s out of range", row->id, counter.name);
     if (row->counter_count == MODEL_COUNTERS_MOST)
         return wrong(results, "%s: more than %u counters", row->id, MODEL_COUNTERS_MOST);
-    for (size_t i = 0; i < row->counter_count; i++) {
-        if (strcmp(row->counters[i].name, counter.name) == 0)
-            return wrong(results, "%s: counter %s came twice", row->id, counter.name);
-    }
+    if (!counter_fits(results, row, &counter))
+        return false;
     row->counters = memory_resize(row->counters, (row->counter_count + 1) * sizeof(counter));
     row->counters[row->counter_count++] = counter;
     return true;

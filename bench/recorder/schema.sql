@@ -16,7 +16,7 @@ CREATE TABLE IF NOT EXISTS run (
     dirty    INTEGER NOT NULL,
     size     TEXT NOT NULL,   -- quick, full
     outcome  TEXT NOT NULL,   -- of the worst boot: complete, guest panic, triple fault, hang, target died,
-                              -- target could not start, stream damaged
+                              -- target could not start, stream damaged, rows rejected
     detail   TEXT NOT NULL,   -- one line that says more
     boots    INTEGER NOT NULL,-- boots started
     digest   TEXT NOT NULL,   -- SHA-256 over the lines of digest.sql, hexadecimal

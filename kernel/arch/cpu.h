@@ -12,14 +12,15 @@
 //   void cpu_pause(void)              in spin loops
 //   void cpu_prefetch(const void *)   hint: this line is read soon
 //   struct cpu_local *cpu_local(void) the running CPU's data (one load through the CPU base)
+//   size_t cpu_index(void)            its number: cpu_local()->index in one load instead of two
 //   void cpu_preempt_disable(void)    may nest; one instruction on the CPU's own counter
-//   void cpu_preempt_enable(void)
-//   void *cpu_new_stack(void *top, void (*entry)(void))   a stack pointer to switch to: `entry`
-//                                     then runs on that stack and never returns
-//   void cpu_switch_stacks(void **save, void *load, uint32_t *state, uint32_t left)
-//                                     keeps what a call must keep on this stack, its pointer in
-//                                     *save, goes on on the other; then, when nothing of this stack
-//                                     is needed any more, *state = left as a release
+//   void cpu_preempt_enable(void)     at the outermost level calls cpu_local()->preempt_wanted if
+//                                     there is one; one test more where there is none
+//   void cpu_leaf_enter(void)         the same by a store into the counter's top byte, which waits
+//                                     for nothing: where two counts follow each other closely, each
+//                                     waits for the store of the one before. Never inside another
+//                                     leaf; inside of it nothing is called that could enter one
+//   void cpu_leaf_leave(void)
 //   struct cpu_window, cpu_full, cpu_classic   a context: what a switch keeps of a CPU
 //   void cpu_X_inline(from, to), cpu_X_jmp(from, to), cpu_X_ret(from, to)   switches between two
 //                                     such contexts, X one of window, full, classic
@@ -51,14 +52,23 @@ struct cpu_local {
     void *trace_buffer;         // struct trace_buffer of trace.h, NULL while nothing is traced
     struct thread *thread;      // the one that runs here (thread.h); NULL before the first
     struct thread *idle_thread; // runs when no other can
+    // Called, and taken away first, when preemption is enabled again; NULL: nobody wants to run in
+    // place of this thread. Set by an interrupt handler of this CPU or with preemption disabled.
+    void (*preempt_wanted)(void);
 };
 
 #define CPU_LOCAL_OFFSET_SELF    0
+#define CPU_LOCAL_OFFSET_INDEX   8
 #define CPU_LOCAL_OFFSET_PREEMPT 12
+#define CPU_LOCAL_OFFSET_LEAF    15 // the counter's top byte, little-endian
+#define CPU_LOCAL_OFFSET_WANTED  40
 
 _Static_assert(offsetof(struct cpu_local, self) == CPU_LOCAL_OFFSET_SELF, "read by assembly");
+_Static_assert(offsetof(struct cpu_local, index) == CPU_LOCAL_OFFSET_INDEX, "read by assembly");
 _Static_assert(offsetof(struct cpu_local, preempt_count) == CPU_LOCAL_OFFSET_PREEMPT,
                "counted by assembly");
+_Static_assert(offsetof(struct cpu_local, preempt_wanted) == CPU_LOCAL_OFFSET_WANTED,
+               "tested by assembly");
 
 #if defined(__x86_64__)
 #include "x86_64/cpu_x86_64.h"

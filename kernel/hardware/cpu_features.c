@@ -12,7 +12,8 @@ static bool bit(uint32_t word, unsigned number)
 struct cpu_features cpu_features_of(const struct cpu_leaves *leaves)
 {
     struct cpu_features features = {
-        .cr0 = CPU_CR0_WP, // every CPU with 64 bits has it
+        .cr0 = CPU_CR0_WP | CPU_CR0_MP | CPU_CR0_NE, // every CPU with 64 bits has them
+        .cr0_clear = CPU_CR0_EM | CPU_CR0_TS,
         .no_execute = bit(leaves->extended_edx, 20),
         .pages_1g = bit(leaves->extended_edx, 26),
         .global = bit(leaves->signature_edx, 13),
@@ -21,6 +22,12 @@ struct cpu_features cpu_features_of(const struct cpu_leaves *leaves)
     features.efer = features.no_execute ? CPU_EFER_NXE : 0;
     features.cr4 |= bit(leaves->signature_edx, 7) ? CPU_CR4_MCE : 0;
     features.cr4 |= features.global ? CPU_CR4_PGE : 0;
+    // FXSAVE and SSE are in every CPU with 64 bits.
+    features.cr4 |= CPU_CR4_FXSR | CPU_CR4_XMM;
+    if (bit(leaves->signature_ecx, 26)) {
+        features.cr4 |= CPU_CR4_XSAVE;
+        features.xcr0 = 3 | (bit(leaves->signature_ecx, 28) ? 4 : 0);
+    }
     features.cr4 |= bit(leaves->structured_ecx, 2) ? CPU_CR4_UMIP : 0;
     features.cr4 |= bit(leaves->structured_ebx, 7) ? CPU_CR4_SMEP : 0;
     features.cr4 |= bit(leaves->structured_ebx, 20) ? CPU_CR4_SMAP : 0;

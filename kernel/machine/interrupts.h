@@ -17,7 +17,7 @@
 #define INTERRUPT_DEVICE_END   0xe0u
 #define INTERRUPT_TIMER        0xf0u // this CPU's APIC timer
 #define INTERRUPT_WAKE         0xf1u // IPI: look for work
-#define INTERRUPT_CALL         0xf2u // IPI: for tests and shootdowns
+#define INTERRUPT_CALL         0xf2u // IPI: shootdowns (tlb.h)
 #define INTERRUPT_APIC_ERROR   0xfeu
 #define INTERRUPT_SPURIOUS     0xffu // lowest four bits set, as old APICs demand
 

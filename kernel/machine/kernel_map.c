@@ -7,16 +7,16 @@
 #include "format.h"
 #include "linker.h"
 #include "machine_checks.h"
+#include "spinlock.h"
 #include "stacks.h"
 #include "string.h"
+#include "tlb.h"
+#include "vectors.h"
 #include "x86.h"
 
 // Tables for what comes later: devices, and guard pages, which split large pages. One serves 2 MiB
 // in which there is any number of them.
 #define TABLES_SPARE 256u
-
-// Few pages are dropped one by one, more with all others.
-#define INVALIDATE_PAGES_MOST 32u
 
 #define LOW_MEMORY ((uint64_t)1 << 20) // below lies what firmware uses, and trampolines go there
 
@@ -24,6 +24,7 @@ static struct page_map map; // root is 0 until it is built
 static struct kernel_space space;
 static struct cpu_features boot_features;
 static void (*invalidate_others)(uint64_t address, uint64_t length);
+static struct spinlock changes; // of `map` and the pool, once they are built
 
 // Tables never used are [next, end); those given back are chained through their first words.
 static struct {
@@ -60,11 +61,7 @@ static void release_table(void *context, uint64_t table)
 static void invalidate(void *context, uint64_t address, uint64_t length)
 {
     (void)context;
-    if (length / PAGE_SIZE > INVALIDATE_PAGES_MOST)
-        x86_drop_translations();
-    else
-        for (uint64_t at = 0; at < length; at += PAGE_SIZE)
-            x86_invalidate_page(address + at);
+    tlb_drop_kernel(address, length);
     if (invalidate_others != NULL)
         invalidate_others(address, length);
 }
@@ -107,7 +104,8 @@ enum status kernel_map_build(struct boot_info *info)
 {
     const struct kernel_image image = {(uintptr_t)linker_image, (uintptr_t)linker_text,
                                        (uintptr_t)linker_data, (uintptr_t)linker_image_end};
-    const struct page_memory memory = {NULL, allocate_table, release_table, table_at, invalidate};
+    const struct page_memory memory = {
+        .allocate = allocate_table, .release = release_table, .invalidate = invalidate};
     boot_features = read_features();
     const struct page_limits limits = {.physical_bits = boot_features.physical_bits,
                                        .pages_1g = boot_features.pages_1g};
@@ -125,7 +123,7 @@ void kernel_map_enter(void)
 {
     const struct cpu_features features = read_features();
     x86_write_msr(X86_MSR_EFER, x86_read_msr(X86_MSR_EFER) | features.efer);
-    x86_write_cr0(x86_read_cr0() | features.cr0);
+    x86_write_cr0((x86_read_cr0() | features.cr0) & ~features.cr0_clear);
     machine_checks_enable();
     // With SMAP, AC would allow what it forbids.
     x86_clear_flags(CPU_RFLAGS_AC);
@@ -134,30 +132,52 @@ void kernel_map_enter(void)
     x86_write_cr3(map.root);
     x86_write_cr4(x86_read_cr4() | features.cr4);
     x86_write_cr4(x86_read_cr4() | features.cr4_last);
+    vectors_enable(features.xcr0);
 }
 
 // ---- changes ------------------------------------------------------------------------------------
 
+// Whoever holds the lock may be waiting for this CPU, whose interrupts may be masked.
+static void begin_change(void)
+{
+    cpu_preempt_disable();
+    while (!spinlock_try_acquire(&changes)) {
+        tlb_poll();
+        cpu_pause();
+    }
+}
+
+static enum status end_change(enum status status)
+{
+    spinlock_release(&changes);
+    cpu_preempt_enable();
+    return status;
+}
+
 enum status kernel_map_device(uint64_t physical, uint64_t length)
 {
-    return kernel_space_add(&map, physical, length, true);
+    begin_change();
+    return end_change(kernel_space_add(&map, physical, length, true));
 }
 
 enum status kernel_map_firmware(uint64_t physical, uint64_t length)
 {
-    return kernel_space_add(&map, physical, length, false);
+    begin_change();
+    return end_change(kernel_space_add(&map, physical, length, false));
 }
 
 enum status kernel_map_guard(uint64_t page)
 {
-    return page_map_unmap(&map, page, PAGE_SIZE);
+    begin_change();
+    return end_change(page_map_unmap(&map, page, PAGE_SIZE));
 }
 
 enum status kernel_map_unguard(uint64_t page)
 {
     const struct page_kind data = {.rights = PAGE_READ | PAGE_WRITE,
                                    .global = boot_features.global};
-    return page_map_map(&map, page, page, PAGE_SIZE, data);
+    begin_change();
+    return end_change(page_map_map(&map, page, page, PAGE_SIZE, data));
 }
 
 void kernel_map_set_shootdown(void (*others)(uint64_t address, uint64_t length))
@@ -193,6 +213,7 @@ void kernel_map_describe(void (*emit)(void *context, const char *key, const char
     emit(context, "cpu.protection", text);
     cpu_features_text(&features, false, text, sizeof(text));
     emit(context, "cpu.protection_absent", text);
+    vectors_describe(emit, context);
     page_map_count(&map, &counts);
     format(text, sizeof(text), "%lu", space.ram_bytes);
     emit(context, "map.ram_bytes", text);

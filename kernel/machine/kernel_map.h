@@ -8,12 +8,13 @@
 // Rules for callers
 //   order     kernel_map_build, kernel_map_device for what is used at once (the clock of the line),
 //             kernel_map_enter; from then on what was not asked for is not mapped
-//   threads   one CPU at a time, serialised by the caller, but for kernel_map_enter (each CPU,
-//   once)
-//             and kernel_map_present (any CPU, any context)
+//   threads   kernel_map_build: the boot CPU, alone; kernel_map_enter: each CPU, once. Changes: any
+//             CPU, from threads; one waits for the other, and answers shootdowns meanwhile.
+//             kernel_map_present: any CPU, any context
 //   APs       come up in `boot_map`, which stays as boot.S made it: a trampoline in low memory is
-//   not
-//             executable here
+//             not executable here
+//   spaces    have their own tables for the high half and these for the low one
+//             (page_map_share_low): nothing is mapped here above 2^47
 #ifndef KERNEL_MAP_H
 #define KERNEL_MAP_H
 
@@ -32,7 +33,8 @@
 // STATUS_NO_MEMORY if not even the rest can be mapped. Boot CPU, once, after traps_init.
 enum status kernel_map_build(struct boot_info *info);
 
-// Turns on what protects memory on this CPU (cpu_features.h), then switches to these tables.
+// Turns on what protects memory and what keeps vector state on this CPU (cpu_features.h), then
+// switches to these tables.
 void kernel_map_enter(void);
 
 // A device's registers become accessible: one to one, uncached, not executable. Asking twice is no
@@ -48,7 +50,7 @@ enum status kernel_map_guard(uint64_t page);
 enum status kernel_map_unguard(uint64_t page);
 
 // Called after translations of [address, address + length) were dropped on this CPU, for all
-// others; returns when they have dropped them. Until it is set there are no others.
+// others; returns when they have dropped them (tlb_shoot_kernel). Until it is set there are none.
 void kernel_map_set_shootdown(void (*others)(uint64_t address, uint64_t length));
 
 // True if the page that holds `address` is mapped. Bounded, no locks.

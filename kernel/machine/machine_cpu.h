@@ -46,6 +46,7 @@ enum machine_nmi {
 struct machine_cpu {
     struct cpu_local local;
     struct interrupt_counts counts;
+    uint64_t faults_handled; // page faults that trap_handle_faults's handlers answered
     uint32_t apic_id;
     uint32_t node;    // of memory that is near; 0 where nothing else is known
     struct apic apic; // other CPUs send through their own, never through this one

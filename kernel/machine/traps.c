@@ -3,6 +3,7 @@
 
 #include "interrupts.h"
 #include "machine_cpu.h"
+#include "vectors.h"
 #include "x86.h"
 
 static void (*reporter)(const struct trap_frame *frame);
@@ -29,6 +30,65 @@ static bool was_a_try(struct trap_frame *frame)
     return true;
 }
 
+// ---- page faults that somebody handles ----------------------------------------------------------
+
+// Free where `handler` is NULL, which is written last and cleared first.
+static struct fault_range {
+    uint64_t start, end;
+    trap_fault_handler *handler;
+    void *context;
+} fault_ranges[TRAP_FAULT_RANGES];
+
+enum status trap_handle_faults(uint64_t start, uint64_t end, trap_fault_handler *handler,
+                               void *context)
+{
+    struct fault_range *free = NULL;
+    for (unsigned i = 0; i < TRAP_FAULT_RANGES; i++) {
+        struct fault_range *one = &fault_ranges[i];
+        if (one->handler == NULL)
+            free = one;
+        else if (start < one->end && end > one->start)
+            return STATUS_INVALID;
+    }
+    if (start >= end)
+        return STATUS_INVALID;
+    if (free == NULL)
+        return STATUS_FULL;
+    free->start = start;
+    free->end = end;
+    free->context = context;
+    // Release: a fault on another CPU that finds the handler finds its range.
+    __atomic_store_n(&free->handler, handler, __ATOMIC_RELEASE);
+    return STATUS_OK;
+}
+
+void trap_forget_faults(uint64_t start)
+{
+    for (unsigned i = 0; i < TRAP_FAULT_RANGES; i++) {
+        if (fault_ranges[i].handler != NULL && fault_ranges[i].start == start)
+            __atomic_store_n(&fault_ranges[i].handler, NULL, __ATOMIC_RELEASE);
+    }
+}
+
+// First of all: whatever faults next writes over CR2.
+static bool is_handled(struct trap_frame *frame)
+{
+    const uint64_t address = x86_read_cr2();
+    bool handled = false;
+    for (unsigned i = 0; i < TRAP_FAULT_RANGES && !handled; i++) {
+        const struct fault_range *one = &fault_ranges[i];
+        trap_fault_handler *handler = __atomic_load_n(&one->handler, __ATOMIC_ACQUIRE);
+        if (handler == NULL || address < one->start || address >= one->end)
+            continue;
+        cpu_preempt_disable();
+        handled = handler(one->context, address, frame);
+        cpu_preempt_enable();
+        machine_cpu_here()->faults_handled += handled;
+        break;
+    }
+    return handled;
+}
+
 // An NMI that another CPU announced never returns: the run is at its end.
 static void answer_nmi(const struct trap_frame *frame)
 {
@@ -50,7 +110,8 @@ void trap_handle(struct trap_frame *frame)
         interrupt_arrived(frame);
         return;
     }
-    if (was_a_try(frame))
+    if (was_a_try(frame) || (frame->vector == TRAP_PAGE_FAULT && is_handled(frame)) ||
+        (frame->vector == TRAP_NO_DEVICE && vectors_hand_over()))
         return;
     if (frame->vector == TRAP_NMI)
         answer_nmi(frame);

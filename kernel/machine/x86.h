@@ -105,6 +105,21 @@ static inline void x86_write_cr4(uint64_t value)
     __asm__ volatile("movq %0, %%cr4" : : "r"(value) : "memory");
 }
 
+static inline uint64_t x86_read_xcr0(void)
+{
+    uint32_t low, high;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return (uint64_t)high << 32 | low;
+}
+
+static inline void x86_write_xcr0(uint64_t value)
+{
+    __asm__ volatile("xsetbv"
+                     :
+                     : "c"(0), "a"((uint32_t)value), "d"((uint32_t)(value >> 32))
+                     : "memory");
+}
+
 // Drops what this CPU knows of one page, global or not (Intel SDM vol. 3, 4.10.4.1).
 static inline void x86_invalidate_page(uint64_t address)
 {
@@ -122,6 +137,15 @@ static inline void x86_drop_translations(void)
     }
     x86_write_cr4(cr4 & ~X86_CR4_PGE);
     x86_write_cr4(cr4);
+}
+
+// INVPCID of `type` 2 or 3: all contexts, with global translations or without (Intel SDM vol. 2).
+static inline void x86_invalidate_contexts(uint64_t type)
+{
+    const struct {
+        uint64_t pcid, address;
+    } unused = {0, 0};
+    __asm__ volatile("invpcid %0, %1" : : "m"(unused), "r"(type) : "memory");
 }
 
 static inline void x86_clear_flags(uint64_t flags)

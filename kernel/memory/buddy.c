@@ -162,15 +162,10 @@ enum status buddy_add(struct buddy *buddy, uintptr_t start, uint64_t length)
     return STATUS_OK;
 }
 
-bool buddy_allocate(struct buddy *buddy, unsigned order, uintptr_t *address)
+// Makes a unit of `order` of the front of a free block of order `from`.
+static inline uintptr_t take_front(struct buddy *buddy, uint32_t frame, unsigned from,
+                                   unsigned order)
 {
-    if (order >= BUDDY_ORDERS)
-        return false;
-    const uint32_t usable = buddy->nonempty >> order;
-    if (usable == 0)
-        return false;
-    unsigned from = order + (unsigned)__builtin_ctz(usable);
-    const uint32_t frame = buddy->frames[list_head(buddy, from)].next;
     unlink(buddy, from, frame);
     while (from > order) {
         from--;
@@ -178,8 +173,55 @@ bool buddy_allocate(struct buddy *buddy, unsigned order, uintptr_t *address)
     }
     buddy->frames[frame].next = FRAME_UNIT + order;
     buddy->frames_allocated += 1u << order;
-    *address = buddy->origin + ((uintptr_t)frame << PAGE_SHIFT);
+    return buddy->origin + ((uintptr_t)frame << PAGE_SHIFT);
+}
+
+bool buddy_allocate(struct buddy *buddy, unsigned order, uintptr_t *address)
+{
+    if (order >= BUDDY_ORDERS)
+        return false;
+    const uint32_t usable = buddy->nonempty >> order;
+    if (usable == 0)
+        return false;
+    const unsigned from = order + (unsigned)__builtin_ctz(usable);
+    *address = take_front(buddy, buddy->frames[list_head(buddy, from)].next, from, order);
     return true;
+}
+
+// The lowest free block of an order; false if there is none among the first `blocks`.
+static bool lowest_free(const struct buddy *buddy, unsigned order, uint64_t blocks, uint32_t *block)
+{
+    for (uint64_t word = 0; word * 64 < blocks; word++) {
+        const uint64_t bits = buddy->free_bits[order][word];
+        if (bits == 0)
+            continue;
+        *block = (uint32_t)(word * 64 + (unsigned)__builtin_ctzll(bits));
+        return *block < blocks;
+    }
+    return false;
+}
+
+bool buddy_allocate_below(struct buddy *buddy, unsigned order, uintptr_t last, uintptr_t *address)
+{
+    if (last < buddy->origin || order >= BUDDY_ORDERS)
+        return false;
+    // Frames up to `last`, whole ones; the arithmetic cannot wrap, as `last` is at least the
+    // origin.
+    const uint64_t bytes = last - buddy->origin;
+    const uint64_t count =
+        min_u64((bytes >> PAGE_SHIFT) + (bytes % PAGE_SIZE == PAGE_SIZE - 1), buddy->limit);
+    for (unsigned from = order; from <= buddy->highest; from++) {
+        uint32_t block;
+        if ((buddy->nonempty >> from & 1) == 0 || count >> order == 0)
+            continue;
+        // Blocks whose front of the order wanted ends in time.
+        const uint64_t blocks = ((count - (1ull << order)) >> from) + 1;
+        if (lowest_free(buddy, from, blocks, &block)) {
+            *address = take_front(buddy, block << from, from, order);
+            return true;
+        }
+    }
+    return false;
 }
 
 static inline bool is_unit(uint32_t mark)
@@ -270,6 +312,53 @@ enum status buddy_free_unit(struct buddy *buddy, uintptr_t address, unsigned *or
     buddy->frames_freed += 1u << *order;
     coalesce(buddy, frame, *order);
     return STATUS_OK;
+}
+
+bool buddy_unit_order(const struct buddy *buddy, uintptr_t address, unsigned *order)
+{
+    uint32_t frame = 0;
+    if (frame_of(buddy, address, &frame) != STATUS_OK || !is_unit(buddy->frames[frame].next))
+        return false;
+    *order = buddy->frames[frame].next - FRAME_UNIT;
+    return true;
+}
+
+bool buddy_extend(struct buddy *buddy, uintptr_t address, unsigned order)
+{
+    uint32_t frame = 0;
+    const enum status status = frame_of(buddy, address, &frame);
+    assert(status == STATUS_OK && buddy->frames[frame].next == FRAME_UNIT + order);
+    const uint32_t size = 1u << order;
+    if (order >= buddy->highest || (frame & size) != 0 || !bit_get(buddy, order, frame | size))
+        return false;
+    unlink(buddy, order, frame | size);
+    buddy->frames[frame | size].next = FRAME_INTERIOR;
+    buddy->frames[frame].next = FRAME_UNIT + order + 1;
+    buddy->frames_allocated += size;
+    return true;
+}
+
+enum buddy_state buddy_block(const struct buddy *buddy, uintptr_t address, uintptr_t *start,
+                             unsigned *order)
+{
+    const uint64_t number = (address - buddy->origin) >> PAGE_SHIFT;
+    if (address < buddy->origin || number >= buddy->limit ||
+        buddy->frames[number].next == FRAME_ABSENT)
+        return BUDDY_ABSENT;
+    uint32_t block = (uint32_t)number;
+    unsigned found = 0;
+    enum buddy_state state = BUDDY_UNIT;
+    if (is_unit(buddy->frames[block].next)) { // mostly asked for where a run starts
+        found = buddy->frames[block].next - FRAME_UNIT;
+    } else if (unit_of(buddy, block, &block, &found) != STATUS_OK) {
+        state = BUDDY_FREE;
+        while (!bit_get(buddy, found, block))
+            found++;
+        block &= ~((1u << found) - 1);
+    }
+    *start = buddy->origin + ((uintptr_t)block << PAGE_SHIFT);
+    *order = found;
+    return state;
 }
 
 uint64_t buddy_free_blocks(const struct buddy *buddy, unsigned order)

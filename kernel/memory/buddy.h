@@ -70,6 +70,10 @@ enum status buddy_add(struct buddy *buddy, uintptr_t start, uint64_t length);
 // Takes a block of 2^order frames; false if there is none, or never can be.
 bool buddy_allocate(struct buddy *buddy, unsigned order, uintptr_t *address);
 
+// The same, of those blocks that end at or below the address `last`, the lowest of the first order
+// that has one. Searches the bitmaps of the orders from `order` on up to `last`.
+bool buddy_allocate_below(struct buddy *buddy, unsigned order, uintptr_t last, uintptr_t *address);
+
 // Gives back 2^order frames at `address`: a unit or an aligned part of one. STATUS_FOREIGN outside
 // the frames handed over, STATUS_DOUBLE if they are free, STATUS_INVALID if the address is not
 // aligned to the block or the unit there is smaller than it.
@@ -78,6 +82,25 @@ enum status buddy_free(struct buddy *buddy, uintptr_t address, unsigned order);
 // Gives back the whole unit that starts at `address` and says its order; the same statuses,
 // STATUS_INVALID if the address lies inside a unit.
 enum status buddy_free_unit(struct buddy *buddy, uintptr_t address, unsigned *order);
+
+// The order of the unit that starts at `address`; false if none does.
+bool buddy_unit_order(const struct buddy *buddy, uintptr_t address, unsigned *order);
+
+// Makes the unit of 2^order frames at `address` twice as long: true if it is the lower half of a
+// block whose upper half is free and whole, else all stays as it was. The unit is the caller's.
+bool buddy_extend(struct buddy *buddy, uintptr_t address, unsigned order);
+
+// What a frame belongs to.
+enum buddy_state {
+    BUDDY_ABSENT, // nothing: it was never handed over
+    BUDDY_FREE,   // a free block
+    BUDDY_UNIT,   // an allocated one
+};
+
+// Says what the frame at `address` belongs to, any address, and where that starts and its order,
+// both untouched for BUDDY_ABSENT. Bounded by the number of orders.
+enum buddy_state buddy_block(const struct buddy *buddy, uintptr_t address, uintptr_t *start,
+                             unsigned *order);
 
 // Frames that could be handed out now, whatever their order.
 ALWAYS_INLINE uint64_t buddy_free_frames(const struct buddy *buddy)

@@ -7,8 +7,7 @@
 //
 // Rules for callers
 //   threads    any number, on any CPUs, unless `one_thread` is set. A thread may migrate between
-//   two
-//              calls. Never called from interrupt handlers
+//              two calls. Never called from interrupt handlers
 //   memory     metadata lies where the caller says. Frames are never touched, so that they may be
 //              unmapped or physical ones, unless `touches_frames` is set
 //   failure    "none now" is false; what a caller did wrong a status, the object unchanged
@@ -31,7 +30,7 @@ struct frame_statistics {
     uint64_t free;           // of those
     uint64_t allocations;    // calls served, since init
     uint64_t releases;       // likewise
-    uint64_t failures;       // requests answered with false
+    uint64_t failures;       // requests answered with false; not of more than run_longest
     uint64_t locks;          // lock acquisitions, since init
     uint64_t metadata_bytes; // in use for all of this
     uint64_t largest_run;    // frames of the longest free run there is

@@ -41,6 +41,9 @@ struct heap_statistics {
     uint64_t pages_taken;     // 4 KiB pages taken from the page level, since init
     uint64_t pages_returned;  // of those, given back
     uint64_t header_bytes;    // bytes in front of one allocation
+    // Executed by the heap; while a CPU waits for a lock, attempts are not counted. Nothing is said
+    // here unless counts_locked is true of the heap.
+    uint64_t locked_instructions;
 };
 
 struct heap_ops {
@@ -68,9 +71,15 @@ struct heap_ops {
     // Gives back to the page level what lies idle in the handle and in what its CPU owns. Returns
     // the bytes given. NULL where a heap keeps nothing.
     size_t (*trim)(void *handle);
+    bool counts_locked; // statistics have the locked instructions; false: 0 means nothing
+    bool cpu_keeps;     // what lies idle in a CPU comes back by `trim` there, not from elsewhere
     // Moves one batch of objects of `size` from the second level into the first and back again;
     // NULL where a heap has no such levels. Returns the objects moved one way.
     size_t (*refill)(void *heap, size_t size);
+    // An object of `size` bytes with the contents of the old one as far as both reach; the old
+    // pointer, for which `had` bytes were asked, is gone then. NULL: no memory, the old one stands;
+    // never when it shrinks. A pointer NULL (`had` 0) is an allocation. NULL where a heap has none.
+    void *(*resize)(void *handle, void *pointer, size_t had, size_t size);
 };
 
 #endif

@@ -1,47 +1,13 @@
 // SPDX-License-Identifier: MIT
-// The slow paths of the thread cache, the page level, and the operations of heap.h.
-#include "heap_hybrid.h"
-
+// The slow paths of the thread cache.
 #include "assert.h"
-#include "string.h"
+#include "heap_hybrid_parts.h"
 
 // Objects moved at a time between a cache and the CPU slab: half a bin, less where that would be
 // more than 16 KiB.
 static const uint8_t batch_objects[HEAP_CLASSES] = {
     32, 32, 32, 32, 32, 32, 32, 32, 32, 32, 32, 32, 16, 16, 8, 8,
 };
-
-enum status heap_hybrid_pages_init(struct heap_hybrid_pages *pages, void *memory, size_t length)
-{
-    const uintptr_t base = (uintptr_t)memory;
-    if (base == 0 || base % PAGE_SIZE != 0 || length % PAGE_SIZE != 0 || length < 64 * 1024 ||
-        length > BUDDY_SPAN_LIMIT)
-        return STATUS_INVALID;
-    const uint64_t page_count = length >> PAGE_SHIFT;
-    const size_t slabs_bytes = page_count * sizeof(struct heap_hybrid_slab);
-    const size_t buddy_bytes = buddy_metadata_bytes(base, length, HEAP_HYBRID_ORDER);
-    const size_t map_bytes = page_count;
-    const size_t metadata_bytes = align_up(slabs_bytes + buddy_bytes + map_bytes, PAGE_SIZE);
-    *pages = (struct heap_hybrid_pages){
-        .base = base,
-        .page_count = page_count,
-        .slabs = memory,
-        .map = (uint8_t *)memory + slabs_bytes + buddy_bytes,
-    };
-    memset(pages->map, HEAP_CLASS_NONE, map_bytes);
-    const enum status status = buddy_init(&pages->buddy, base, length, HEAP_HYBRID_ORDER,
-                                          (char *)memory + slabs_bytes, buddy_bytes);
-    if (status != STATUS_OK)
-        return status;
-    return buddy_add(&pages->buddy, base + metadata_bytes, length - metadata_bytes);
-}
-
-void heap_hybrid_adopt(struct heap_hybrid_pages *pages, struct heap_boot *boot)
-{
-    assert(boot->end <= pages->base ||
-           boot->start >= pages->base + (pages->page_count << PAGE_SHIFT));
-    pages->boot = boot;
-}
 
 // The cache's slow paths are not entered twice: not by a second thread, not by an interrupt.
 static inline void enter(struct heap_hybrid_cache *cache)
@@ -82,8 +48,11 @@ static size_t fill(struct heap_hybrid_cache *cache, unsigned class, size_t count
     size_t moved = 0;
     const uint64_t objects = heap_hybrid_bin_objects(cache, class);
     trace_begin(TRACE_HEAP_REFILL, (uint32_t)count);
+    struct heap_hybrid_cpu *cpu = heap_hybrid_cpu_enter(cache);
+    heap_hybrid_cpu_collect(cache, cpu);
     cache->heads[class] =
-        heap_hybrid_cpu_take(cache->cpu, class, count, cache->heads[class], &moved);
+        heap_hybrid_cpu_take(cache, cpu, class, count, cache->heads[class], &moved);
+    heap_hybrid_cpu_leave(cpu);
     cache->moved[class] += moved;
     set_room(cache, class, objects + moved);
     trace_end(TRACE_HEAP_REFILL);
@@ -94,7 +63,7 @@ static void drain(struct heap_hybrid_cache *cache, unsigned class, size_t count)
 {
     const uint64_t objects = heap_hybrid_bin_objects(cache, class);
     trace_begin(TRACE_HEAP_SURPLUS, (uint32_t)count);
-    cache->heads[class] = heap_hybrid_cpu_give(cache->cpu, class, count, cache->heads[class]);
+    cache->heads[class] = heap_hybrid_give(cache, class, count, cache->heads[class]);
     cache->moved[class] -= count;
     set_room(cache, class, objects - count);
     trace_end(TRACE_HEAP_SURPLUS);
@@ -102,8 +71,11 @@ static void drain(struct heap_hybrid_cache *cache, unsigned class, size_t count)
 
 static void flush(struct heap_hybrid_cache *cache)
 {
-    for (unsigned class = 0; class < HEAP_CLASSES; class ++)
-        drain(cache, class, heap_hybrid_bin_objects(cache, class));
+    for (unsigned class = 0; class < HEAP_CLASSES; class ++) {
+        const uint64_t objects = heap_hybrid_bin_objects(cache, class);
+        if (objects != 0)
+            drain(cache, class, objects);
+    }
     const unsigned class = cache->hot_class;
     if (class != HEAP_CLASS_NONE) {
         cool(cache);
@@ -118,84 +90,170 @@ void heap_hybrid_cache_flush(struct heap_hybrid_cache *cache)
     leave(cache);
 }
 
-// The buddy has nothing: gives it what lies idle in the levels above.
+// The buddy has nothing: gives it what lies idle in the levels above, on every CPU.
 static COLD void reclaim(struct heap_hybrid_cache *cache)
 {
     flush(cache);
-    heap_hybrid_cpu_trim(cache->cpu);
+    heap_hybrid_reclaim_all(cache);
+    heap_hybrid_blocks_flush(cache);
 }
 
-static void *allocate_large(struct heap_hybrid_cache *cache, size_t size)
+// A request is refused: asks the other handles for what they hold.
+static COLD void ask(struct heap_hybrid_cache *cache)
 {
-    uintptr_t address = 0;
-    if (size <= HEAP_HYBRID_LARGEST) {
-        struct buddy *buddy = &cache->cpu->pages->buddy;
-        const unsigned order = buddy_order(size);
+    const uint64_t asked =
+        __atomic_add_fetch(&cache->pages->asked, HEAP_HYBRID_ONE_REFUSED, __ATOMIC_RELAXED);
+    cache->locked++;
+    // This one holds nothing, but may not have seen who joined.
+    cache->answered = (cache->answered & HEAP_HYBRID_JOINED) | (asked & HEAP_HYBRID_REFUSED);
+}
+
+// Others were refused, or joined. Inside a slow path; empties all bins and the hot slot, perhaps.
+static COLD void answer(struct heap_hybrid_cache *cache, uint64_t asked)
+{
+    const uint64_t since = asked ^ cache->answered;
+    if ((since & HEAP_HYBRID_JOINED) != 0) {
+        if (cache->kept_most != 0)
+            heap_hybrid_blocks_to_share(cache);
+        cache->answered = (asked & HEAP_HYBRID_JOINED) | (cache->answered & HEAP_HYBRID_REFUSED);
+    }
+    if ((since & HEAP_HYBRID_REFUSED) != 0 &&
+        cache->locked - cache->gave_at >= HEAP_HYBRID_GIVE_AGAIN) {
+        flush(cache);
+        heap_hybrid_blocks_flush(cache);
+        cache->answered = asked;
+        cache->gave_at = cache->locked;
+    }
+}
+
+// Does what is asked of all handles, if anything is.
+static inline void look(struct heap_hybrid_cache *cache)
+{
+    const uint64_t asked = __atomic_load_n(&cache->pages->asked, __ATOMIC_RELAXED);
+    if (UNLIKELY(asked != cache->answered))
+        answer(cache, asked);
+}
+
+static inline void enter_and_look(struct heap_hybrid_cache *cache)
+{
+    enter(cache);
+    look(cache);
+}
+
+// Asked when fill() found nothing: the object may lie idle elsewhere, or the pages for it.
+static COLD size_t fill_when_short(struct heap_hybrid_cache *cache, unsigned class)
+{
+    reclaim(cache);
+    size_t moved = fill(cache, class, 1);
+    // Others may be as short, and adopt what was adopted before it could be used.
+    for (unsigned i = 0; i < CPU_MOST && moved == 0 && heap_hybrid_adopt_slab(cache, class); i++)
+        moved = fill(cache, class, 1);
+    if (moved == 0)
+        ask(cache);
+    return moved;
+}
+
+// The cache keeps no block of the order.
+static NOINLINE uintptr_t block_when_out(struct heap_hybrid_cache *cache, unsigned order)
+{
+    enter_and_look(cache);
+    uintptr_t block = heap_hybrid_buddy_take(cache, order);
+    if (UNLIKELY(block == 0)) {
+        reclaim(cache);
+        block = heap_hybrid_buddy_take(cache, order);
+        if (block == 0)
+            ask(cache);
+    }
+    leave(cache);
+    return block;
+}
+
+// buddy_order() of a size above 0, without a branch: large sizes come in no order that could be
+// predicted.
+ALWAYS_INLINE unsigned order_of(size_t size)
+{
+    return log2_u64((size - 1) | (PAGE_SIZE - 1)) - (PAGE_SHIFT - 1);
+}
+
+// A block that the cache keeps is as much the owner's as an object in a bin: nothing is entered.
+NOINLINE void *heap_hybrid_cache_large(struct heap_hybrid_cache *cache, size_t size)
+{
+    uintptr_t block = 0;
+    if (LIKELY(size <= HEAP_HYBRID_LARGEST)) {
+        const unsigned order = order_of(size);
         trace_begin(TRACE_HEAP_PAGES, 1u << order);
-        if (UNLIKELY(!buddy_allocate(buddy, order, &address))) {
-            reclaim(cache);
-            if (!buddy_allocate(buddy, order, &address))
-                address = 0;
-        }
+        block = heap_hybrid_kept_take(cache, order);
+        if (UNLIKELY(block == 0))
+            block = block_when_out(cache, order);
         trace_end(TRACE_HEAP_PAGES);
-        if (address != 0) {
-            cache->large_allocations++;
-            cache->large_bytes_allocated += (uint64_t)PAGE_SIZE << order;
-            return (void *)address;
+        if (LIKELY(block != 0)) {
+            cache->map[(block - cache->base) >> PAGE_SHIFT] = (uint8_t)(HEAP_HYBRID_LARGE + order);
+            cache->large_allocations[order]++;
+            if (CONFIG_ASSERT_SLOW)
+                heap_hybrid_assert_idle(cache, (void *)block);
+            return (void *)block;
         }
     }
     cache->failures++;
     return NULL;
 }
 
-NOINLINE void *heap_hybrid_cache_miss(struct heap_hybrid_cache *cache, size_t size)
+NOINLINE void *heap_hybrid_cache_miss(struct heap_hybrid_cache *cache, unsigned class)
 {
-    const unsigned class = heap_size_class(size);
-    void *result = NULL;
-    enter(cache);
-    if (class == HEAP_CLASS_NONE) {
-        result = allocate_large(cache, size);
+    struct heap_object *object = NULL;
+    enter_and_look(cache);
+    size_t moved = fill(cache, class, batch_objects[class]);
+    if (UNLIKELY(moved == 0))
+        moved = fill_when_short(cache, class);
+    if (LIKELY(moved != 0)) {
+        object = cache->heads[class];
+        cache->heads[class] = object->next;
+        cache->from_bin[class]++;
+        cache->misses++;
+        cache->refills++;
+        if (CONFIG_ASSERT_SLOW)
+            heap_hybrid_assert_idle(cache, object);
     } else {
-        size_t moved = fill(cache, class, batch_objects[class]);
-        if (UNLIKELY(moved == 0)) {
-            reclaim(cache);
-            moved = fill(cache, class, 1);
-        }
-        if (moved != 0) {
-            struct heap_object *object = cache->heads[class];
-            cache->heads[class] = object->next;
-            cache->from_bin[class]++;
-            cache->misses++;
-            cache->refills++;
-            result = object;
-        } else {
-            cache->failures++;
-        }
+        cache->failures++;
     }
     leave(cache);
-    return result;
+    return object;
 }
 
-// A block of the buddy, a pointer of the boot heap, or nobody's.
-NOINLINE void heap_hybrid_cache_release_other(struct heap_hybrid_cache *cache, void *pointer)
+static NOINLINE void block_when_full(struct heap_hybrid_cache *cache, uintptr_t block,
+                                     unsigned order)
 {
-    struct heap_hybrid_pages *pages = cache->cpu->pages;
-    unsigned order = 0;
-    enter(cache);
-    if (UNLIKELY(pages->boot != NULL && heap_boot_owns(pages->boot, pointer))) {
-        const enum status status = heap_boot_release(pages->boot, pointer);
-        assert(status == STATUS_OK);
-    } else {
-        trace_begin(TRACE_HEAP_PAGES, 0);
-        const enum status status = buddy_free_unit(&pages->buddy, (uintptr_t)pointer, &order);
-        trace_end(TRACE_HEAP_PAGES);
-        assert(status != STATUS_DOUBLE);
-        assert(status != STATUS_FOREIGN);
-        assert(status == STATUS_OK); // inside a block, not at its start
-        cache->large_frees++;
-        cache->large_bytes_freed += (uint64_t)PAGE_SIZE << order;
-    }
+    enter_and_look(cache);
+    heap_hybrid_buddy_give(cache, block, order);
     leave(cache);
+}
+
+// A pointer of the boot heap, or nobody's.
+COLD void heap_hybrid_cache_release_early(struct heap_hybrid_cache *cache, void *pointer)
+{
+    struct heap_boot *const boot = cache->pages->boot;
+    assert(boot != NULL && heap_boot_owns(boot, pointer)); // from elsewhere, else
+    enter(cache);
+    heap_hybrid_lock(cache);
+    const enum status status = heap_boot_release(boot, pointer);
+    heap_hybrid_unlock(cache);
+    leave(cache);
+    assert(status == STATUS_OK);
+}
+
+// A large object, if one starts there.
+NOINLINE void heap_hybrid_cache_release_large(struct heap_hybrid_cache *cache, void *pointer,
+                                              uint64_t page)
+{
+    const unsigned mark = cache->map[page];
+    assert(mark >= HEAP_HYBRID_LARGE && (uintptr_t)pointer % PAGE_SIZE == 0); // not allocated
+    const unsigned order = mark - HEAP_HYBRID_LARGE;
+    cache->map[page] = HEAP_CLASS_NONE;
+    cache->large_frees[order]++;
+    trace_begin(TRACE_HEAP_PAGES, 1u << order);
+    if (UNLIKELY(!heap_hybrid_kept_give(cache, (uintptr_t)pointer, order)))
+        block_when_full(cache, (uintptr_t)pointer, order);
+    trace_end(TRACE_HEAP_PAGES);
 }
 
 // The hot slot's object could not move on: it is this one, or its bin's room is used up.
@@ -210,10 +268,12 @@ NOINLINE void heap_hybrid_cache_release_slow(struct heap_hybrid_cache *cache, vo
     if (objects >= BIN_LIMIT) {
         drain(cache, full, batch_objects[full]);
         cache->surplus_returns++;
+        cool(cache);
+        look(cache);
     } else {
         set_room(cache, full, objects);
+        cool(cache);
     }
-    cool(cache);
     cache->hot = pointer;
     cache->hot_class = class;
     leave(cache);
@@ -233,7 +293,7 @@ size_t heap_hybrid_cache_prefill(struct heap_hybrid_cache *cache, size_t size, s
 
 size_t heap_hybrid_refill(void *heap, size_t size)
 {
-    struct heap_hybrid_cache *cache = &((struct heap_hybrid *)heap)->cache;
+    struct heap_hybrid_cache *cache = heap;
     const unsigned class = heap_size_class(size);
     if (class == HEAP_CLASS_NONE)
         return 0;
@@ -250,70 +310,4 @@ size_t heap_hybrid_refill(void *heap, size_t size)
         cache->refills++;
     leave(cache);
     return moved;
-}
-
-void heap_hybrid_cache_attach(struct heap_hybrid_cache *cache, struct heap_hybrid_cpu *cpu,
-                              const void *owner)
-{
-    *cache = (struct heap_hybrid_cache){
-        .base = cpu->pages->base,
-        .page_count = cpu->pages->page_count,
-        .map = cpu->pages->map,
-        .cpu = cpu,
-        .owner = owner,
-        .hot_class = HEAP_CLASS_NONE,
-    };
-    for (unsigned class = 0; class < HEAP_CLASSES; class ++)
-        set_room(cache, class, 0);
-}
-
-void heap_hybrid_cache_hand_over(struct heap_hybrid_cache *cache, const void *from, const void *to)
-{
-    assert(cache->owner == from);
-    assert(!cache->inside);
-    cache->owner = to;
-}
-
-enum status heap_hybrid_init(void *heap, void *memory, size_t length)
-{
-    struct heap_hybrid *hybrid = heap;
-    if ((uintptr_t)heap % CACHE_LINE != 0)
-        return STATUS_INVALID;
-    const enum status status = heap_hybrid_pages_init(&hybrid->pages, memory, length);
-    if (status != STATUS_OK)
-        return status;
-    heap_hybrid_cpu_attach(&hybrid->cpu, &hybrid->pages, 0);
-    heap_hybrid_cache_attach(&hybrid->cache, &hybrid->cpu, NULL);
-    return STATUS_OK;
-}
-
-void heap_hybrid_statistics(const void *heap, struct heap_statistics *statistics)
-{
-    const struct heap_hybrid *hybrid = heap;
-    const struct heap_hybrid_cache *cache = &hybrid->cache;
-    uint64_t small = 0;
-    *statistics = (struct heap_statistics){
-        .allocations = cache->large_allocations,
-        .frees = cache->large_frees,
-        .failures = cache->failures,
-        .bytes_allocated = cache->large_bytes_allocated,
-        .bytes_freed = cache->large_bytes_freed,
-        .cache_misses = cache->misses,
-        .refills = cache->refills,
-        .surplus_returns = cache->surplus_returns,
-        .pages_taken = hybrid->pages.buddy.frames_allocated,
-        .pages_returned = hybrid->pages.buddy.frames_freed,
-    };
-    for (unsigned class = 0; class < HEAP_CLASSES; class ++) {
-        // Every object that left the hot slot was freed into it, and so was the one inside.
-        const uint64_t frees = heap_hybrid_bin_entries(cache, class) + cache->from_hot[class] +
-                               (cache->hot_class == class);
-        const uint64_t allocations = cache->from_hot[class] + cache->from_bin[class];
-        small += allocations;
-        statistics->frees += frees;
-        statistics->bytes_allocated += allocations * heap_class_bytes[class];
-        statistics->bytes_freed += frees * heap_class_bytes[class];
-    }
-    statistics->allocations += small;
-    statistics->cache_hits = small - cache->misses;
 }

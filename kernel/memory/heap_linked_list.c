@@ -193,6 +193,9 @@ void heap_linked_list_statistics(const void *heap, struct heap_statistics *stati
     const struct heap_linked_list *list = heap;
     *statistics = list->counts;
     statistics->header_bytes = HEADER;
+    // The lock, once a call.
+    statistics->locked_instructions =
+        statistics->allocations + statistics->failures + statistics->frees;
 }
 
 bool heap_linked_list_check(const void *heap)

@@ -48,6 +48,7 @@ static const struct heap_ops heap_linked_list_ops = {
     .release = heap_linked_list_release,
     .statistics = heap_linked_list_statistics,
     .check = heap_linked_list_check,
+    .counts_locked = true,
     .join = heap_linked_list_join,
     .leave = heap_linked_list_leave,
 };

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "cpu.h"
+#include "fiber.h"
 #include "status.h"
 
 #define THREAD_STACK_LEAST 1024u // bytes
@@ -26,8 +27,13 @@ enum thread_state {
 
 // The caller owns it and the stack, until THREAD_FINISHED.
 struct thread {
-    void *stack_pointer; // while it does not run
-    uint8_t *stack;      // lowest byte; NULL for an adopted one
+    struct cpu_full context; // while it does not run
+    // Who ran here before, and what becomes of it: written by that one when it leaves, used by this
+    // one when it arrives, on the same CPU.
+    struct thread *before;
+    uint32_t before_becomes; // enum thread_state
+    struct fiber fiber;
+    uint8_t *stack; // lowest byte; NULL for an adopted one
     size_t stack_bytes;
     const char *name; // for reports; lives as long as the thread
     void (*entry)(void *argument);
@@ -51,6 +57,9 @@ void thread_switch(struct thread *next);
 // Ends the running thread and goes on with the CPU's idle thread. Not in the idle thread.
 // Preemption disabled once.
 _Noreturn void thread_exit(void);
+
+// The same, going on with `next`, which is READY.
+_Noreturn void thread_finish(struct thread *next);
 
 // The thread that runs on this CPU; NULL before thread_adopt.
 static inline struct thread *thread_current(void)

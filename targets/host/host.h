@@ -52,6 +52,10 @@ _Noreturn void host_show(pthread_t thread);
 // What there is of the processor's counters, or "not available: " and why.
 const char *host_counters(void);
 
+// The memory map's part of platform_describe.
+void host_describe_memory(void (*emit)(void *context, const char *key, const char *value),
+                          void *context);
+
 // Ticks a second from CPUID or the kernel's calibration; says where from.
 uint64_t host_clock_hz(const char **source);
 

@@ -10,11 +10,13 @@
 
 #include "cpu.h"
 #include "host.h"
+#include "peers.h"
 #include "platform.h"
 #include "run.h"
 
-#define ARENA_BYTES     ((size_t)448 << 20)
-#define ARENA_ALIGNMENT ((size_t)2 << 20)
+#define ARENA_BYTES ((size_t)448 << 20)
+// The same place for every block of a buddy in every boot, so that counters of pages are equal.
+#define ARENA_ALIGNMENT ((size_t)1 << 30)
 
 struct host host = {.line = STDOUT_FILENO, .arguments = ""};
 
@@ -77,6 +79,7 @@ static void read_arguments(int count, char **words)
 int main(int count, char **words)
 {
     host.stack_top = (const char *)__builtin_frame_address(0) + sizeof(void *) * 2;
+    peers_start(words);
     read_arguments(count, words);
     host_signals_init();
     pin();

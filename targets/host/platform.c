@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "host.h"
+#include "peers.h"
 
 #define WRITE_GIVEN_UP_MS 1000
 
@@ -136,10 +137,12 @@ void platform_describe(void (*emit)(void *context, const char *key, const char *
     emit(context, "host.pinned_cpu", text);
     emit(context, "clock.hz_source", host.hz_source);
     emit(context, "pmu", host_counters());
+    host_describe_memory(emit, context);
     if (uname(&names) == 0) {
         snprintf(text, sizeof(text), "%.30s %.30s", names.sysname, names.release);
         emit(context, "host.kernel", text);
     }
+    peers_describe(emit, context);
 }
 
 void platform_events(struct platform_events *events)

@@ -16,6 +16,7 @@
 #include "smp.h"
 #include "stacks.h"
 #include "string.h"
+#include "tlb.h"
 #include "x86.h"
 
 #define LOW_MEMORY_END     ((uint64_t)1 << 20)
@@ -196,14 +197,6 @@ static void left_out(uint32_t apic_id, const char *why)
     boot_log("the CPU with APIC id %u is left out: %s", apic_id, why);
 }
 
-// Nothing takes mappings away once other CPUs run; who begins to must drop their translations.
-static void refuse_shootdown(uint64_t address, uint64_t length)
-{
-    (void)address;
-    (void)length;
-    platform_panic("a mapping was taken away while other CPUs run", __FILE__, __LINE__);
-}
-
 // ACPI counts CPUs in an order of its own.
 static void place_on_nodes(void)
 {
@@ -220,6 +213,7 @@ void kernel_start_cpus(void)
     static uint32_t ids[CPU_MOST];
     const struct acpi_cpus *described = &kernel.acpi.cpus;
     struct boot_range low;
+    tlb_init(clocks_tsc_hz(), TLB_PATIENCE_MS);
     if (!start_interrupts()) {
         boot_log("no local APIC that works: one CPU, and no interrupts");
         return;
@@ -239,8 +233,8 @@ void kernel_start_cpus(void)
                                         .enter = enter,
                                         .arrived = arrived,
                                         .left_out = left_out};
-        if (smp_start_all(&start) > 1)
-            kernel_map_set_shootdown(refuse_shootdown);
+        kernel_map_set_shootdown(tlb_shoot_kernel);
+        (void)smp_start_all(&start);
     } else if (other_cpus() > 0) {
         boot_log("no page below 640 KiB to start other CPUs from: one CPU");
     }
@@ -299,6 +293,7 @@ void kernel_describe_cpus(void (*emit)(void *context, const char *key, const cha
     emit(context, "apic", apic->version != 0 ? text : "none");
     format(text, sizeof(text), "%u with %u lines", irqs_controllers(), irqs_lines());
     emit(context, "ioapics", text);
+    tlb_describe(emit, context);
     emit(context, "apic.deadline", apic->features.deadline ? "yes" : "no");
     describe_nodes(emit, context);
     describe_tsc(emit, context);

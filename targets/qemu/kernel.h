@@ -47,6 +47,10 @@ void kernel_start_cpus(void);
 void kernel_describe_cpus(void (*emit)(void *context, const char *key, const char *value),
                           void *context);
 
+// The memory map's part of platform_describe.
+void kernel_describe_memory(void (*emit)(void *context, const char *key, const char *value),
+                            void *context);
+
 // Ends the run without looking left or right: no flush, no report.
 _Noreturn void kernel_stop(uint8_t code);
 

@@ -126,6 +126,7 @@ void platform_describe(void (*emit)(void *context, const char *key, const char *
     format(value, sizeof(value), "%lu", kernel.boot.memory_bytes);
     emit(context, "memory.bytes", value);
     emit(context, "boot.protocol", kernel.boot.protocol == BOOT_BY_PVH ? "pvh" : "multiboot2");
+    kernel_describe_memory(emit, context);
     kernel_describe_cpus(emit, context);
     clocks_describe(emit, context);
     boot_log_describe(emit, context);
@@ -137,7 +138,8 @@ void platform_describe(void (*emit)(void *context, const char *key, const char *
 
 void platform_events(struct platform_events *events)
 {
-    // Nothing migrates or preempts the benchmarks here, and a page fault ends the run.
+    // Nothing migrates or preempts the benchmarks here, and a page fault ends the run unless the
+    // benchmark itself asked for it.
     const struct interrupt_counts *counts = &machine_cpu_here()->counts;
     *events = (struct platform_events){
         .known = PLATFORM_KNOWS_INTERRUPTS | PLATFORM_KNOWS_NMIS | PLATFORM_KNOWS_PAGE_FAULTS |

@@ -13,6 +13,23 @@ void pci_msi_deed(void);
 void pci_msix_deed(void);
 void pci_ecam_deed(void);
 
+// deeds_paging.c
+void paging_walk_deed(void);
+void paging_storm_deed(void);
+void paging_late_deed(void);
+void paging_lazy_deed(void);
+void paging_lazy_bad_deed(void);
+void paging_contexts_deed(void);
+
+// deeds_switch.c
+void switch_storm_deed(void);
+void switch_steps_deed(void);
+void thread_overflow_deed(void);
+void vectors_lazy_deed(void);
+
+// The number that `name=` on the command line gives.
+uint64_t deeds_option(const char *name, uint64_t otherwise);
+
 // patterns.S: in how many of the rounds a register or flag did not hold its value.
 uint64_t patterns_hold(uint64_t rounds, uint64_t seed);
 

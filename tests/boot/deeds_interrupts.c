@@ -22,7 +22,7 @@ void deeds_say(const char *key, uint64_t value)
     platform_line_write(line, format(line, sizeof(line), "probe %s=%lu\n", key, value));
 }
 
-static uint64_t option(const char *name, uint64_t otherwise)
+uint64_t deeds_option(const char *name, uint64_t otherwise)
 {
     char word[24];
     uint64_t value = otherwise;
@@ -50,11 +50,11 @@ static void on_tick(void *context, const struct trap_frame *frame)
 // count= interrupts of this CPU's timer, one every period= of its ticks.
 static void timer_storm(void)
 {
-    const uint64_t wanted = option("count", 10000);
+    const uint64_t wanted = deeds_option("count", 10000);
     uint64_t changed = 0, seed = 0x9e3779b97f4a7c15;
     const uint64_t before = machine_cpu_here()->counts.timer;
     interrupt_handle(INTERRUPT_TIMER, on_tick, NULL);
-    apic_timer_periodic(own_apic(), (uint32_t)option("period", 20000));
+    apic_timer_periodic(own_apic(), (uint32_t)deeds_option("period", 20000));
     while (__atomic_load_n(&ticks_seen, __ATOMIC_RELAXED) < wanted)
         changed += patterns_hold(100, seed++);
     apic_timer_stop(own_apic());
@@ -70,7 +70,7 @@ static void timer_storm(void)
 // count= times: by the TSC's deadline where the CPU has one. None may come before its time.
 static void timer_once(void)
 {
-    const uint64_t wanted = option("count", 50), hz = clocks_tsc_hz();
+    const uint64_t wanted = deeds_option("count", 50), hz = clocks_tsc_hz();
     uint64_t early = 0, fired = 0;
     interrupt_handle(INTERRUPT_TIMER, on_tick, NULL);
     for (uint64_t i = 0; i < wanted; i++) {
@@ -129,7 +129,7 @@ static bool wait_for_call(uint64_t calls)
 // count= interrupts to CPU 1, each sent when the one before has arrived.
 static void ipi_storm(void)
 {
-    const uint64_t wanted = option("count", 10000);
+    const uint64_t wanted = deeds_option("count", 10000);
     uint64_t sent = 0;
     const uint64_t before = machine_cpus[1].counts.ipi;
     interrupt_handle(INTERRUPT_CALL, on_call, NULL);
@@ -177,7 +177,7 @@ static void mutual_storm(void)
 {
     static uint64_t wanted;
     uint64_t changed = 0, failed = 0;
-    wanted = option("count", 1000);
+    wanted = deeds_option("count", 1000);
     interrupt_handle(INTERRUPT_CALL, interrupt_only_count, NULL);
     for (unsigned cpu = 1; cpu < platform_cpu_count(); cpu++)
         platform_cpu_start(cpu, interrupt_others, &wanted);
@@ -210,7 +210,7 @@ static void on_line(void *context, const struct trap_frame *frame)
 // The old timer's line through the IO-APIC, count= times, then masked.
 static void line_interrupts(void)
 {
-    const uint64_t wanted = option("count", 50), before = machine_cpu_here()->counts.device;
+    const uint64_t wanted = deeds_option("count", 50), before = machine_cpu_here()->counts.device;
     const unsigned vector = interrupt_claim(on_line, NULL);
     x86_out8(0x43, 0x34); // channel 0, rate generator
     x86_out8(0x40, PIT_DIVISOR & 0xff);
@@ -310,7 +310,7 @@ static void threads_by_timer(void)
 
     cpu_preempt_disable();
     __atomic_store_n(&hold_switches, true, __ATOMIC_RELEASE);
-    apic_timer_periodic(own_apic(), (uint32_t)option("period", 20000));
+    apic_timer_periodic(own_apic(), (uint32_t)deeds_option("period", 20000));
     while (__atomic_load_n(&held_back, __ATOMIC_RELAXED) < 20)
         patterns_hold(10, 1);
     deeds_say("threads.switches_while_disabled", switches);
@@ -332,10 +332,26 @@ static const struct {
     const char *name;
     void (*what)(void);
 } deeds[] = {
-    {"timer_storm", timer_storm}, {"ipi_storm", ipi_storm},  {"mutual_storm", mutual_storm},
-    {"line", line_interrupts},    {"unclaimed", unclaimed},  {"threads", threads_by_timer},
-    {"timer_once", timer_once},   {"pci_msi", pci_msi_deed}, {"pci_msix", pci_msix_deed},
+    {"timer_storm", timer_storm},
+    {"ipi_storm", ipi_storm},
+    {"mutual_storm", mutual_storm},
+    {"line", line_interrupts},
+    {"unclaimed", unclaimed},
+    {"threads", threads_by_timer},
+    {"timer_once", timer_once},
+    {"pci_msi", pci_msi_deed},
+    {"pci_msix", pci_msix_deed},
     {"pci_ecam", pci_ecam_deed},
+    {"paging_walk", paging_walk_deed},
+    {"paging_storm", paging_storm_deed},
+    {"paging_late", paging_late_deed},
+    {"paging_lazy", paging_lazy_deed},
+    {"paging_lazy_bad", paging_lazy_bad_deed},
+    {"paging_contexts", paging_contexts_deed},
+    {"switch_storm", switch_storm_deed},
+    {"switch_steps", switch_steps_deed},
+    {"thread_overflow", thread_overflow_deed},
+    {"vectors_lazy", vectors_lazy_deed},
 };
 
 void deeds_do(const char *kind)

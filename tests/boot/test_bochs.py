@@ -71,6 +71,21 @@ def test_messages_between_cpus_arrive_in_x2apic_mode(tmp_path: Path) -> None:
     assert facts["storm.changed"] == "0"
 
 
+def test_address_spaces_keep_apart_by_pcid(tmp_path: Path) -> None:
+    """What TCG cannot play: numbers that are kept, used up, and given again."""
+    facts = on_two_cpus(tmp_path, "paging_contexts")
+    assert facts["contexts.pcid"] == facts["contexts.invpcid"] == "1"
+    assert facts["contexts.wrong"] == "0"
+    assert int(facts["contexts.kept"]) > 20 and int(facts["contexts.recycled"]) > 0
+
+
+def test_cpus_shoot_at_each_other_with_pcids(tmp_path: Path) -> None:
+    facts = on_two_cpus(tmp_path, "paging_storm")
+    assert facts["storm.cpus"] == "2" and facts["storm.answered"] == facts["storm.asked"]
+    assert facts["storm.stale"] == facts["storm.failed"] == facts["storm.unanswered"] == "0"
+    assert int(facts["storm.shots"]) > 10 and int(facts["storm.seen"]) > 10
+
+
 def test_a_transmitter_that_is_overrun_is_a_complaint(tmp_path: Path) -> None:
     arguments = "clock=emulated do=overrun"
     done = bochs.run(iso_for(kernel(), tmp_path, arguments), tmp_path, END)

@@ -156,21 +156,27 @@ def test_features_are_on_where_the_cpu_has_them() -> None:
         for name, bit in {
             "mce": 6,
             "pge": 7,
+            "fxsave": 9,
+            "sse": 10,
             "umip": 11,
             "pcid": 17,
+            "xsave": 18,
             "smep": 20,
             "smap": 21,
         }.items()
     }
-    assert on == {"mce": 1, "pge": 1, "umip": 1, "pcid": 0, "smep": 1, "smap": 1}
+    assert on == {name: int(name != "pcid") for name in on}
+    assert registers["CR0"] & 0x2E == 0x22  # MP and NE; neither EM nor TS
+    assert done.facts["cpu.vectors"] == "xcr0=7"
     assert registers["RFL"] >> 18 & 1 == 0  # AC
 
 
 def test_features_that_are_missing_are_told() -> None:
-    done = boot("", cpu="max,-smep,-smap,-umip,-pge,-mce")
+    done = boot("", cpu="max,-smep,-smap,-umip,-pge,-mce,-xsave")
     assert done.exit_code == machines.SUCCESS_EXIT
     assert done.facts["cpu.protection"] == "nx,wp,1g"
     assert done.facts["cpu.protection_absent"] == "mce,pge,umip,pcid,smep,smap"
+    assert done.facts["cpu.vectors"] == "fxsave"
 
 
 # ---- what the CPU sees --------------------------------------------------------------------------

@@ -6,6 +6,7 @@
 // Every check is bounded: in turns, never by a clock that may stand still.
 #include "compiler.h"
 #include "format.h"
+#include "memory_map.h"
 #include "record.h"
 #include "seam.h"
 #include "string.h"
@@ -165,6 +166,38 @@ static const char *arena_stays_and_keeps_what_was_written(void)
             return "what was written is gone";
     }
     *arena = *last = 0;
+    return NULL;
+}
+
+// True if some of the arena lies in a range of another kind than its own.
+static bool gives_the_arena_away(const struct memory_map *map)
+{
+    size_t length;
+    const uintptr_t arena = (uintptr_t)seam.arena(&length);
+    for (unsigned i = 0; i < map->range_count; i++) {
+        const struct memory_range *range = &map->ranges[i];
+        if (range->kind != MEMORY_ARENA && range->start < arena + length &&
+            range->start + range->length > arena)
+            return true;
+    }
+    return false;
+}
+
+static const char *memory_map_is_sound_and_stays(void)
+{
+    const struct memory_map *map = seam.memory();
+    static struct memory_map first;
+    if (map == NULL || !memory_map_check(map))
+        return "its ranges or nodes contradict each other";
+    if (memory_map_bytes(map, MEMORY_RAM) + memory_map_bytes(map, MEMORY_ARENA) == 0)
+        return "there is no RAM";
+    if (!map->simulated && gives_the_arena_away(map))
+        return "the arena is somebody else's";
+    memcpy(&first, map, sizeof(first));
+    for (unsigned i = 0; i < 3; i++) {
+        if (seam.memory() != map || memcmp(map, &first, sizeof(first)) != 0)
+            return "it changed";
+    }
     return NULL;
 }
 
@@ -423,6 +456,7 @@ static const struct {
     {"arena_is_large_and_aligned", arena_is_large_and_aligned},
     {"arena_is_zeroed", arena_is_zeroed},
     {"arena_stays_and_keeps_what_was_written", arena_stays_and_keeps_what_was_written},
+    {"memory_map_is_sound_and_stays", memory_map_is_sound_and_stays},
     {"arguments_stay_and_can_be_printed", arguments_stay_and_can_be_printed},
     {"build_id_stays_and_fits_into_its_buffer", build_id_stays_and_fits_into_its_buffer},
     {"facts_are_names_with_values_and_stay", facts_are_names_with_values_and_stay},

@@ -4,6 +4,7 @@
 #include "seam.h"
 
 #include "compiler.h"
+#include "memory_map.h"
 #include "string.h"
 
 static void preempt_disable(void)
@@ -23,6 +24,7 @@ struct seam seam = {
     .line_write = platform_line_write,
     .line_read = platform_line_read,
     .arena = platform_arena,
+    .memory = platform_memory,
     .arguments = platform_arguments,
     .build_id = platform_build_id,
     .describe = platform_describe,
@@ -135,6 +137,48 @@ static void *arena_cleared_again(size_t *length)
     uint8_t *arena = platform_arena(length);
     memset(arena, 0, PAGE_SIZE);
     return arena;
+}
+
+static struct memory_map maps[2];
+
+static const struct memory_map *memory_moves(void)
+{
+    struct memory_map *copy = &maps[++calls % 2];
+    *copy = *platform_memory();
+    return copy;
+}
+
+static const struct memory_map *memory_changes(void)
+{
+    maps[0] = *platform_memory();
+    maps[0].ranges[maps[0].range_count - 1].length += ++calls * PAGE_SIZE;
+    return maps;
+}
+
+static const struct memory_map *memory_overlaps(void)
+{
+    maps[0] = *platform_memory();
+    maps[0].ranges[0].length = 1ull << 50;
+    return maps;
+}
+
+static const struct memory_map *memory_without_ram(void)
+{
+    maps[0] = *platform_memory();
+    for (unsigned i = 0; i < maps[0].range_count; i++)
+        maps[0].ranges[i].kind = MEMORY_RESERVED;
+    return maps;
+}
+
+// As if nobody used it.
+static const struct memory_map *memory_of_the_arena(void)
+{
+    size_t length;
+    const uintptr_t arena = (uintptr_t)platform_arena(&length);
+    maps[0] = *platform_memory();
+    maps[0].simulated = false;
+    memory_map_set(&maps[0], arena, arena + length, MEMORY_RAM);
+    return maps;
 }
 
 // ---- words and bytes ----------------------------------------------------------------------------
@@ -332,6 +376,11 @@ static const struct {
     PLANT("arena_unaligned", arena, arena_unaligned),
     PLANT("arena_short", arena, arena_short),
     PLANT("arena_cleared_again", arena, arena_cleared_again),
+    PLANT("memory_moves", memory, memory_moves),
+    PLANT("memory_changes", memory, memory_changes),
+    PLANT("memory_overlaps", memory, memory_overlaps),
+    PLANT("memory_without_ram", memory, memory_without_ram),
+    PLANT("memory_of_the_arena", memory, memory_of_the_arena),
     PLANT("arguments_move", arguments, arguments_move),
     PLANT("arguments_control", arguments, arguments_control),
     PLANT("id_overflows", build_id, id_overflows),

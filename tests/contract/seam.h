@@ -16,6 +16,7 @@ struct seam {
     size_t (*line_write)(const void *bytes, size_t length);
     size_t (*line_read)(void *bytes, size_t capacity);
     void *(*arena)(size_t *length);
+    const struct memory_map *(*memory)(void);
     const char *(*arguments)(void);
     size_t (*build_id)(uint8_t *bytes, size_t capacity);
     void (*describe)(emit_fact *emit, void *context);

@@ -39,7 +39,7 @@ static void check_row(const struct row *row)
         free(values);
     }
     for (size_t i = 0; i < row->counter_count; i++)
-        check(text_is_name(row->counters[i].name) && row->counters[i].denominator > 0);
+        check(counter_curve(row->counters[i].name) > 0 && row->counters[i].denominator > 0);
 }
 
 static void check_gaps(const struct session *session)

@@ -99,25 +99,48 @@ def test_text_starts_on_a_page_in_every_program(flavour: str) -> None:
 
 
 def test_every_body_is_aligned_and_has_its_symbol() -> None:
-    bodies = {name: at for name, at in functions("plain").items() if "__" in name}
+    # A cold part lies elsewhere, as it likes.
+    bodies = {
+        name: at
+        for name, at in functions("plain").items()
+        if "__" in name and not name.endswith(".cold")
+    }
     assert len(bodies) > 20
     assert [name for name, at in bodies.items() if at % 64 != 0] == []
 
 
+def instructions(flavour: str) -> dict[str, list[str]]:
+    """Of each function, by the last one of its name."""
+    words = ["objdump", "-d", "--no-show-raw-insn", str(BUILD / f"portable_{flavour}.o")]
+    listing = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    found: dict[str, list[str]] = {}
+    name = ""
+    for line in listing.splitlines():
+        if heading := re.match(r"[0-9a-f]+ <(.+)>:$", line):
+            name = heading[1]
+            found[name] = []
+        elif "\t" in line:
+            found[name].append(line.split("\t", 1)[1])
+    return found
+
+
+def looks_for_the_buffer(code: list[str]) -> bool:
+    """Finds what the CPU owns and reads the third word of it, which is the trace buffer."""
+    for at, line in enumerate(code):
+        if not (found := re.search(r"%gs:0x0,%r(\w+)", line)):
+            continue
+        register = found[1]
+        for later in code[at + 1 : at + 40]:
+            if f"0x10(%r{register})" in later:
+                return True
+            if re.search(rf",%[re]{register}$", later):
+                break  # holds something else from here on
+    return False
+
+
 def test_plain_flavour_has_no_tracing_left() -> None:
     def recording(flavour: str) -> set[str]:
-        """Functions that look for the CPU's buffer: 16 bytes behind the CPU's own data."""
-        words = ["objdump", "-d", "--no-show-raw-insn", str(BUILD / f"portable_{flavour}.o")]
-        listing = subprocess.run(words, capture_output=True, text=True, check=True).stdout
-        found, name, bases = set(), "", set()
-        for line in listing.splitlines():
-            if heading := re.match(r"[0-9a-f]+ <(.+)>:$", line):
-                name, bases = heading[1], set()
-            elif base := re.search(r"%gs:0x0,(%r\w+)$", line):
-                bases.add(base[1])
-            elif (used := re.search(r"\b0x10\((%r\w+)\)", line)) and used[1] in bases:
-                found.add(name)
-        return found
+        return {name for name, code in instructions(flavour).items() if looks_for_the_buffer(code)}
 
     # The suite that measures the tracer is the one that has it.
     plain = recording("plain")
@@ -125,6 +148,51 @@ def test_plain_flavour_has_no_tracing_left() -> None:
     assert all(name.startswith("trace_") for name in plain) and "trace_off__out" not in plain
     assert {"heap_pair_64__hybrid", "ipc_pair_56__fusion_spsc"} <= recording("traced")
     assert [name for name in functions("plain") if name.startswith(("perfetto_", "deflate_"))] == []
+
+
+def locked(code: list[str]) -> list[str]:
+    """Instructions with a lock prefix, or XCHG with memory, which needs none."""
+    return [line for line in code if line.startswith("lock") or re.match(r"xchg.*\(", line)]
+
+
+def test_hits_of_the_hybrid_heap_execute_no_locked_instruction() -> None:
+    """A hit is inlined into the body, all else behind a call: bodies have none, slow paths do."""
+    words = ["objdump", "-dr", "--no-show-raw-insn", str(BUILD / "portable_plain.o")]
+    listing = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    locked: set[str] = set()
+    called: dict[str, set[str]] = {}
+    name = ""
+    for line in listing.splitlines():
+        if heading := re.match(r"[0-9a-f]+ <(.+)>:$", line):
+            name = heading[1]
+            called[name] = set()
+        elif re.search(r"\block\b|\bxchg\w* .*\(", line):  # XCHG with memory needs no prefix
+            locked.add(name)
+        elif call := re.search(r"R_X86_64_PLT32\s+(\w+)", line):
+            called[name].add(call[1])
+    cases = ("pair_64", "lifo_64", "alloc_64", "random_1000", "mixed_100k", "pollution")
+    bodies = {f"heap_{case}__hybrid" for case in cases}
+    assert bodies <= set(called) and bodies & locked == set()
+    slow = {
+        f"heap_hybrid_cache_{what}"
+        for what in ("miss", "large", "release_slow", "release_large", "release_early")
+    }
+    assert set().union(*(called[body] for body in bodies)) == slow
+    # What the detector finds, it finds.
+    assert {"heap_hybrid_give", "heap_hybrid_cpu_enter", "heap_linked_list_allocate"} <= locked
+
+
+def test_inline_fast_paths_of_slub_have_no_locked_instruction() -> None:
+    code = instructions("plain")
+    bodies = [
+        f"{body}__slub"
+        for body in ("heap_pair_64", "slub_alloc_128", "slub_free_128", "slub_cycle_128")
+    ]
+    for body in [*bodies, "slub_cache_cycle__slub", "slub_mixed__slub"]:
+        assert any("decl   %gs:" in line for line in code[body]), body  # it is inlined
+        assert locked(code[body]) == [], body
+    # What they are spared: the slow paths, and every allocation of the others.
+    assert locked(code["slub_give"]) and locked(code["heap_linked_list_allocate"])
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)

@@ -222,6 +222,12 @@ def whole_run(store: Store, run: str = "20261121T101500Z-1a2b3c4", boots: int = 
             made.counter(row, "hit_rate", 9 * operations + 7, 10 * operations, "percent")
             made.counter(row, "served", operations, operations, "percent")
             made.counter(row, "header_bytes", 0, 1, "bytes")
+        for variant, share in (("hybrid", 7), ("linked_list", 3), ("floor", 1)):
+            for x in range(3125, 100001, 3125):
+                row = f"heap/pollution/{variant}"
+                made.counter(row, f"external_by_operations@{x}", share * x, 10**6, "percent")
+            for x in (8, 64, 512, 4096):
+                made.counter(row, f"pages_by_size@{x}", 5000 * share * x, 1, "bytes")
         made.row("heap/refill/hybrid", samples(330, 1), boots=on_boots, rounds=rounds)
         for name, operations, locked, fusion, floor in (
             ("pair_56", 1000, 95, 11.9, 11.1),

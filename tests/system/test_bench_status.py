@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -56,3 +57,35 @@ def test_a_failed_command_s_own_status_leaves_scons(tmp_path: Path) -> None:
     broken(tmp_path, "exit 1")
     done = scons("-Q", "target=qemu", "bench", "output=text", PATH=put_first(tmp_path))
     assert done.returncode == 40, done.stdout + done.stderr
+
+
+def test_a_second_bench_names_who_measures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # not the lock of real benches
+    monkeypatch.setattr(commands, "_status", 0)
+    Path(commands.lock_path()).write_text("pid 1 in /a/folder/that/was/longer" * 9)
+    held = commands.alone()
+    assert held is not None and commands.alone() is None
+    words = option_words.read({"target": "qemu", "suites": "ipc"}, ["bench"])
+    assert commands.bench(words) == 40
+    said = capsys.readouterr().out
+    assert re.fullmatch(
+        r"tickmark: another bench is measuring on this machine"
+        rf" \(pid {os.getpid()} in {re.escape(os.getcwd())}, since \d\d:\d\d:\d\d\):"
+        r" wait until it ends\n",
+        said,
+    )
+    held.close()
+    again = commands.alone()
+    assert again is not None
+    again.close()
+
+
+def test_a_lock_that_names_nobody_is_a_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert commands.who_measures() == ""
+    Path(commands.lock_path()).write_bytes(b"\x1b[2J\xff")
+    assert commands.who_measures() == " ([2J\ufffd)"

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import time
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -19,10 +20,11 @@ from system_run import ROOT, copy_tree, scons
 PROGRAM = """
 import glob, sys
 import definitions
-suites = sorted(glob.glob("bench/suites/*.c"))
+suites = sorted(glob.glob("bench/suites/*.c")) + sorted(glob.glob("bench/suites/peers/*.c"))
 print(definitions.header(suites, {"heap": [], "ring": []}, [], sys.argv[1:]), end="")
 """
-HEAP, IPC = "bench/suites/heap.c", "bench/suites/ipc.c"
+HEAP, IPC = "bench/suites/heap_cases.h", "bench/suites/ipc.c"
+PREPARED = "bench/suites/heap_prepare.h"
 
 
 def constants(folder: Path, *flags: str) -> dict[str, str]:
@@ -63,7 +65,12 @@ def named(folder: Path, prefix: str) -> set[str]:
 
 
 def test_every_row_of_the_list_has_its_constants() -> None:
-    listed = scons("-Q", "list").stdout
+    # Another test's scons may be linking the same program just now.
+    for _ in range(4):
+        listed = scons("-Q", "list").stdout
+        if "heap/pair_64/hybrid" in listed:
+            break
+        time.sleep(10)
     cases, variants = set(), set()
     for suite, case, variant in re.findall(r"^  (\w+)/(\w+)/(\w+)\b", listed, re.M):
         cases.add(f"CASE_{suite}_{case}")
@@ -72,6 +79,31 @@ def test_every_row_of_the_list_has_its_constants() -> None:
     assert len(cases) > 10 and len(variants) > 6
     assert cases | variants == set(found)
     assert len({found[name] for name in cases}) == len(cases)
+
+
+def of_machine(folder: Path) -> dict[str, str]:
+    """The constants of the suites that only a machine has."""
+    program = PROGRAM.replace("bench/suites/*.c", "bench/suites/machine/*.c")
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", program, "-O2"],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": "site_scons"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return dict(re.findall(r"#define DEFINITION_(\w+) (\w+)", done.stdout))
+
+
+def test_suite_of_a_machine_hangs_on_the_machine_layer(clone: Path) -> None:
+    before = of_machine(clone)
+    assert "CASE_paging_lazy_touch" in before and "VARIANT_paging_live" in before
+    source = clone / "kernel/machine/tlb.c"
+    text = source.read_text()
+    assert text.count("cpu_pause();") == 1
+    source.write_text(text.replace("cpu_pause();", ""))
+    after = of_machine(clone)
+    assert {name for name in before if before[name] != after[name]} == {"VARIANT_paging_live"}
 
 
 PAIR_SUM = """        object[7] = i;
@@ -111,10 +143,40 @@ def test_a_function_that_bodies_share_changes_all_of_them(changed: Changed) -> N
 
 def test_what_belongs_to_no_case_changes_all_of_its_suite(clone: Path, changed: Changed) -> None:
     of_heap = named(clone, "CASE_heap_")
-    assert changed(HEAP, ("context->live = which", "context->live = (size_t)which")) == of_heap
-    assert changed(HEAP, ("#define DEPTH        64u", "#define DEPTH        32u")) == of_heap
+    live = ("context->live = live_of(which)", "context->live = (size_t)live_of(which)")
+    assert changed(PREPARED, live) == of_heap
+    depth = ("#define DEPTH        64u", "#define DEPTH        32u")
+    assert changed("bench/suites/heap_context.h", depth) == of_heap
     # The preparation of the mixed cases uses it, too.
-    assert changed(HEAP, ("object + (size / 8 - 1)", "object + (size / 8 - 2)")) == of_heap
+    word = ("object + (size / 8 - 1)", "object + (size / 8 - 2)")
+    assert changed("bench/suites/heap_over_time.h", word) == of_heap
+
+
+# A suite over other variants, in a folder that is not portable: what SUITE_VARIANTS names stands
+# beside it.
+OTHER_SUITE = """#include "other_heaps.h"
+#define SUITE_VARIANTS OTHER_HEAPS
+#include "heap_cases.h"
+SUITE_TABLES
+#include "heap_prepare.h"
+const struct bench_suite other_suite = {HEAP_SUITE};
+"""
+OTHER_HEAPS = """#include "heap.h"
+#define OTHER_HEAPS(X) X(first) X(second)
+"""
+
+
+def test_a_suite_over_other_variants_asks_the_same(clone: Path) -> None:
+    before = constants(clone)
+    folder = clone / "bench/suites/peers"
+    (folder / "other.c").write_text(OTHER_SUITE)
+    (folder / "other_heaps.h").write_text(OTHER_HEAPS)
+    after = constants(clone)
+    assert {name: after[name] for name in before} == before
+    assert set(after) - set(before) == {"VARIANT_heap_first", "VARIANT_heap_second"}
+    (folder / "other_heaps.h").write_text(OTHER_HEAPS + "extern int more;\n")
+    changed = constants(clone)
+    assert {name for name in after if after[name] != changed[name]} == set(after) - set(before)
 
 
 def test_one_more_case_changes_no_other(changed: Changed) -> None:
@@ -140,11 +202,21 @@ def test_how_it_is_measured_changes_every_case(clone: Path, changed: Changed) ->
 
 
 def test_a_variant_s_source_changes_the_variant_only(changed: Changed) -> None:
-    for path in ("kernel/memory/heap_hybrid_slab.c", "kernel/memory/buddy.c"):
+    def with_one_line_more(path: str) -> set[str]:
         include = re.search(r'#include "\w+.h"\n', (ROOT / path).read_text())
         assert include is not None
-        more = (include[0], include[0] + "extern int more;\n")
-        assert changed(path, more) == {"VARIANT_heap_hybrid"}
+        return changed(path, (include[0], include[0] + "extern int more;\n"))
+
+    assert with_one_line_more("kernel/memory/heap_hybrid_slab.c") == {
+        "VARIANT_heap_hybrid",
+        "VARIANT_heap_hybrid_out_of_line",
+        "VARIANT_kmalloc_hybrid",
+    }
+    # The buddy is below several, and no part of others.
+    above = with_one_line_more("kernel/memory/buddy.c")
+    assert {"VARIANT_heap_hybrid", "VARIANT_heap_slub", "VARIANT_slub_classic_slab"} <= above
+    assert not {"VARIANT_heap_linked_list", "VARIANT_heap_floor"} & above
+    assert [name for name in above if not name.startswith("VARIANT_")] == []
 
 
 def test_another_flag_changes_every_variant(clone: Path) -> None:

@@ -26,6 +26,8 @@ WRONG = [
     (["disk=/no/such/file", "bench"], "no such file"),
     (["target=host", "machine=exact", "bench"], "target=host"),
     (["suites=hepa", "bench"], "heap, ipc"),
+    (["target=host", "suites=paging", "bench"], "only on target=qemu"),
+    (["target=qemu,host", "suites=heap,paging", "bench"], "only on target=qemu"),
     (["rounds=0", "bench"], "1 to 1024"),
     (["size=big", "bench"], "quick, full"),
     (["colour=red", "bench"], "suites"),
@@ -63,6 +65,7 @@ def test_help_names_commands_options_and_choices() -> None:
     done = scons("-h")
     for word in ("bench", "list", "disasm", "target=", "suites=", "exact", "heap", "ipc"):
         assert word in done.stdout
+    assert "no letter: MiB" in done.stdout and "TICKMARK_PEERS=FOLDER" in done.stdout
 
 
 def test_list_shows_rows_meanings_and_costs() -> None:
@@ -71,6 +74,14 @@ def test_list_shows_rows_meanings_and_costs() -> None:
     assert "heap/pair_64/hybrid" in done.stdout
     assert "operations a window" in done.stdout
     assert "ipc/pair_56" not in done.stdout
+
+
+def test_list_of_a_target_shows_what_only_it_has() -> None:
+    done = scons("-Q", "list", "target=qemu", "suites=paging")
+    assert done.returncode == 0
+    assert "paging/lazy_touch/live" in done.stdout and "paging/shootdown_1/live" in done.stdout
+    assert "pages/map_4k" not in done.stdout
+    assert "paging/" not in scons("-Q", "list").stdout
 
 
 def test_disasm_shows_the_measured_code() -> None:

@@ -63,8 +63,10 @@ def attributes(data: bytes) -> dict[str, str | int]:
 
 
 def rows(bench: Bench) -> set[str]:
+    """Those that are traced: peers are only measured."""
     database = sqlite3.connect(bench.results / "history.db")
-    return {row for (row,) in database.execute("SELECT id FROM bench_row WHERE aa = 0")}
+    query = "SELECT id FROM bench_row WHERE aa = 0 AND role <> 'peer'"
+    return {row for (row,) in database.execute(query)}
 
 
 def line_bytes(bench: Bench, target: str) -> int:
@@ -130,7 +132,7 @@ def test_an_event_takes_few_bytes_on_the_line(bench: Bench, target: str) -> None
 
 
 def test_phases_carry_what_was_measured(bench: Bench) -> None:
-    assert bench.run("qemu", f"filter=heap/pair_64/hybrid {FEW}") == 0, bench.output
+    assert bench.run("qemu", f"suites=heap filter=*/pair_64/hybrid {FEW}") == 0, bench.output
     names = {}
     noted: list[dict[str, str | int]] = []
     for message in messages(trace_bytes(bench, "qemu")):

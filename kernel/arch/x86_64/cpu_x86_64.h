@@ -118,52 +118,54 @@ static inline __attribute__((always_inline)) struct cpu_local *cpu_local(void)
     return self;
 }
 
+static inline __attribute__((always_inline)) size_t cpu_index(void)
+{
+    size_t index; // a load of 32 bits clears the upper ones
+    __asm__ volatile("movl %%gs:%c1, %k0" : "=r"(index) : "i"(CPU_LOCAL_OFFSET_INDEX));
+    return index;
+}
+
 static inline __attribute__((always_inline)) void cpu_preempt_disable(void)
 {
     __asm__ volatile("incl %%gs:%c0" : : "i"(CPU_LOCAL_OFFSET_PREEMPT) : "memory", "cc");
 }
 
+// Preemption was asked for while it was disabled. An interrupt may come in between and do the same:
+// then there is nothing left to be called here.
+static __attribute__((noinline, cold, unused)) void cpu_preempt_late(void)
+{
+    struct cpu_local *cpu = cpu_local();
+    void (*wanted)(void);
+    if (cpu->preempt_count != 0)
+        return;
+    __asm__ volatile("xorl %k0, %k0; xchgq %0, %%gs:%c1"
+                     : "=&r"(wanted)
+                     : "i"(CPU_LOCAL_OFFSET_WANTED)
+                     : "memory", "cc");
+    if (wanted != NULL)
+        wanted();
+}
+
 static inline __attribute__((always_inline)) void cpu_preempt_enable(void)
 {
-    __asm__ volatile("decl %%gs:%c0" : : "i"(CPU_LOCAL_OFFSET_PREEMPT) : "memory", "cc");
+    __asm__ goto("decl %%gs:%c0; cmpq $0, %%gs:%c1; jne %l2"
+                 :
+                 : "i"(CPU_LOCAL_OFFSET_PREEMPT), "i"(CPU_LOCAL_OFFSET_WANTED)
+                 : "memory", "cc"
+                 : wanted);
+    return;
+wanted:
+    cpu_preempt_late();
 }
 
-// System V ABI for AMD64, 3.2.1: a call keeps RBX, RBP and R12..R15. MXCSR and the x87 control word
-// are kept too by the ABI; nothing here changes them.
-#define CPU_IN_REGISTER __attribute__((unused)) // a parameter that only the assembly knows of
-static __attribute__((naked, noinline, unused)) void
-cpu_switch_stacks(CPU_IN_REGISTER void **save, CPU_IN_REGISTER void *load,
-                  CPU_IN_REGISTER uint32_t *state, CPU_IN_REGISTER uint32_t left)
+static inline __attribute__((always_inline)) void cpu_leaf_enter(void)
 {
-    __asm__("pushq %rbp; .cfi_adjust_cfa_offset 8;"
-            "pushq %rbx; .cfi_adjust_cfa_offset 8;"
-            "pushq %r12; .cfi_adjust_cfa_offset 8;"
-            "pushq %r13; .cfi_adjust_cfa_offset 8;"
-            "pushq %r14; .cfi_adjust_cfa_offset 8;"
-            "pushq %r15; .cfi_adjust_cfa_offset 8;"
-            "movq %rsp, (%rdi);"
-            "movq %rsi, %rsp;"
-            "movl %ecx, (%rdx);" // a store on x86-64 is a release
-            "popq %r15; .cfi_adjust_cfa_offset -8;"
-            "popq %r14; .cfi_adjust_cfa_offset -8;"
-            "popq %r13; .cfi_adjust_cfa_offset -8;"
-            "popq %r12; .cfi_adjust_cfa_offset -8;"
-            "popq %rbx; .cfi_adjust_cfa_offset -8;"
-            "popq %rbp; .cfi_adjust_cfa_offset -8;"
-            "ret");
+    __asm__ volatile("movb $1, %%gs:%c0" : : "i"(CPU_LOCAL_OFFSET_LEAF) : "memory");
 }
 
-// The frame that cpu_switch_stacks leaves, made by hand: six registers, where to go on, and an
-// address to return to that ends every backtrace. At the entry RSP + 8 is 16-aligned, as in any
-// function just called.
-static inline void *cpu_new_stack(void *top, void (*entry)(void))
+static inline __attribute__((always_inline)) void cpu_leaf_leave(void)
 {
-    uint64_t *at = (uint64_t *)((uintptr_t)top & ~(uintptr_t)15);
-    *--at = 0;
-    *--at = (uintptr_t)entry;
-    for (unsigned i = 0; i < 6; i++)
-        *--at = 0;
-    return at;
+    __asm__ volatile("movb $0, %%gs:%c0" : : "i"(CPU_LOCAL_OFFSET_LEAF) : "memory");
 }
 
 static inline __attribute__((always_inline)) void cpu_straight_run_100(void)

@@ -14,39 +14,15 @@
 //             two canonical halves; physical addresses below 2^physical_bits
 //   changes   are made whole or not at all. Large pages may stay split where a change was refused
 //   rights    no page is writable and executable
+//   shared    the low half may be another map's: every change there is STATUS_FOREIGN
 #ifndef PAGE_MAP_H
 #define PAGE_MAP_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "page_entry.h"
 #include "status.h"
-
-#define PAGE_LEVELS  4u
-#define PAGE_ENTRIES 512u
-
-#define PAGE_BYTES_4K ((uint64_t)1 << 12)
-#define PAGE_BYTES_2M ((uint64_t)1 << 21)
-#define PAGE_BYTES_1G ((uint64_t)1 << 30)
-
-// Every page can be read: the CPU knows none that cannot.
-#define PAGE_READ    1u
-#define PAGE_WRITE   2u
-#define PAGE_EXECUTE 4u
-
-// By the entries 0, 1 and 3 of the page attribute table as every CPU has it after reset (AMD64
-// vol. 2, 7.8.2): with PAT left alone, what is stricter, these bits or the MTRRs, counts.
-enum page_cache {
-    PAGE_WRITE_BACK,
-    PAGE_WRITE_THROUGH,
-    PAGE_UNCACHED,
-};
-
-struct page_kind {
-    unsigned rights; // PAGE_READ with at most one of PAGE_WRITE and PAGE_EXECUTE
-    enum page_cache cache;
-    bool global; // survives a change of address space; of no effect without CR4.PGE
-};
 
 // One mapped page.
 struct page {
@@ -60,8 +36,10 @@ struct page_memory {
     // A zeroed table, 4 KiB aligned: its physical address; 0 if there is none left.
     uint64_t (*allocate)(void *context);
     void (*release)(void *context, uint64_t table);
-    // Where the table at that physical address can be read and written.
+    // Where the table at that physical address can be read and written. NULL: at `direct` more than
+    // the physical address, all of them, which is the faster way.
     uint64_t *(*at)(void *context, uint64_t table);
+    uintptr_t direct;
     // Returns when no CPU translates [address, address + length) by what stood in the tables
     // before. Called after the tables have changed, before tables no longer needed are released.
     void (*invalidate)(void *context, uint64_t address, uint64_t length);
@@ -77,6 +55,7 @@ struct page_map {
     struct page_limits limits;
     uint64_t root;   // physical address, for CR3
     uint64_t tables; // in use, the root among them
+    bool low_shared; // the low half is another map's: page_map_share_low
 };
 
 struct page_counts {
@@ -92,6 +71,12 @@ enum status page_map_init(struct page_map *map, const struct page_memory *memory
 // Gives all tables back. No CPU may use them any more: nothing is invalidated.
 void page_map_destroy(struct page_map *map);
 
+// The low half (addresses below 2^47) becomes that of `other`, by the same tables: how the kernel
+// stays mapped in an address space. STATUS_FULL if something is mapped there. `other` outlives this
+// map; what it maps later is seen here only where its root had an entry, 512 GiB each, at this
+// call.
+enum status page_map_share_low(struct page_map *map, const struct page_map *other);
+
 // Maps a range by the largest pages that the alignment of both addresses allows. STATUS_FULL if a
 // page of it is mapped; STATUS_NO_MEMORY; STATUS_INVALID if range, alignment or kind is none.
 enum status page_map_map(struct page_map *map, uint64_t address, uint64_t physical, uint64_t length,
@@ -100,6 +85,19 @@ enum status page_map_map(struct page_map *map, uint64_t address, uint64_t physic
 // The same with pages of at most `largest` bytes: one of PAGE_BYTES_*.
 enum status page_map_map_by(struct page_map *map, uint64_t address, uint64_t physical,
                             uint64_t length, struct page_kind kind, uint64_t largest);
+
+// One page of `bytes` (PAGE_BYTES_*), both addresses multiples of it. STATUS_FULL if something is
+// mapped there, smaller or larger; STATUS_NO_MEMORY; STATUS_INVALID.
+enum status page_map_page(struct page_map *map, uint64_t address, uint64_t physical, uint64_t bytes,
+                          struct page_kind kind);
+
+// Unmaps the page of `bytes` at `address`, and says in *physical, unless that is NULL, where it
+// was. STATUS_EMPTY if there is none of just that address and size: nothing is split.
+enum status page_unmap_page(struct page_map *map, uint64_t address, uint64_t bytes,
+                            uint64_t *physical);
+
+// Where `address` lies in physical memory; false if it is not mapped. As page_map_query.
+bool page_translate(const struct page_map *map, uint64_t address, uint64_t *physical);
 
 // Change rights and caching of a range; unmap it. Large pages that reach beyond it are split; each
 // end takes two tables at most. STATUS_EMPTY if a page of it is not mapped; STATUS_NO_MEMORY;
