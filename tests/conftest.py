@@ -21,6 +21,8 @@ def group_of(path: str) -> str | None:
     return None if path.startswith(ONE_BY_ONE) else path
 
 
+# First: xdist writes the groups into the tests' names, and its hook would come before this one.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     places = {item: item.path.relative_to(HERE).as_posix() for item in items}
     for item in items:
