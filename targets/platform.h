@@ -117,6 +117,14 @@ bool platform_cpu_start(unsigned cpu, void (*function)(void *argument), void *ar
 // `most_ms` ends the run as a panic that shows where it is.
 void platform_cpu_wait(unsigned cpu, uint64_t most_ms);
 
+struct sched_cpu_ops;
+
+// What a scheduler (sched.h) needs of this target's CPUs to run real threads on them: its CPU
+// operations, and in *machine what goes with them. CPU 0 calls sched_start_cpu itself, the others
+// by platform_cpu_start. One scheduler at a time; after its last CPU has left, the next may begin.
+// NULL: this target has none.
+const struct sched_cpu_ops *platform_sched(void **machine);
+
 // A failed assertion or a benchmark that cannot go on: reports registers, stack and `reason`
 // through the line and ends the run as a panic. Any CPU, any context.
 _Noreturn void platform_panic(const char *reason, const char *file, unsigned line);

@@ -222,3 +222,9 @@ _Noreturn void platform_exit(bool success)
 {
     exit(success ? EXIT_SUCCESS : EXIT_FAILURE);
 }
+
+const struct sched_cpu_ops *platform_sched(void **machine)
+{
+    *machine = NULL;
+    return NULL;
+}

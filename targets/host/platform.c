@@ -214,3 +214,9 @@ _Noreturn void platform_exit(bool success)
 {
     exit(success ? 0 : 1);
 }
+
+const struct sched_cpu_ops *platform_sched(void **machine)
+{
+    *machine = NULL;
+    return NULL;
+}

@@ -189,3 +189,9 @@ void kernel_stop(uint8_t code)
     x86_out8(KERNEL_EXIT_PORT, code);
     x86_stop(); // a machine without that port
 }
+
+const struct sched_cpu_ops *platform_sched(void **machine)
+{
+    *machine = NULL;
+    return NULL;
+}
