@@ -37,6 +37,8 @@ enum status memory_map_set(struct memory_map *map, uint64_t start, uint64_t end,
 {
     if (end < start || end > UINT64_MAX - PAGE_SIZE)
         return STATUS_INVALID;
+    if (start == end)
+        return STATUS_OK; // no bytes, so no page of them, wherever in a page they would lie
     const bool shrinks = kind == MEMORY_RAM;
     start = shrinks ? align_up(start, PAGE_SIZE) : start & ~(uint64_t)(PAGE_SIZE - 1);
     end = shrinks ? end & ~(uint64_t)(PAGE_SIZE - 1) : align_up(end, PAGE_SIZE);
