@@ -81,6 +81,7 @@ def _part(claims: Claims, claim: Claim, run: Run, machine: Machine, row_id: str)
             part = _from_counters(claim, machine, row_id)
         else:
             part = _from_samples(claim, machine, row_id)
+        _of_two_cores(machine, part.row, part.baseline)
         elsewhere = _elsewhere(claim, machine, part)
         note = "" if elsewhere else _floor_note(claims, claim, run, machine, part)
         return replace(part, elsewhere=elsewhere, note="; ".join(filter(None, (part.note, note))))
@@ -93,6 +94,14 @@ def _with_reason(problem: str, machine: Machine) -> str:
     row, _, status = problem.partition(": ")
     reason = machine.rejection(row) if status else ""
     return f"{problem} ({reason})" if reason else problem
+
+
+def _of_two_cores(machine: Machine, *row_ids: str) -> None:
+    """Raises Unusable if a row for two CPUs was measured on one core, in any boot."""
+    for row_id in filter(None, row_ids):
+        one_core = machine.counters.get(row_id, {}).get("one_core")
+        if one_core is not None and one_core.value > 0:
+            raise Unusable(f"{row_id} is of two CPUs, and both CPUs were one core, or near enough to be")
 
 
 def _elsewhere(claim: Claim, machine: Machine, part: Part) -> str:

@@ -19,12 +19,13 @@ from reports.page_parts import (
     tails_part,
     trace_part,
 )
-from reports.tables import claims_table, verdict_table
+from reports.tables import cases_of, claims_table, verdict_table
 from reports.tails import RULE
 from reports.text import percent_level, several
 from reports.trace_view import View
 
 TEMPLATE = "index.html.j2"
+CASES_MANY = 30  # of one machine: about ten screens are still scrolled through
 
 # Beside its colour and its word each verdict has a sign of its own.
 SIGNS = {
@@ -77,6 +78,7 @@ def to_html(
         limits=limits,
         designs=[entry for entry in designs if entry[1].rows or entry[2].rows],
         sections=sections,
+        many=lambda machine: len(cases_of(machine)) > CASES_MANY,
         tails=all_tails,
         tail_rule=RULE,
         noises=noises,

@@ -71,6 +71,11 @@ class Part:
     table: Table
     curves: tuple[Part, ...] = ()
 
+    @property
+    def suite(self) -> str:
+        """Of a case, the suite that it belongs to."""
+        return self.name.partition("/")[0]
+
 
 @dataclass(frozen=True)
 class Section:

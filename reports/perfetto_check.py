@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass, field
 
+from reports.perfetto_sched_check import Schedule
 from reports.perfetto_wire import Damage, Message, Place, Trouble, packets, parse, signed
 
 VALID, FINDINGS, UNREADABLE = 0, 10, 40
@@ -18,6 +19,7 @@ SHOWN_MOST = 50
 # Fields of TracePacket.
 CLOCK_SNAPSHOT, TIMESTAMP, SEQUENCE, TRACK_EVENT, INTERNED, FLAGS = 6, 8, 10, 11, 12, 13
 TRACE_STATS, DROPPED, CLEARED_OLD, CLOCK, DEFAULTS, DESCRIPTOR = 35, 42, 41, 58, 59, 60
+FTRACE, SYSTEM_INFO, PROCESS_TREE = 1, 45, 122
 CLEARED, NEEDS = 1, 2
 BOOTTIME = 6
 BUILTIN_CLOCKS = range(1, 12)
@@ -60,12 +62,13 @@ class Report:
     events: dict[int, int] = field(default_factory=dict)
     flows: int = 0
     tracks: int = 0
+    schedule: str = ""
 
     def summary(self) -> str:
         counts = [self.events.get(kind, 0) for kind in (BEGIN, INSTANT, COUNTER)]
         return (
             f"{self.packets} packets, {counts[0]} slices, {counts[1]} instants, "
-            f"{counts[2]} counter values, {self.flows} flows, {self.tracks} tracks"
+            f"{counts[2]} counter values, {self.flows} flows, {self.tracks} tracks{self.schedule}"
         )
 
 
@@ -77,10 +80,12 @@ class Checker:
         self.undeclared: dict[int, Place] = {}
         self.threads: dict[int, int] = {}  # tid -> uuid
         self.flows: list[tuple[int, int, int, bool, Place]] = []
+        self.early_flows = 0  # that end before they begin, or whose begin may be lost
         self.dropped: dict[int, Place] = {}
         self.accounted: set[int] = set()
         self.global_clocks: dict[int, int] = {}
         self.place = Place(0, 0)
+        self.schedule = Schedule(self.find)
 
     def find(self, what: str, why: str, place: Place | None = None) -> None:
         self.report.findings.append(f"{place or self.place}: {what}: {why}")
@@ -113,6 +118,12 @@ class Checker:
             self.accounted |= {writer.number(1) for writer in writers}
         if DESCRIPTOR in packet:
             self.descriptor(packet.message(DESCRIPTOR))
+        if SYSTEM_INFO in packet:
+            self.schedule.system_info(packet.message(SYSTEM_INFO))
+        if PROCESS_TREE in packet:
+            self.schedule.tree(packet.message(PROCESS_TREE), self.place)
+        for bundle in packet.messages(FTRACE):
+            self.schedule.bundle(bundle, self.place)
         time = self.time(packet, sequence)
         if TRACK_EVENT in packet:
             self.event(packet.message(TRACK_EVENT), sequence, time)
@@ -252,6 +263,7 @@ class Checker:
             tid = thread.number(2)
             if 1 not in thread or 2 not in thread:
                 self.find("thread without pid and tid", f"track {uuid}: both are required")
+            self.schedule.thread(thread.number(1), tid, name, self.place)
             if self.threads.setdefault(tid, uuid) != uuid:
                 self.find(
                     "thread with two tracks",
@@ -259,6 +271,7 @@ class Checker:
                 )
         for process in descriptor.messages(3):
             kind, name = "process", process.text(6)
+            self.schedule.process(process.number(1), name, self.place)
         if kind in ("slices", "counter") and not name and uuid != 0:
             self.find("track without name", f"track {uuid}")
         known = self.tracks.get(uuid)
@@ -371,10 +384,14 @@ class Checker:
             self.flows.append((time or 0, len(self.flows), number, ends, self.place))
 
     def follow_flows(self) -> None:
-        """In the order of time, as Perfetto sorts; file order among equals."""
+        """In the order of time, as Perfetto sorts; file order among equals. On two CPUs a receive
+        may begin just before the send that it then finds, and what was lost may have begun it."""
         begun: set[int] = set()
+        later = {number for _, _, number, ends, _ in self.flows if not ends}
         for _, _, number, ends, place in sorted(self.flows, key=lambda flow: flow[:2]):
-            if ends and number not in begun:
+            if ends and number not in begun and (number in later or self.dropped):
+                self.early_flows += 1
+            elif ends and number not in begun:
                 self.find("flow without source", f"flow {number} ends and has not begun", place)
             elif ends:
                 begun.remove(number)
@@ -386,6 +403,12 @@ class Checker:
     def finish(self) -> Report:
         self.hierarchy()
         self.follow_flows()
+        if self.early_flows:
+            self.report.notes.append(
+                f"{self.early_flows} flows end before they begin, or their beginning was lost"
+            )
+        self.schedule.finish()
+        self.report.schedule = self.schedule.summary()
         for uuid, place in self.undeclared.items():
             self.find("undeclared track", f"track {uuid} has events and no descriptor", place)
         for uuid, track in self.tracks.items():

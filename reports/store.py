@@ -40,9 +40,9 @@ TAGS = {
     32: "SMI",
     64: "steal",
 }
-# Counters in these units are the processor's own: measured, the sums over all boots. All others are
-# exact.
-MEASURED_UNITS = ("cycles", "instructions")
+# Counters in these units are the processor's own, or shares that are not the same each time:
+# measured, the sums over all boots. All others are exact.
+MEASURED_UNITS = ("cycles", "instructions", "observed")
 
 
 class StoreError(Exception):

@@ -58,16 +58,23 @@ FIBERS = {"-fsanitize=address,undefined": 1, "-fsanitize=thread": 2}
 TRACED_ONLY = {
     "trace/deflate.c",
     "trace/perfetto.c",
+    "trace/perfetto_moves.c",
     "trace/perfetto_record.c",
+    "trace/perfetto_sched.c",
     "trace/proto.c",
+    "trace/trace_sched.c",
     "bench/framework/run_trace.c",
 }
 
 # What the recorder shares with its targets.
 RECORDER_BELOW = ["trace/wire.c", "trace/proto.c", "bench/framework/record.c"]
 
-# GCC would turn the loops of memcpy into calls of memcpy.
-FILE_FLAGS = {"kernel/lib/string.c": ["-fno-tree-loop-distribute-patterns"]}
+# GCC would turn the loops of memcpy into calls of memcpy. Peers that are headers copy by memcpy of
+# a known length, which their users' compilers inline.
+FILE_FLAGS = {
+    "kernel/lib/string.c": ["-fno-tree-loop-distribute-patterns"],
+    "bench/suites/peers/ipc.c": ["-fbuiltin"],
+}
 
 
 def gcc_include() -> str:
@@ -86,6 +93,7 @@ def compile_one(
     """One object of one source, seeing only its layer's includes."""
     # Generated headers stand in the build folder; the user's own variants in theirs.
     defines = {"CONFIG_FRAME_POINTER": int("-fno-omit-frame-pointer" in flags), **defines}
+    defines["CONFIG_BLOCK_WRITES"] = env.get("BLOCK_WRITES", 0)
     defines["CONFIG_FIBERS"] = next((FIBERS[f] for f in flags if f in FIBERS), 0)
     paths = [f"#{folder}" for folder in include_path(layer)] + ["#build/generated"]
     paths += env.get("VARIANT_FOLDERS", [])

@@ -14,6 +14,7 @@ import hashlib
 import os
 import re
 from dataclasses import dataclass
+from functools import cache
 
 from layers import INCLUDES, PORTABLE
 
@@ -40,6 +41,7 @@ def without_comments(text: str) -> str:
     return re.sub(f"({STRING})|{COMMENT}", lambda m: m[1] or " ", text, flags=re.S)
 
 
+@cache
 def folded(text: str) -> str:
     """Without comments; any white space between two words or signs is one space, and so is the end
     of a line that a macro goes on behind."""
@@ -47,9 +49,21 @@ def folded(text: str) -> str:
     return re.sub(f"({STRING})|{white}", lambda m: m[1] or " ", text, flags=re.S).strip()
 
 
+@cache
 def read(path: str) -> str:
+    """Files do not change while one process looks at them; many are part of most hashes."""
     with open(path, encoding="utf-8") as file:
         return file.read()
+
+
+@cache
+def folded_file(path: str) -> str:
+    return folded(read(path))
+
+
+@cache
+def included(path: str) -> list[str]:
+    return re.findall(r'^\s*#\s*include\s+"([^"]+)"', read(path), re.M)
 
 
 def digest(parts: list[str], digits: int) -> str:
@@ -150,7 +164,7 @@ def interfaces(suite: Suite) -> list[str]:
 
 def case_hash(suite: Suite, case: str) -> str:
     """16 hexadecimal digits as a C constant."""
-    parts = [folded(read(path)) for path in [*MEASURED_BY, *interfaces(suite)]]
+    parts = [folded_file(path) for path in [*MEASURED_BY, *interfaces(suite)]]
     own = suite.reached(" ".join([case, suite.rest]))
     parts += [folded(suite.rest), folded(suite.rows[case])]
     parts += [folded(suite.functions[name]) for name in own]
@@ -177,6 +191,7 @@ def variants(suite: Suite, outside: list[str]) -> list[str]:
     return names + (outside if f"{word}_OUTSIDE(X)" in listed[1] else [])
 
 
+@cache
 def beside(header: str) -> list[str]:
     """The sources of a header: that of its name, and those beside it that have no nearer one:
     heap_hybrid_slab.c is one of heap_hybrid.h, not of heap.h."""
@@ -194,7 +209,8 @@ def sources_of(suite: Suite, variant: str, folders: list[str]) -> list[str]:
     has stand all together in the header that SUITE_VARIANTS names, beside their suite. A variant
     that has neither stands in its suite; what it stands on is the interface."""
     stem = f"{suite.mechanism}_{variant}"
-    headers = [os.path.join(folder, stem + ".h") for folder in [*PORTABLE, *folders]]
+    beside_it = os.path.dirname(suite.path)
+    headers = [os.path.join(folder, stem + ".h") for folder in [*PORTABLE, *folders, beside_it]]
     found = [header for header in headers if os.path.exists(header)]
     listed = re.search(r"^#define SUITE_VARIANTS[ \t]+(\w+)$", suite.own, re.M)
     if not found and listed is not None:
@@ -213,7 +229,7 @@ def with_included(paths: list[str], folders: list[str]) -> list[str]:
             continue
         found.append(path)
         waiting += beside(path) if path.endswith(".h") else []
-        for name in re.findall(r'^\s*#\s*include\s+"([^"]+)"', read(path), re.M):
+        for name in included(path):
             for folder in [*INCLUDES, "kernel/arch", "targets", *folders]:
                 header = os.path.join(folder, name)
                 # The suites are the other half.
@@ -225,7 +241,7 @@ def with_included(paths: list[str], folders: list[str]) -> list[str]:
 def variant_hash(suite: Suite, variant: str, folders: list[str], flags: list[str]) -> str:
     """8 hexadecimal digits as a C constant."""
     paths = with_included(sources_of(suite, variant, folders), folders)
-    return digest([" ".join(flags), *(folded(read(path)) for path in paths)], 8) + "u"
+    return digest([" ".join(flags), *(folded_file(path) for path in paths)], 8) + "u"
 
 
 def header(

@@ -10,20 +10,23 @@ INCLUDES: dict[str, list[str]] = {
     "kernel/lib": BOTTOM,
     "trace": BOTTOM,
     "kernel/memory": BOTTOM + ["trace"],
-    "kernel/ipc": BOTTOM + ["trace", "kernel/memory"],
+    "kernel/ipc": BOTTOM + ["trace", "kernel/memory", "kernel/sched"],
     "kernel/sched": BOTTOM + ["trace"],
+    # Of the hardware, headers only: it is not in the portable object.
+    "kernel/drivers": BOTTOM + ["trace", "kernel/memory", "kernel/sched", "kernel/hardware"],
     "kernel/hardware": BOTTOM + ["kernel/memory"],
     "kernel/machine": BOTTOM
-    + ["trace", "kernel/memory", "kernel/ipc", "kernel/sched", "kernel/hardware"],
+    + ["trace", "kernel/memory", "kernel/ipc", "kernel/sched", "kernel/hardware", "kernel/drivers"],
     "bench/framework": BOTTOM + ["trace"],
     "bench/suites": BOTTOM
-    + ["trace", "kernel/memory", "kernel/sched", "kernel/ipc", "bench/framework"],
+    + ["trace", "kernel/memory", "kernel/sched", "kernel/ipc", "kernel/drivers"]
+    + ["kernel/hardware", "bench/framework"],
     "bench/suites/peers": BOTTOM
-    + ["trace", "kernel/memory", "kernel/sched", "kernel/ipc"]
-    + ["bench/framework", "bench/suites", "targets/host"],
+    + ["trace", "kernel/memory", "kernel/sched", "kernel/ipc", "kernel/drivers"]
+    + ["kernel/hardware", "bench/framework", "bench/suites", "targets/host"],
     "bench/suites/machine": BOTTOM
     + ["trace", "kernel/memory", "kernel/ipc", "kernel/sched"]
-    + ["kernel/hardware", "kernel/machine", "bench/framework", "bench/suites"],
+    + ["kernel/hardware", "kernel/drivers", "kernel/machine", "bench/framework", "bench/suites"],
     "bench/recorder": ["targets", "kernel/lib", "trace", "bench/framework"],
 }
 
@@ -34,6 +37,7 @@ PORTABLE = [
     "kernel/memory",
     "kernel/sched",
     "kernel/ipc",
+    "kernel/drivers",
     "bench/framework",
     "bench/suites",
 ]
@@ -42,6 +46,7 @@ PORTABLE = [
 def include_path(folder: str) -> list[str]:
     """The folders searched for quoted includes, nearest first."""
     outside = BOTTOM + ["trace", "bench/framework", "kernel/sched"]
-    outside += ["kernel/memory", "kernel/hardware", "kernel/machine"]
+    outside += ["kernel/memory", "kernel/hardware", "kernel/drivers", "kernel/machine"]
+    outside += ["kernel/ipc"]
     below = INCLUDES.get(folder, outside)
     return [folder] + [other for other in below if other != folder]

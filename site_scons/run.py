@@ -15,10 +15,12 @@ import sys
 import tempfile
 from typing import Any, Callable
 
+import SCons.SConsign
 from SCons.Script import COMMAND_LINE_TARGETS
 
 import options as option_words
 import places
+from tests_run import run_tests
 
 Env = Any
 RESULTS = "results"
@@ -381,34 +383,6 @@ def format_sources(options: Any) -> int:
     return finish(max(worst, subprocess.call(["black", "-q", "-l", "100", *PYTHON])))
 
 
-SOAK_REPEATS = 25  # each with new seeds, printed by the programs
-
-
-def run_tests(programs: list[str], soak: bool, options: Any) -> int:
-    """Check programs one by one, then pytest, whose closing lines end the output; the latter does
-    not look at variants=FOLDER."""
-    environment = {
-        **os.environ,
-        "CK_VERBOSITY": "normal",
-        "CK_TIMEOUT_MULTIPLIER": "4",  # the machine may be busy with something else
-        "TSAN_OPTIONS": "halt_on_error=1",
-        "TICKMARK_SOAK": "1" if soak else "0",
-        "TICKMARK_PROBE": os.path.abspath("build/probe/tickmark.elf"),
-        "TICKMARK_RECORDER": os.path.abspath("build/recorder"),
-    }
-    for turn in range(SOAK_REPEATS if soak else 1):
-        for program in programs:
-            say(f"tickmark: {program}" + (f", {turn + 1} of {SOAK_REPEATS}" if soak else ""))
-            if subprocess.call([program], env=environment) != 0:
-                return finish(1)
-    if "variants" in options.values:
-        say(f"tickmark: the variants of {options.values['variants']} pass, beside those from here")
-        return finish(0)
-    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-    words += ["-n", "2", "--dist", "loadgroup", "tests"]  # tests/conftest.py
-    return finish(1 if subprocess.call(words, env=environment) != 0 else 0)
-
-
 def commands(env: Env, options: Any) -> None:
     """Binds each name to its action and what must be built for it."""
     made = env["PROGRAMS"]
@@ -439,7 +413,11 @@ def commands(env: Env, options: Any) -> None:
         if name in options.aliases:
 
             def test(target: Any, source: Any, env: Any, soak: bool = name == "soak") -> int:
-                return run_tests(programs, soak, options)
+                # Tests start scons themselves. It must know what this one has built, or it builds
+                # the programs again while other tests run them.
+                SCons.SConsign.write()
+                good = run_tests(programs, soak, options.values.get("variants", ""))
+                return finish(0 if good else 1)
 
             if "variants" not in options.values:
                 needs = [*needs, made["recorder"], made["host"], made["qemu"], database]

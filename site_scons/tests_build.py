@@ -10,6 +10,7 @@ from typing import Any
 from build import FIBERS, FLAVOURS, RACES, RECORDER_BELOW, SANITISED, WARNINGS
 from build import compile_one, outside_names, portable_object, portable_sources, sources
 from layers import BOTTOM, PORTABLE
+from model_build import model_programs
 
 Env = Any
 Node = Any
@@ -34,23 +35,35 @@ OF_VARIANTS = {
         "races_heap",
         "races_suites_heap",
     ],
-    "ring": ["test_ring", "test_ring_model", "test_suites", "races_ring"],
+    "ring": [
+        "test_ring",
+        "test_ring_model",
+        "test_suites_ipc",
+        "test_suites_ipc_windows",
+        "races_ring",
+        "races_suites_ipc",
+    ],
 }
 BELOW = {
     "kernel/lib",
     "kernel/memory",
     "kernel/sched",
     "kernel/ipc",
+    "kernel/drivers",
     "bench/suites",
 }  # what they link with
+SCHEDULER = ["sched", "sched_core", "sched_policy_fifo", "sched_tree"]  # on the target's CPUs
 CONTRACT = [
-    ("tests/contract/contract.c", "bench/framework"),
-    ("tests/contract/plants.c", "bench/framework"),
+    *((path, "bench/suites") for path in sources("tests/contract")),
+    *((f"kernel/sched/{name}.c", "kernel/sched") for name in SCHEDULER),
+    ("trace/trace_sched.c", "trace"),
     ("kernel/lib/string.c", "kernel/lib"),
     ("kernel/lib/format.c", "kernel/lib"),
     ("kernel/lib/memory_map.c", "kernel/lib"),
     ("kernel/lib/numa.c", "kernel/lib"),
 ]
+# The scheduler's CPUs in a Linux process, which stand on nothing else of that target.
+SCHED_HOST = [f"targets/host/{name}.c" for name in ("sched_host", "host_time", "ring_futex")]
 # The functions of string.c stand beside libc's under names of their own.
 LIB_RENAMES = {f"mem{name}": f"lib_mem{name}" for name in ("cpy", "move", "set", "cmp")}
 RENAMED = {"kernel/lib/string.c", "tests/test_lib.c"}
@@ -68,12 +81,13 @@ def sanitised(env: Env, out: str, path: str, layer: str) -> Node:
 
 def test_object(env: Env, path: str, flags: list[str] = SANITISED, out: str = "test") -> Node:
     """A test sees the headers of every portable layer, the machine's parsers and the recorder."""
-    folders = [*BOTTOM, *PORTABLE, "kernel/hardware", "bench/recorder", "tests"]
+    folders = [*BOTTOM, *PORTABLE, "kernel/hardware", "bench/recorder", "targets/host", "tests"]
     paths = [f"#{folder}" for folder in folders] + ["#build/generated"]
     paths += env["VARIANT_FOLDERS"]
     # As what it is linked with: a lock's mark differs.
     defines = {"CONFIG_TRACE": 0, "CONFIG_ASSERT_SLOW": int(flags is not RACES)}
     defines["CONFIG_FRAME_POINTER"] = 1
+    defines["CONFIG_BLOCK_WRITES"] = 0
     defines["CONFIG_FIBERS"] = next(FIBERS[flag] for flag in flags if flag in FIBERS)
     if path in RENAMED:
         defines.update(LIB_RENAMES)
@@ -117,6 +131,7 @@ def check_programs(env: Env) -> tuple[list[Node], list[Node]]:
         for path in sources("bench/recorder")
         if not path.endswith("/main.c")
     ]
+    machine += [sanitised(env, "test", path, "targets/host") for path in SCHED_HOST]
     # Archives hand each program only what it refers to, and what a test of the variants links with
     # is built without the rest.
     below = env.StaticLibrary("#build/test/tickmark_below", portable[True])
@@ -173,6 +188,7 @@ def fuzzers(env: Env) -> list[Node]:
     clang = env.Clone(CC="clang")
     folders = [*BOTTOM, *PORTABLE, "kernel/hardware", "bench/recorder", "tests"]
     defines = {"CONFIG_TRACE": 0, "CONFIG_ASSERT_SLOW": 1, "CONFIG_FRAME_POINTER": 1}
+    defines["CONFIG_BLOCK_WRITES"] = 0
     common = ["-std=gnu11", "-O1", "-g", "-D_GNU_SOURCE", "-mpopcnt", "-mbmi"]
     sanitisers = "-fsanitize=fuzzer-no-link,address,undefined"
     flags = [*common, sanitisers, "-fno-sanitize-recover=all"]
@@ -210,10 +226,20 @@ def fuzzers(env: Env) -> list[Node]:
 
 
 RACES_TESTS = {
+    "crew": "tests/test_crew.c",
     "heap": "tests/test_heap_threads.c",
     "suites_heap": "tests/test_suites_heap_cpus.c",
     "ring": "tests/test_ring_model.c",
+    "suites_ipc": "tests/test_suites_ipc_windows.c",
+    "ring_many": "tests/test_ring_many.c",
+    "ring_wait": "tests/test_ring_wait.c",
+    "ring_wait_sched": "tests/test_ring_wait_sched.c",
+    "call": "tests/test_call.c",
+    "ring_pool": "tests/test_ring_pool_threads.c",
+    "block": "tests/test_block_threads.c",
     "sched": "tests/test_sched_storm.c",
+    "sched_host": "tests/test_sched_host.c",
+    "sched_host_storm": "tests/test_sched_host_storm.c",
     "kmalloc": "tests/test_kmalloc_threads.c",
     "frame": "tests/test_frame_storm.c",
     "frames": "tests/test_frames_races.c",
@@ -225,13 +251,15 @@ RACES_TESTS = {
 
 
 def race_programs(env: Env) -> list[Node]:
-    """build/test/races_*: what runs on two CPUs, between two threads under ThreadSanitizer."""
+    """build/test/races_*: what runs on two CPUs, between two threads under ThreadSanitizer; and
+    the same code under the model checker."""
     defines: dict[str, Any] = {"CONFIG_TRACE": 0, "CONFIG_ASSERT_SLOW": 0}
     mechanisms = [pair for pair in portable_sources(env) if pair[1].startswith("kernel/")]
     mechanisms += [
         (f"kernel/hardware/{name}.c", "kernel/hardware") for name in ("ruler", "tsc_sync")
     ]
-    mechanisms += [("bench/suites/heap.c", "bench/suites")]
+    mechanisms += [(f"bench/suites/{name}.c", "bench/suites") for name in ("heap", "ipc")]
+    mechanisms += [(path, "targets/host") for path in SCHED_HOST]
     below = env.StaticLibrary(
         "#build/races/tickmark_races",
         [
@@ -255,7 +283,7 @@ def race_programs(env: Env) -> list[Node]:
             LINKFLAGS=["-fsanitize=thread"],
             LIBS=["check", "subunit", "m", "rt", "pthread"],
         )
-    return made
+    return made + model_programs(env, below)
 
 
 def sanitised_host(env: Env) -> list[Node]:
@@ -305,7 +333,7 @@ def declare_tests(env: Env) -> tuple[list[str], list[Node]]:
     """The Check programs to run, and all that must be built for the tests. With variants=FOLDER
     only what looks at the variants of its mechanisms."""
     programs, helpers = check_programs(env)
-    programs += race_programs(env)
+    programs = race_programs(env) + programs  # the longest first: others fill up beside them
     if env["VARIANT_FOLDERS"]:
         wanted = {
             test

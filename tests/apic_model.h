@@ -34,6 +34,7 @@ struct apic_model {
     uint32_t ticks_per_look; // of the timer, at each look at its count
     bool endless;            // no interrupt ever leaves service
     unsigned ends, looks;    // ends of interrupt, reads of the command register
+    unsigned writes;         // of registers, in either mode
 };
 
 #define MODEL_FAULT(...) ck_abort_msg(__VA_ARGS__)
@@ -155,6 +156,7 @@ static inline void model_end(struct apic_model *model)
 static inline void model_write_register(struct apic_model *model, unsigned number, uint32_t value)
 {
     uint32_t *const to = &model->registers[number / 16];
+    model->writes++;
     if (model_entry_bits(model, number) != 0) {
         model_write_entry(model, number, value);
         return;

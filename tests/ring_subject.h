@@ -25,6 +25,9 @@ static const struct own_variant {
 } own_variants[] = {
     {&ring_locked_queue_ops, ring_locked_queue_init_at},
     {&ring_fusion_spsc_ops, ring_fusion_spsc_init_at},
+    {&ring_fusion_spsc_in_place_ops, ring_fusion_spsc_init_at},
+    {&ring_fusion_stream_ops, ring_fusion_stream_init_at},
+    {&ring_fusion_mpmc_ops, ring_fusion_mpmc_init_at},
     {&ring_floor_ops, ring_floor_init_at},
 };
 #define OWN_VARIANTS ((int)ARRAY_COUNT(own_variants))

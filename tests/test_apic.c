@@ -302,6 +302,9 @@ START_TEST(counting_is_silent_and_counts_up)
 {
     start(_i);
     apic_timer_periodic(&apic, 5);
+    const unsigned writes = model.writes;
+    apic_timer_periodic(&apic, 6); // in this mode already
+    ck_assert_uint_eq(model.writes, writes + 1);
     apic_timer_count(&apic);
     ck_assert_uint_eq(entry(0x320), MODEL_MASKED | TIMER_VECTOR);
     ck_assert_uint_eq(apic_timer_counted(&apic), 0);

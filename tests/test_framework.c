@@ -274,6 +274,11 @@ START_TEST(selection_is_by_suite_and_by_pattern)
     unsigned all = 0;
     for (unsigned s = 0; bench_suites[s] != NULL; s++) {
         char words[64];
+        unsigned first = 0;
+        while (strcmp(bench_suites[first]->name, bench_suites[s]->name) != 0)
+            first++;
+        if (first < s)
+            continue; // a name that several have selects all of them
         snprintf(words, sizeof(words), "suites=%s", bench_suites[s]->name);
         ck_assert_uint_gt(selected(words), 0);
         all += selected(words);

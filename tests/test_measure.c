@@ -97,6 +97,34 @@ START_TEST(a_sample_is_its_window_less_the_overhead)
 }
 END_TEST
 
+START_TEST(a_sample_is_what_the_body_says_of_its_window_with_nothing_subtracted)
+{
+    if (_i == 1)
+        sampled();
+    suite.ticks = said_ticks;
+    options.rounds = 2;
+    options.samples = 5;
+    run(2);
+    for (unsigned row = 0; row < 2; row++) {
+        const struct reported got = round_of(row, 1);
+        ck_assert_int_eq(got.cold, row == 0 ? 80 : 33);
+        for (unsigned i = 0; i < 5; i++)
+            ck_assert_int_eq(got.samples[i], row == 0 ? 80 : 33);
+        ended(row, RECORD_ROW_OK, "");
+    }
+}
+END_TEST
+
+START_TEST(a_part_of_a_window_in_which_the_work_cannot_be_done_was_no_work)
+{
+    suite.ticks = said_ticks;
+    cases[1].least_instructions = 5; // 8 operations
+    run(2);
+    ended(0, RECORD_ROW_OK, "");
+    ended(1, RECORD_ROW_DELETED, "33");
+}
+END_TEST
+
 START_TEST(the_first_window_is_cold_and_the_next_two_warm_up)
 {
     scripts[0].cold = 5000;
@@ -287,6 +315,9 @@ int main(void)
     tcase_add_test(tests, the_seed_decides_who_is_first);
     tcase_add_loop_test(tests, memories_take_turns_where_samples_have_noise, 0, 2);
     tcase_add_loop_test(tests, a_sample_is_its_window_less_the_overhead, 0, 8);
+    tcase_add_loop_test(tests, a_sample_is_what_the_body_says_of_its_window_with_nothing_subtracted,
+                        0, 2);
+    tcase_add_test(tests, a_part_of_a_window_in_which_the_work_cannot_be_done_was_no_work);
     tcase_add_test(tests, the_first_window_is_cold_and_the_next_two_warm_up);
     tcase_add_test(tests, smoke_runs_each_body_twice_and_calibrates_nothing);
     tcase_add_loop_test(

@@ -41,6 +41,24 @@ START_TEST(what_cannot_be_counted_tags_nothing)
 }
 END_TEST
 
+static bool of_its_own(size_t which)
+{
+    return which == 1;
+}
+
+START_TEST(interrupts_that_are_the_work_of_a_case_tag_nothing_and_all_else_does)
+{
+    sampled();
+    suite.interrupts = of_its_own;
+    options.rounds = 1;
+    options.samples = RECORD_TAGS;
+    scripts[0].tagged_from = 3;
+    run(1);
+    for (unsigned i = 0; i < RECORD_TAGS; i++)
+        ck_assert_int_eq(round_of(0, 0).tags[i], i & ~RECORD_TAG_INTERRUPT);
+}
+END_TEST
+
 // The tagged windows take longer: `clean` and `all` differ by exactly those.
 START_TEST(clean_and_all_differ_by_exactly_the_tagged_samples)
 {
@@ -215,6 +233,18 @@ START_TEST(cycles_and_instructions_of_a_window_stand_beside_its_ticks)
 }
 END_TEST
 
+START_TEST(counters_of_a_window_of_which_a_part_is_the_sample_are_not_told)
+{
+    with_counters();
+    suite.ticks = said_ticks;
+    run(2);
+    ck_assert_uint_eq(count_of(RECORD_COUNTER, 0), 2);
+    ck_assert_uint_eq(count_of(RECORD_COUNTER, 1), 0);
+    ended(1, RECORD_ROW_OK, "");
+    ck_assert_uint_eq(scripts[1].prepared, scripts[1].finished);
+}
+END_TEST
+
 START_TEST(the_median_window_is_told_so_that_a_disturbed_one_is_not)
 {
     with_counters();
@@ -347,12 +377,14 @@ int main(void)
     tcase_add_checked_fixture(tests, set_up, tear_down);
     tcase_add_test(tests, what_disturbs_a_window_is_the_tag_of_its_sample);
     tcase_add_loop_test(tests, what_cannot_be_counted_tags_nothing, 0, RECORD_TAG_CAUSES);
+    tcase_add_test(tests, interrupts_that_are_the_work_of_a_case_tag_nothing_and_all_else_does);
     tcase_add_test(tests, clean_and_all_differ_by_exactly_the_tagged_samples);
     tcase_add_test(tests, tags_of_one_variant_are_not_those_of_another);
     tcase_add_test(tests, a_run_says_which_causes_it_can_count);
     tcase_add_loop_test(tests, a_run_that_counts_everything_or_nothing_says_so, 0, 2);
     tcase_add_test(tests, totals_are_those_since_the_start_and_zero_is_not_unknown);
     tcase_add_test(tests, cycles_and_instructions_of_a_window_stand_beside_its_ticks);
+    tcase_add_test(tests, counters_of_a_window_of_which_a_part_is_the_sample_are_not_told);
     tcase_add_test(tests, the_median_window_is_told_so_that_a_disturbed_one_is_not);
     tcase_add_test(tests, timed_rounds_are_the_same_with_and_without_counters);
     tcase_add_test(tests, the_baseline_s_twin_is_not_counted_again);

@@ -28,7 +28,7 @@ START_TEST(a_body_that_could_not_do_its_work_has_failed)
 {
     scripts[1].failed_at = 8;
     scripts[1].broken = true; // the first failure is the one that is told
-    fails_alone(RECORD_ROW_FAILED, "memory, or room", 1);
+    fails_alone(RECORD_ROW_FAILED, "memory, room, or another CPU", 1);
 }
 END_TEST
 

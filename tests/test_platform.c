@@ -35,6 +35,7 @@ const struct bench_suite *const *platform_suites(void)
 }
 
 unsigned test_cpu_count = 1;
+const struct sched_cpu_ops *(*test_sched)(void **machine);
 bool (*test_cpu_start)(unsigned cpu, void (*function)(void *argument), void *argument);
 
 static struct test_cpu {
@@ -226,5 +227,5 @@ _Noreturn void platform_exit(bool success)
 const struct sched_cpu_ops *platform_sched(void **machine)
 {
     *machine = NULL;
-    return NULL;
+    return test_sched != NULL ? test_sched(machine) : NULL;
 }

@@ -39,6 +39,9 @@ extern unsigned test_cpu_count;
 // In place of platform_cpu_start: NULL, or what a CPU does that does not do as it is told.
 extern bool (*test_cpu_start)(unsigned cpu, void (*function)(void *argument), void *argument);
 
+// In place of platform_sched; NULL: there is none.
+extern const struct sched_cpu_ops *(*test_sched)(void **machine);
+
 // Makes the calling thread CPU `cpu` (below CPU_MOST) until it says otherwise; new threads are what
 // the thread was that made them.
 void test_cpu_enter(unsigned cpu);

@@ -403,7 +403,7 @@ static const struct planted {
     {&ring_fusion_spsc_ops, IN_RING(ring_fusion_spsc, producer.position), 1},
     {&ring_fusion_spsc_ops, IN_RING(ring_fusion_spsc, consumer.position), 4},
     {&ring_fusion_spsc_ops, IN_SLOT(ring_fusion_slot, 0), 49},
-    {&ring_fusion_spsc_ops, IN_SLOT(ring_fusion_slot, 0), 1u << RING_FUSION_TYPE_SHIFT},
+    {&ring_fusion_spsc_ops, IN_SLOT(ring_fusion_slot, 0), RING_VOID << RING_FUSION_KIND_SHIFT},
     {&ring_fusion_spsc_ops, IN_SLOT(ring_fusion_slot, 1), 1u << RING_FUSION_FLAGS_SHIFT},
     {&ring_fusion_spsc_ops, IN_SLOT(ring_fusion_slot, 1), SEQUENCE_ONE},
     {&ring_fusion_spsc_ops, IN_SLOT(ring_fusion_slot, 4), 8 * SEQUENCE_ONE}, // as if sent

@@ -166,13 +166,19 @@ START_TEST(positions_wrap_at_32_and_64_bits)
 }
 END_TEST
 
-#define STREAM_MESSAGES 1000000u
+// A million; a thousand times that in a soak.
+static uint64_t stream_messages(void)
+{
+    const char *word = getenv("TICKMARK_SOAK");
+    return word != NULL && strcmp(word, "1") == 0 ? 1000000000 : 1000000;
+}
 
 // A producer and a consumer thread and what they share.
 struct stream {
     struct subject subject;
     bool batches;
     uint64_t seed;
+    uint64_t messages;
     uint64_t wrong; // number of the first wrong message plus one; the consumer's
     bool done;
 };
@@ -194,10 +200,10 @@ static void *produce(void *argument)
     struct ring_message messages[BATCH_MOST];
     unsigned idle = 0;
     test_cpu_enter(1);
-    for (uint64_t next = 0; next < STREAM_MESSAGES;) {
+    for (uint64_t next = 0; next < stream->messages;) {
         size_t sent = 0;
         if (stream->batches && random_below(&random, 2) != 0) {
-            const size_t most = min_u64(min_u64(s->slots, BATCH_MOST), STREAM_MESSAGES - next);
+            const size_t most = min_u64(min_u64(s->slots, BATCH_MOST), stream->messages - next);
             const size_t count = 1 + random_below(&random, most);
             make_messages(messages, count, next);
             s->ops->send_batch(s->ring, messages, count, &sent);
@@ -219,7 +225,7 @@ static void *consume(void *argument)
     struct ring_message messages[BATCH_MOST];
     unsigned idle = 0;
     test_cpu_enter(2);
-    for (uint64_t next = 0; next < STREAM_MESSAGES && stream->wrong == 0;) {
+    for (uint64_t next = 0; next < stream->messages && stream->wrong == 0;) {
         size_t received = 0;
         if (stream->batches && random_below(&random, 2) != 0) {
             const size_t count = 1 + random_below(&random, BATCH_MOST);
@@ -244,7 +250,8 @@ static void *consume(void *argument)
 static void run_stream(const struct ring_ops *ops, size_t slots, bool batches)
 {
     struct random random = seeded_for(NAME(ops));
-    struct stream stream = {create(ops, slots), batches, random_u64(&random), 0, false};
+    struct stream stream = {create(ops, slots), batches, random_u64(&random),
+                            stream_messages(),  0,       false};
     const struct subject *s = &stream.subject;
     pthread_t producer, consumer;
     ck_assert_int_eq(pthread_create(&consumer, NULL, consume, &stream), 0);
@@ -252,7 +259,7 @@ static void run_stream(const struct ring_ops *ops, size_t slots, bool batches)
     bool plausible = true;
     while (!__atomic_load_n(&stream.done, __ATOMIC_ACQUIRE)) {
         const struct ring_statistics seen = statistics_of(s);
-        plausible &= seen.received <= seen.sent && seen.sent <= STREAM_MESSAGES;
+        plausible &= seen.received <= seen.sent && seen.sent <= stream.messages;
         plausible &= ops->free_slots(s->ring) <= slots;
         nanosleep(&(struct timespec){.tv_nsec = 50000}, NULL);
     }
@@ -261,8 +268,8 @@ static void run_stream(const struct ring_ops *ops, size_t slots, bool batches)
     ck_assert_int_eq(pthread_join(producer, NULL), 0);
     ck_assert_int_eq(pthread_join(consumer, NULL), 0);
     ck_assert_msg(plausible, "%s: an impossible state was seen", NAME(ops));
-    ck_assert_uint_eq(statistics_of(s).sent, STREAM_MESSAGES);
-    ck_assert_uint_eq(statistics_of(s).received, STREAM_MESSAGES);
+    ck_assert_uint_eq(statistics_of(s).sent, stream.messages);
+    ck_assert_uint_eq(statistics_of(s).received, stream.messages);
     expect_empty(s);
     destroy(&stream.subject);
 }
@@ -282,7 +289,7 @@ END_TEST
 static void add_whole_tests(Suite *suite)
 {
     TCase *whole = tcase_create("whole");
-    tcase_set_timeout(whole, 240);
+    tcase_set_timeout(whole, stream_messages() > 1000000 ? 7200 : 240);
     tcase_add_loop_test(whole, a_ring_behaves_like_an_array_that_is_a_queue, 0, VARIANTS);
     tcase_add_loop_test(whole, positions_wrap_at_32_and_64_bits, 0, OWN_VARIANTS);
     tcase_add_loop_test(whole, two_threads_lose_and_reorder_nothing, 0, VARIANTS);

@@ -183,6 +183,25 @@ START_TEST(wake_ends_a_sleep)
 }
 END_TEST
 
+static void sleeps_for_ever(void *argument)
+{
+    (void)argument;
+    sched_sleep_until(&sched, SCHED_NEVER);
+    tell("awake");
+}
+
+START_TEST(only_a_wake_ends_a_sleep_until_never)
+{
+    open_sched(policies[_i]);
+    start(0, "sleeps", sleeps_for_ever);
+    start(1, "wakes", wakes_sleeper);
+    run_all();
+    ck_assert_str_eq(story, "awake");
+    ck_assert_uint_eq(threads[0].statistics.wakeups, 1);
+    ck_assert_uint_eq(threads[0].statistics.permits, 0);
+}
+END_TEST
+
 static void ends(void *argument)
 {
     (void)argument;
@@ -451,6 +470,7 @@ int main(void)
     tcase_add_loop_test(calls, wake_of_one_that_is_awake_leaves_one_permit, 0, count);
     tcase_add_loop_test(calls, sleepers_wake_in_the_order_of_their_times, 0, count);
     tcase_add_loop_test(calls, wake_ends_a_sleep, 0, count);
+    tcase_add_loop_test(calls, only_a_wake_ends_a_sleep_until_never, 0, count);
     tcase_add_loop_test(calls, join_returns_when_the_thread_has_left_its_stack, 0, count);
     tcase_add_loop_test(calls, any_number_may_join_one, 0, count);
     tcase_add_loop_test(calls, timer_preempts_one_that_never_yields, 0, count);

@@ -7,7 +7,6 @@
 
 #include "bench.h"
 #include "heap.h"
-#include "ring.h"
 #include "run_checks.h"
 
 #define MEMORY_BYTES (14u << 20)
@@ -15,7 +14,6 @@
 #define LIVE_MOST    2048u
 
 extern const struct bench_suite heap_suite;
-extern const struct bench_suite ipc_suite;
 
 static void *memory;
 
@@ -135,42 +133,6 @@ static const struct heap_ops counting_heap = {
     .release = counting_release,
     .statistics = counting_statistics,
     .check = counting_check,
-};
-
-// ---- a ring that counts -------------------------------------------------------------------------
-
-static size_t slots_seen;
-static bool ring_refuses, ring_broken;
-static const struct ring_statistics ring_numbers = {
-    .sent = 31, .received = 30, .fences = 2, .acquires = 3};
-
-static enum status counting_ring_init(void *ring, void *slots, size_t count)
-{
-    (void)ring;
-    ck_assert_uint_eq((uintptr_t)slots % 4096, 0);
-    slots_seen = count;
-    return ring_refuses ? STATUS_INVALID : STATUS_OK;
-}
-
-static void counting_ring_statistics(const void *ring, struct ring_statistics *statistics)
-{
-    (void)ring;
-    *statistics = ring_numbers;
-}
-
-static bool counting_ring_check(const void *ring)
-{
-    (void)ring;
-    return !ring_broken;
-}
-
-static struct ring_ops counting_ring = {
-    .about = {"counting", "counts what is asked of it", VARIANT_PRODUCT},
-    .state_bytes = 192,
-    .slot_bytes = 64,
-    .init = counting_ring_init,
-    .statistics = counting_ring_statistics,
-    .check = counting_ring_check,
 };
 
 // ---- cases and counters -------------------------------------------------------------------------
@@ -401,54 +363,6 @@ START_TEST(refill_is_for_heaps_that_have_levels)
 }
 END_TEST
 
-// ---- ipc ----------------------------------------------------------------------------------------
-
-START_TEST(the_small_ring_has_64_slots_and_the_others_4096)
-{
-    for (size_t i = 0; i < ipc_suite.case_count; i++) {
-        const size_t slots = i == named(&ipc_suite, "pair_56_small") ? 64 : 4096;
-        // Two pages in front of the slots, and not a byte less than all of them.
-        ck_assert_ptr_nonnull(ipc_suite.prepare(i, &counting_ring, memory, 8192 + slots * 64, 5));
-        ck_assert_uint_eq(slots_seen, slots);
-        ck_assert_ptr_null(ipc_suite.prepare(i, &counting_ring, memory, 8191 + slots * 64, 5));
-    }
-    ring_refuses = true;
-    ck_assert_ptr_null(ipc_suite.prepare(0, &counting_ring, memory, MEMORY_BYTES, 5));
-}
-END_TEST
-
-START_TEST(empty_messages_are_not_for_the_floor)
-{
-    for (size_t i = 0; i < ipc_suite.case_count; i++) {
-        counting_ring.about.role = VARIANT_PRODUCT;
-        ck_assert(ipc_suite.applies(i, &counting_ring));
-        counting_ring.about.role = VARIANT_FLOOR;
-        ck_assert_int_eq(ipc_suite.applies(i, &counting_ring), i != named(&ipc_suite, "pair_0"));
-    }
-}
-END_TEST
-
-START_TEST(ring_counters_are_the_ring_s_own)
-{
-    const size_t batch = named(&ipc_suite, "batch_16");
-    const void *context = ipc_suite.prepare(batch, &counting_ring, memory, MEMORY_BYTES, 5);
-    count(&ipc_suite, batch, &counting_ring, context);
-    ck_assert_uint_eq(emitted_count, 3);
-    counted("messages", 30, 1, "count");
-    counted("fences", 2, 1, "count");
-    counted("acquires_most", 3, 1, "count");
-    count(&ipc_suite, named(&ipc_suite, "pair_56"), &counting_ring, context);
-    ck_assert_uint_eq(emitted_count, 1);
-    counting_ring.about.role = VARIANT_FLOOR;
-    count(&ipc_suite, batch, &counting_ring, context);
-    ck_assert_uint_eq(emitted_count, 1);
-    counted("messages", 30, 1, "count");
-    ck_assert(ipc_suite.check(batch, &counting_ring, context));
-    ring_broken = true;
-    ck_assert(!ipc_suite.check(batch, &counting_ring, context));
-}
-END_TEST
-
 // ---- bodies -------------------------------------------------------------------------------------
 
 // Windows in sequence on the same state give the checksum that was expected before each of them. A
@@ -508,19 +422,6 @@ START_TEST(alloc_64_is_served_by_the_first_level_alone)
 }
 END_TEST
 
-START_TEST(every_ring_s_windows_deliver_all_their_messages)
-{
-    for (size_t variant = 0; variant < ipc_suite.variant_count; variant++) {
-        const struct ring_ops *ops = ipc_suite.variants[variant].ops;
-        if (!ipc_suite.applies((size_t)_i, ops))
-            continue;
-        windows_of(&ipc_suite, variant, (size_t)_i);
-        if (ops->about.role != VARIANT_FLOOR)
-            counted("messages", 4 * ipc_suite.cases[_i].operations, 1, "count");
-    }
-}
-END_TEST
-
 int main(void)
 {
     Suite *suite = suite_create("suites");
@@ -536,14 +437,9 @@ int main(void)
     tcase_add_test(tests, heap_counters_are_what_happened_since_the_last_before);
     tcase_add_test(tests, a_heap_without_a_cache_has_no_hit_rate_and_a_broken_one_is_found);
     tcase_add_test(tests, refill_is_for_heaps_that_have_levels);
-    tcase_add_test(tests, the_small_ring_has_64_slots_and_the_others_4096);
-    tcase_add_test(tests, empty_messages_are_not_for_the_floor);
-    tcase_add_test(tests, ring_counters_are_the_ring_s_own);
     tcase_add_loop_test(tests, every_heap_s_windows_serve_all_their_operations, 0,
                         (int)heap_suite.case_count);
     tcase_add_test(tests, alloc_64_is_served_by_the_first_level_alone);
-    tcase_add_loop_test(tests, every_ring_s_windows_deliver_all_their_messages, 0,
-                        (int)ipc_suite.case_count);
     suite_add_tcase(suite, tests);
     return run_checks(suite);
 }

@@ -36,7 +36,7 @@ START_TEST(workers_run_on_other_cpus_and_every_window_does_its_work)
     FOR_EACH_THAT_HAS(crewed[_i], variant)
     {
         const struct subject one = prepared(crewed[_i], variant);
-        const struct heap_crew *crew = one.context->crew;
+        const struct crew *crew = one.context->crew;
         ck_assert_uint_eq(crew->count, strcmp(crewed[_i], "scale_most_cpus") == 0 ? 2 : 1);
         for (unsigned round = 1; round <= 3; round++) {
             in_front(&one);
@@ -44,9 +44,9 @@ START_TEST(workers_run_on_other_cpus_and_every_window_does_its_work)
             ck_assert_uint_eq(window(&one), expected);
             ck_assert(whole(&one));
             for (size_t i = 0; i < crew->count; i++) {
-                ck_assert_uint_eq(crew->workers[i].cpu, i + 1);
-                ck_assert_uint_eq(crew->workers[i].done, round);
-                ck_assert(crew->workers[i].context->is_worker);
+                ck_assert_uint_eq(crew->members[i].cpu, i + 1);
+                ck_assert_uint_eq(crew->members[i].done, round);
+                ck_assert(((const struct heap_context *)crew->members[i].context)->is_worker);
             }
         }
         seen++;
@@ -60,7 +60,7 @@ START_TEST(what_a_remote_window_frees_was_allocated_by_the_worker)
     FOR_EACH_THAT_HAS("remote_free", variant)
     {
         const struct subject one = prepared("remote_free", variant);
-        const struct heap_context *other = one.context->crew->workers[0].context;
+        const struct heap_context *other = one.context->crew->members[0].context;
         uint32_t last = 0;
         for (unsigned round = 0; round < 3; round++) {
             struct heap_statistics statistics;
@@ -115,7 +115,7 @@ START_TEST(every_message_of_a_stream_is_freed_on_the_other_cpu)
         struct heap_statistics statistics;
         in_front(&one);
         ck_assert_uint_eq(window(&one), due(&one));
-        ck_assert_uint_eq(one.context->crew->workers[0].sum, 5000ull * 4999);
+        ck_assert_uint_eq(one.context->crew->members[0].sum, 5000ull * 4999);
         ck_assert(whole(&one));
         one.ops->statistics(one.context->heap, &statistics);
         ck_assert_uint_eq(statistics.allocations, 5000);
@@ -165,7 +165,7 @@ static bool never_runs(unsigned cpu, void (*function)(void *argument), void *arg
 // Says that it is ready and is not heard of again.
 static bool goes_away(unsigned cpu, void (*function)(void *argument), void *argument)
 {
-    struct heap_worker *worker = argument;
+    struct crew_member *worker = argument;
     (void)cpu;
     (void)function;
     __atomic_store_n(&worker->ready, worker->crew->window, __ATOMIC_RELEASE);

@@ -80,7 +80,7 @@ void perfetto_packet_close(struct perfetto *perfetto, size_t mark)
     perfetto->counts.packets++;
 }
 
-static void make_room(struct perfetto *perfetto, size_t length)
+void perfetto_make_room(struct perfetto *perfetto, size_t length)
 {
     if (perfetto->chunk.capacity - perfetto->chunk.length < length)
         perfetto_flush(perfetto);
@@ -143,7 +143,7 @@ uint64_t perfetto_resync(struct perfetto *perfetto, const struct perfetto_record
 {
     struct proto *out = &perfetto->chunk;
     const uint64_t bit = (uint64_t)1 << recording->cpu;
-    make_room(perfetto, 2 * PROLOGUE_BYTES); // with the tracks, in one chunk
+    perfetto_make_room(perfetto, 2 * PROLOGUE_BYTES); // with the tracks, in one chunk
     const size_t packet = perfetto_packet_open(perfetto, PERFETTO_SEQUENCE_CPU + recording->cpu);
     proto_number(out, PACKET_SEQUENCE_FLAGS, SEQUENCE_CLEARED);
     if ((perfetto->cpus_seen & bit) == 0)
@@ -232,8 +232,24 @@ static void put_track(struct perfetto *perfetto, uint32_t sequence, const struct
     perfetto_packet_close(perfetto, packet);
 }
 
+static void put_thread_track(struct perfetto *perfetto, uint32_t sequence,
+                             const struct perfetto_thread *thread)
+{
+    const struct track track = {.uuid = PERFETTO_UUID_THREAD(thread->tid), .thread = thread};
+    put_track(perfetto, sequence, &track);
+}
+
+void perfetto_thread_tracks(struct perfetto *perfetto, uint32_t sequence,
+                            const struct perfetto_thread *thread)
+{
+    const struct track process = {.uuid = PERFETTO_UUID_PROCESS(thread->pid), .process = thread};
+    put_track(perfetto, sequence, &process);
+    put_thread_track(perfetto, sequence, thread);
+}
+
 void perfetto_row_tracks(struct perfetto *perfetto, uint32_t sequence,
-                         const struct perfetto_row *row, uint64_t counters)
+                         const struct perfetto_row *row, uint64_t counters,
+                         const struct perfetto_thread *scheduled)
 {
     const struct perfetto_thread *thread = &row->recordings[0].thread;
     const uint64_t suite = PERFETTO_UUID_SUITE(thread->pid);
@@ -261,10 +277,15 @@ void perfetto_row_tracks(struct perfetto *perfetto, uint32_t sequence,
     for (size_t i = 0; i < ARRAY_COUNT(tracks); i++)
         put_track(perfetto, sequence, &tracks[i]);
     for (size_t i = 0; i < row->recording_count; i++) {
-        thread = &row->recordings[i].thread;
-        const struct track ran = {.uuid = PERFETTO_UUID_THREAD(thread->tid), .thread = thread};
-        put_track(perfetto, sequence, &ran);
+        struct perfetto_cursor cursor = {.buffer = row->recordings[i].buffer, .of_thread = true};
+        uint64_t last;
+        // What was lost is told on the track, even if nothing else is.
+        if (i == 0 || perfetto_entry(&cursor) != NULL ||
+            perfetto_lost_by(&row->recordings[i], &last) > 0)
+            put_thread_track(perfetto, sequence, &row->recordings[i].thread);
     }
+    if (scheduled != NULL)
+        perfetto_thread_tracks(perfetto, sequence, scheduled);
     for (uint32_t i = 0; i < TRACE_EVENT_COUNT; i++) {
         const bool bytes = perfetto_events[i].kind == TRACE_KIND_BYTES;
         const struct track counter = {.uuid = PERFETTO_UUID_COUNTER(row->number, i),
@@ -285,7 +306,8 @@ void perfetto_init(struct perfetto *perfetto, struct perfetto_memory *memory, bo
     *perfetto = (struct perfetto){.memory = memory,
                                   .sink = sink,
                                   .compress = compress,
-                                  .multiplier = perfetto_multiplier(hz)};
+                                  .multiplier = perfetto_multiplier(hz),
+                                  .tid_before = PERFETTO_TID_SCHEDULED};
     for (uint32_t i = 0; i < TRACE_EVENT_COUNT; i++) {
         uint32_t first = 0;
         while (!string_equal(perfetto_events[first].category, perfetto_events[i].category))
@@ -325,7 +347,7 @@ static void put_attribute(struct perfetto *perfetto, const char *key, const char
                           uint64_t number)
 {
     struct proto *out = &perfetto->chunk;
-    make_room(perfetto, PERFETTO_PACKET_MOST);
+    perfetto_make_room(perfetto, PERFETTO_PACKET_MOST);
     const size_t packet = perfetto_packet_open(perfetto, PERFETTO_SEQUENCE_BENCH);
     const size_t attributes = proto_open(out, PACKET_ATTRIBUTES, PACKET_WIDTH);
     perfetto_put_attribute(out, key, text, number);
@@ -346,7 +368,7 @@ void perfetto_attribute_text(struct perfetto *perfetto, const char *key, const c
 void perfetto_thread(struct perfetto *perfetto, const struct perfetto_thread *thread)
 {
     struct proto *out = &perfetto->chunk;
-    make_room(perfetto, PERFETTO_PACKET_MOST);
+    perfetto_make_room(perfetto, PERFETTO_PACKET_MOST);
     const size_t packet = perfetto_packet_open(perfetto, PERFETTO_SEQUENCE_BENCH);
     const size_t tree = proto_open(out, PACKET_PROCESS_TREE, PACKET_WIDTH);
     const size_t process = proto_open(out, TREE_PROCESS, PACKET_WIDTH);
@@ -357,6 +379,8 @@ void perfetto_thread(struct perfetto *perfetto, const struct perfetto_thread *th
     proto_number(out, TREE_THREAD_TID, thread->tid);
     proto_number(out, TREE_THREAD_PID, thread->pid);
     proto_text(out, TREE_THREAD_NAME, thread->name);
+    if (thread->idle)
+        proto_number(out, TREE_THREAD_IDLE, 1);
     proto_close(out, one, PACKET_WIDTH);
     proto_close(out, tree, PACKET_WIDTH);
     perfetto_packet_close(perfetto, packet);
@@ -407,10 +431,11 @@ static uint64_t counters_of(const struct perfetto_row *row)
 {
     uint64_t found = 0;
     for (size_t i = 0; i < row->recording_count; i++) {
-        const struct trace_buffer *buffer = row->recordings[i].buffer;
-        for (uint32_t k = 0; k < buffer->used; k++) {
-            if (buffer->entries[k].phase == TRACE_PHASE_ADD)
-                found |= (uint64_t)1 << buffer->entries[k].event;
+        struct perfetto_cursor cursor = {.buffer = row->recordings[i].buffer};
+        const struct trace_entry *entry;
+        for (; (entry = perfetto_entry(&cursor)) != NULL; cursor.at++) {
+            if (entry->phase == TRACE_PHASE_ADD)
+                found |= (uint64_t)1 << entry->event;
         }
     }
     return found;
@@ -423,14 +448,16 @@ void perfetto_row(struct perfetto *perfetto, const struct perfetto_row *row)
     uint64_t left_out[PHASES_MOST] = {0};
     assert(row->phase_count <= PHASES_MOST && row->recording_count > 0);
     const uint64_t counters = counters_of(row);
+    perfetto_scheduled_threads(perfetto, row);
     for (size_t i = 0; i < row->recording_count; i++)
-        perfetto_record(perfetto, row, &row->recordings[i], counters, left_out);
-    if (row->recording_count > 1)
-        perfetto_counters(perfetto, row, counters);
+        perfetto_schedule(perfetto, row, &row->recordings[i]);
+    perfetto_record(perfetto, row, counters, left_out);
+    if (perfetto_is_scheduled(row))
+        perfetto->tid_before += row->threads->next;
     // Begin and end of all phases in one chunk, with what they need.
-    make_room(perfetto, 2 * PROLOGUE_BYTES + row->phase_count * 2 * PERFETTO_PACKET_MOST);
+    perfetto_make_room(perfetto, 2 * PROLOGUE_BYTES + row->phase_count * 2 * PERFETTO_PACKET_MOST);
     resync_bench(perfetto);
-    perfetto_row_tracks(perfetto, PERFETTO_SEQUENCE_BENCH, row, 0);
+    perfetto_row_tracks(perfetto, PERFETTO_SEQUENCE_BENCH, row, 0, NULL);
     for (size_t i = 0; i < row->phase_count; i++)
         put_phase(perfetto, row, &row->phases[i], left_out[i]);
 }
@@ -450,7 +477,7 @@ void perfetto_close(struct perfetto *perfetto)
 {
     struct proto *out = &perfetto->chunk;
     const uint32_t cpus = perfetto->cpus_seen == 0 ? 1 : log2_u64(perfetto->cpus_seen) + 1;
-    make_room(perfetto, PROLOGUE_BYTES);
+    perfetto_make_room(perfetto, PROLOGUE_BYTES);
     const size_t packet = perfetto_packet_open(perfetto, PERFETTO_SEQUENCE_BENCH);
     const size_t stats = proto_open(out, PACKET_TRACE_STATS, PACKET_WIDTH);
     for (uint32_t cpu = 0; cpu < cpus; cpu++) {

@@ -9,6 +9,11 @@
 //             the framework says, PERFETTO_SEQUENCE_CPU + cpu for what a CPU recorded
 //   row       a track below "Benchmarks" with the phases of one benchmark and its counters, and a
 //             thread track with the operations
+//   schedule  where a scheduler ran during the row: native rows of the CPUs with wakers and states
+//   of
+//             threads, and a thread track for each thread that recorded something
+//   number    pids and tids. Suites' pids and tids are the caller's, below PERFETTO_OWN_FIRST; a
+//             role (what a thread is called, up to the first digit, space, '/' or '.') is a process
 //   time      nanoseconds of BOOTTIME, made from ticks here: Perfetto has no clock with a rate
 //
 // Rules for callers
@@ -21,11 +26,14 @@
 
 #include "deflate.h"
 #include "proto.h"
-#include "trace.h"
+#include "trace_sched.h"
 
 #define PERFETTO_SEQUENCE_BENCH 1u
 #define PERFETTO_SEQUENCE_CPU   2u // plus the CPU's index
 #define PERFETTO_CPUS_MOST      64u
+#define PERFETTO_ROLES_MOST     32u
+#define PERFETTO_BUNDLE_MOST    192u // of one kind of scheduler's event in a packet
+#define PERFETTO_NAMES_MOST     64u  // of threads in a packet
 #define PERFETTO_CHUNK_BYTES    DEFLATE_INPUT_MOST
 #define PERFETTO_FLOW_EVERY     16u // one message in so many has its flow drawn
 // In one phase of a row so many operations are drawn of those without anything nested, and of those
@@ -40,15 +48,40 @@ struct perfetto_sink {
     void (*send)(void *context, const void *packets, size_t length);
 };
 
+// Scheduler's events of one CPU that become one packet.
+struct perfetto_switch {
+    uint64_t ns;
+    uint32_t tid, left, priority, name;
+};
+struct perfetto_waking {
+    uint64_t ns;
+    uint32_t tid, cpu, priority, flags, name;
+};
+struct perfetto_idle {
+    uint64_t ns;
+    uint32_t tid, state;
+};
+struct perfetto_bundle {
+    uint32_t switches, wakings, idles, names;
+    struct perfetto_switch switched[PERFETTO_BUNDLE_MOST];
+    struct perfetto_waking woken[PERFETTO_BUNDLE_MOST];
+    struct perfetto_idle idled[PERFETTO_BUNDLE_MOST];
+    uint32_t tids[PERFETTO_NAMES_MOST];
+    char name[PERFETTO_NAMES_MOST][TRACE_NAME_MOST + 1];
+};
+
 // What the writer needs. `deflate` may be NULL: then chunks are sent as they are.
 struct perfetto_memory {
     uint8_t chunk[PERFETTO_CHUNK_BYTES];
     uint8_t squeezed[PERFETTO_CHUNK_BYTES + PERFETTO_CHUNK_BYTES / 8 + 64];
     struct deflate deflate;
+    struct perfetto_bundle bundle;
 };
 
 struct perfetto_counts {
-    uint64_t events;       // written: begins, ends, instants, counter values
+    uint64_t events;   // written: begins, ends, instants, counter values
+    uint64_t switches; // of CPUs from one thread to another
+    uint64_t wakings;
     uint64_t left_out;     // recorded operations that are not drawn
     uint64_t packets;      // before compression
     uint64_t packet_bytes; // of them
@@ -66,7 +99,11 @@ struct perfetto {
     uint64_t cpus_seen;      // bit for each CPU with a sequence
     uint32_t category_iid[TRACE_EVENT_COUNT]; // of each event: a category's is its first event's
     uint64_t lost[PERFETTO_CPUS_MOST];
-    bool bench_begun; // that sequence has its first packet
+    bool bench_begun;    // that sequence has its first packet
+    uint64_t scheduled;  // bit for each CPU whose native row has begun
+    uint32_t tid_before; // of the next row's scheduled threads
+    uint32_t roles;
+    char role[PERFETTO_ROLES_MOST][TRACE_NAME_MOST + 1];
     struct perfetto_counts counts;
 };
 
@@ -102,11 +139,12 @@ void perfetto_open(struct perfetto *perfetto, const struct perfetto_system *syst
 void perfetto_attribute_number(struct perfetto *perfetto, const char *key, uint64_t value);
 void perfetto_attribute_text(struct perfetto *perfetto, const char *key, const char *value);
 
-// Names must have no space: Perfetto cuts a process's name there. pid and tid from 1 to 65535, of
-// one number space.
+// A process's name must have no space: Perfetto cuts it there. pid and tid from 1, of one number
+// space, the pid up to 65535.
 struct perfetto_thread {
     uint32_t pid, tid;
     const char *process, *name;
+    bool idle; // runs when no other can
 };
 void perfetto_thread(struct perfetto *perfetto, const struct perfetto_thread *thread);
 
@@ -127,9 +165,12 @@ struct perfetto_phase {
 };
 
 struct perfetto_recording {
-    const struct trace_buffer *buffer;
+    struct trace_buffer *buffer; // the first one; the others by `next`
+    // The scheduler's events, and what there was no room for; NULL: there was no scheduler. Their
+    // entries are moved about when the row is written.
+    struct trace_buffer *events, *full;
     uint32_t cpu;
-    struct perfetto_thread thread; // what ran there
+    struct perfetto_thread thread; // what ran there outside of a scheduler
 };
 
 struct perfetto_row {
@@ -138,8 +179,10 @@ struct perfetto_row {
     const char *what;
     const struct perfetto_phase *phases; // in order
     size_t phase_count;
-    const struct perfetto_recording *recordings; // one for each CPU, one at least; of one process
+    // One for each CPU, one at least, first the one that ran the benchmark; of one process.
+    const struct perfetto_recording *recordings;
     size_t recording_count;
+    struct trace_threads *threads; // that were scheduled; NULL: none
 };
 
 // Writes a row: what the CPUs recorded, then its phases.
@@ -168,19 +211,69 @@ void perfetto_flush(struct perfetto *perfetto);
 uint64_t perfetto_resync(struct perfetto *perfetto, const struct perfetto_recording *recording,
                          uint64_t ticks, uint32_t dropped);
 // Declares the row's tracks and those above them; the room was made by perfetto_resync.
+// `scheduled`: a thread besides those of the recordings; may be NULL.
 void perfetto_row_tracks(struct perfetto *perfetto, uint32_t sequence,
-                         const struct perfetto_row *row, uint64_t counters);
-void perfetto_record(struct perfetto *perfetto, const struct perfetto_row *row,
-                     const struct perfetto_recording *recording, uint64_t counters,
-                     uint64_t *left_out);
-// Writes counters that more than one CPU changed, in the order of time.
-void perfetto_counters(struct perfetto *perfetto, const struct perfetto_row *row,
-                       uint64_t counters);
+                         const struct perfetto_row *row, uint64_t counters,
+                         const struct perfetto_thread *scheduled);
+void perfetto_thread_tracks(struct perfetto *perfetto, uint32_t sequence,
+                            const struct perfetto_thread *thread); // process and thread
+void perfetto_make_room(struct perfetto *perfetto, size_t length);
+// What a recording tells of the schedule: bundles of its CPU's events.
+void perfetto_schedule(struct perfetto *perfetto, const struct perfetto_row *row,
+                       const struct perfetto_recording *recording);
+// Declares the threads that were scheduled, and gives each its stretches.
+void perfetto_scheduled_threads(struct perfetto *perfetto, const struct perfetto_row *row);
+// The thread of that number; its texts live in `room`.
+struct perfetto_texts {
+    char process[TRACE_NAME_MOST + 1], name[TRACE_NAME_MOST + 1];
+};
+struct perfetto_thread perfetto_scheduled(const struct perfetto *perfetto,
+                                          const struct perfetto_row *row, uint32_t number,
+                                          struct perfetto_texts *room);
+// False if what the scheduler says was not recorded in this row.
+bool perfetto_is_scheduled(const struct perfetto_row *row);
 
-#define PERFETTO_UUID_ROOT                   1u
-#define PERFETTO_UUID_SUITE(pid)             (0x10000u + (pid))
-#define PERFETTO_UUID_PROCESS(pid)           (0x20000u + (pid))
-#define PERFETTO_UUID_THREAD(tid)            (0x40000u + (tid))
+// Moves of threads from one CPU to another, to be asked for with rising numbers.
+struct perfetto_moves {
+    uint32_t at[PERFETTO_CPUS_MOST];
+};
+struct perfetto_moves perfetto_moves(const struct perfetto_row *row);
+bool perfetto_has_move(struct perfetto_moves *moves, const struct perfetto_row *row,
+                       uint32_t number);
+// Takes the thread's next one until that time; NULL if there is none.
+const struct trace_entry *perfetto_move(struct perfetto_moves *moves,
+                                        const struct perfetto_row *row, uint32_t number,
+                                        uint64_t until);
+
+// Where one is in a chain of buffers.
+struct perfetto_cursor {
+    const struct trace_buffer *buffer;
+    uint32_t at;
+    bool of_thread; // by of_thread; else by next
+};
+// The entry there; NULL at the end.
+const struct trace_entry *perfetto_entry(struct perfetto_cursor *cursor);
+
+// All that a CPU lost, events; and when it recorded last, ticks.
+uint64_t perfetto_lost_by(const struct perfetto_recording *recording, uint64_t *last);
+
+// Everything else that was recorded: what threads did, counters, losses.
+void perfetto_record(struct perfetto *perfetto, const struct perfetto_row *row, uint64_t counters,
+                     uint64_t *left_out);
+
+// Numbers that this writer gives out itself.
+#define PERFETTO_OWN_FIRST      0xe000u
+#define PERFETTO_PID_ROLE(role) (PERFETTO_OWN_FIRST + (role))
+#define PERFETTO_PID_BENCH      0xfd00u // what runs outside of the rows
+#define PERFETTO_PID_IDLE       0xfe00u
+#define PERFETTO_TID_IDLE(cpu)  (PERFETTO_PID_IDLE + 1 + (cpu))
+#define PERFETTO_TID_SCHEDULED  0x200000u // the first, and what is below is the caller's again
+
+#define PERFETTO_UUID_ROOT         1u
+#define PERFETTO_UUID_SUITE(pid)   (0x10000u + (pid))
+#define PERFETTO_UUID_PROCESS(pid) (0x20000u + (pid))
+#define PERFETTO_UUID_THREAD(tid)                                                                  \
+    ((tid) < 0x10000u ? 0x40000u + (uint64_t)(tid) : 0x10000000u + (uint64_t)(tid))
 #define PERFETTO_UUID_ROW(number)            (0x100000u + (uint64_t)(number)*64)
 #define PERFETTO_UUID_COUNTER(number, event) (PERFETTO_UUID_ROW(number) + 1 + (event))
 

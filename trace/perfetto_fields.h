@@ -11,6 +11,7 @@
 #define PACKET_WIDTH 2u // bytes for the length of a packet and of what nests in it: below 16 KiB
 
 enum packet_field {
+    PACKET_FTRACE = 1,
     PACKET_CLOCK_SNAPSHOT = 6,
     PACKET_TIMESTAMP = 8,
     PACKET_SEQUENCE_ID = 10,
@@ -83,7 +84,41 @@ enum annotation_field {
 
 enum tree_field { TREE_PROCESS = 1, TREE_THREAD = 2 };
 enum tree_process_field { TREE_PROCESS_PID = 1, TREE_PROCESS_COMMAND = 3 };
-enum tree_thread_field { TREE_THREAD_TID = 1, TREE_THREAD_PID = 2, TREE_THREAD_NAME = 3 };
+enum tree_thread_field {
+    TREE_THREAD_TID = 1,
+    TREE_THREAD_PID = 2,
+    TREE_THREAD_NAME = 3,
+    TREE_THREAD_IDLE = 5,
+};
+
+// What one CPU's scheduler did: columns of the same length, times as differences.
+enum bundle_field { BUNDLE_CPU = 1, BUNDLE_EVENT = 2, BUNDLE_LOST = 3, BUNDLE_COMPACT = 4 };
+enum compact_field {
+    COMPACT_SWITCH_TIME = 1,
+    COMPACT_SWITCH_LEFT = 2,
+    COMPACT_SWITCH_NEXT = 3,
+    COMPACT_SWITCH_PRIORITY = 4,
+    COMPACT_NAMES = 5,
+    COMPACT_SWITCH_NAME = 6,
+    COMPACT_WAKING_TIME = 7,
+    COMPACT_WAKING_THREAD = 8,
+    COMPACT_WAKING_CPU = 9,
+    COMPACT_WAKING_PRIORITY = 10,
+    COMPACT_WAKING_NAME = 11,
+    COMPACT_WAKING_FLAGS = 12,
+};
+enum ftrace_field { FTRACE_TIME = 1, FTRACE_PID = 2, FTRACE_CPU_IDLE = 13 };
+enum cpu_idle_field { CPU_IDLE_STATE = 1, CPU_IDLE_CPU = 2 };
+#define CPU_IDLE_NOT 0xffffffffu
+// How a thread was left. The names Perfetto gives them go with systems that are not Linux.
+enum left_state {
+    LEFT_RUNNABLE = 0,
+    LEFT_INTERRUPTIBLE = 1,
+    LEFT_UNINTERRUPTIBLE = 2,
+    LEFT_DEAD = 0x10,
+    LEFT_PREEMPTED = 0x800,
+};
+#define WAKING_IN_INTERRUPT 0x08u
 
 enum stats_field { STATS_BUFFER = 1, STATS_WRITER = 18 };
 enum buffer_stats_field { BUFFER_WRITER_LOSS = 19 };

@@ -5,6 +5,8 @@
 // of counters, the end) and of those that went a level down, the first ones of each phase are
 // drawn; of the others only what they change in counters, and how many they were. Messages whose
 // flow is drawn are always there.
+//
+// Where a scheduler ran, a thread is walked through all its stretches, whatever CPU they are of.
 #include "assert.h"
 #include "compiler.h"
 #include "perfetto.h"
@@ -16,9 +18,13 @@ struct walk {
     struct perfetto *perfetto;
     const struct perfetto_row *row;
     const struct perfetto_recording *recording;
-    const struct trace_buffer *buffer; // its
-    uint64_t counters;                 // the row's
-    uint64_t now_ns;                   // where the sequence's clock stands
+    const struct perfetto_thread *scheduled; // who is walked; NULL: what is not scheduled
+    struct perfetto_moves *moves;            // its and others'
+    uint32_t number;                         // its
+    struct perfetto_cursor cursor;
+    uint64_t counters;   // the row's
+    uint64_t now_ns;     // where the sequence's clock stands
+    uint64_t last_ticks; // of this walk: CPUs' clocks may be apart a little
     uint32_t depth;
     size_t phase;                    // of the row
     uint32_t leaves, nested, others; // so far in this phase, and in all
@@ -32,15 +38,20 @@ static void resync(struct walk *walk, uint64_t ticks, uint32_t dropped)
 {
     walk->now_ns = perfetto_resync(walk->perfetto, walk->recording, ticks, dropped);
     perfetto_row_tracks(walk->perfetto, PERFETTO_SEQUENCE_CPU + walk->recording->cpu, walk->row,
-                        walk->counters);
+                        walk->counters, walk->scheduled);
 }
 
 // Between operations a new chunk is begun in good time; inside one only if it must be.
-static void look_for_room(struct walk *walk, uint64_t ticks)
+static bool has_room(const struct walk *walk)
 {
     const struct proto *chunk = &walk->perfetto->chunk;
     const size_t room = chunk->capacity - chunk->length;
-    if (room >= 4 * PERFETTO_PACKET_MOST || (walk->depth > 0 && room >= PERFETTO_PACKET_MOST))
+    return room >= 4 * PERFETTO_PACKET_MOST || (walk->depth > 0 && room >= PERFETTO_PACKET_MOST);
+}
+
+static void look_for_room(struct walk *walk, uint64_t ticks)
+{
+    if (has_room(walk))
         return;
     perfetto_flush(walk->perfetto);
     resync(walk, ticks, 0);
@@ -55,13 +66,16 @@ static size_t open_event(struct walk *walk, size_t *packet, enum event_type type
     proto_number(out, PACKET_SEQUENCE_FLAGS, SEQUENCE_NEEDS);
     const size_t event = proto_open(out, PACKET_TRACK_EVENT, EVENT_WIDTH);
     proto_number(out, EVENT_TYPE, type);
+    if (walk->scheduled != NULL)
+        proto_number(out, EVENT_TRACK, PERFETTO_UUID_THREAD(walk->scheduled->tid));
     return event;
 }
 
 static void close_event(struct walk *walk, size_t packet, size_t event, uint64_t ticks)
 {
     struct perfetto *perfetto = walk->perfetto;
-    const uint64_t ns = perfetto_ticks_to_ns(perfetto->multiplier, ticks);
+    walk->last_ticks = max_u64(walk->last_ticks, ticks);
+    const uint64_t ns = perfetto_ticks_to_ns(perfetto->multiplier, walk->last_ticks);
     proto_close(&perfetto->chunk, event, EVENT_WIDTH);
     proto_number(&perfetto->chunk, PACKET_TIMESTAMP, ns - walk->now_ns);
     proto_close(&perfetto->chunk, packet, EVENT_WIDTH);
@@ -84,23 +98,65 @@ static void put_name(struct walk *walk, uint32_t event, uint64_t value)
     proto_close(out, annotation, EVENT_WIDTH);
 }
 
+static void put_number(struct walk *walk, const char *name, uint64_t value)
+{
+    struct proto *out = &walk->perfetto->chunk;
+    const size_t annotation = proto_open(out, EVENT_ANNOTATION, EVENT_WIDTH);
+    proto_text(out, ANNOTATION_NAME, name);
+    proto_number(out, ANNOTATION_UINT, value);
+    proto_close(out, annotation, EVENT_WIDTH);
+}
+
 // Rows number their messages from 0 each.
 static uint64_t flow_id(const struct walk *walk, uint32_t number)
 {
     return (uint64_t)(walk->row->number + 1) << 32 | number;
 }
 
-static bool has_flow(const struct trace_entry *entry)
+static bool begins(const struct trace_entry *entry)
 {
-    return (entry->phase == TRACE_PHASE_BEGIN_OUT || entry->phase == TRACE_PHASE_BEGIN_IN) &&
-           entry->value % PERFETTO_FLOW_EVERY == 0;
+    return entry->phase <= TRACE_PHASE_BEGIN_IN;
+}
+
+// The entry that ends the operation which begins where the walk is, how many entries it has, and
+// whether it is a leaf. NULL if none begins, or it does not end.
+static const struct trace_entry *operation_end(const struct walk *walk, uint32_t *count, bool *leaf)
+{
+    struct perfetto_cursor cursor = walk->cursor;
+    const struct trace_entry *entry;
+    uint32_t depth = 0;
+    *leaf = true;
+    for (*count = 0; (entry = perfetto_entry(&cursor)) != NULL; cursor.at++) {
+        *leaf = *leaf && (*count == 0 || !begins(entry));
+        ++*count;
+        depth += begins(entry);
+        if (depth == 0)
+            return NULL;
+        depth -= entry->phase == TRACE_PHASE_END;
+        if (depth == 0)
+            return entry;
+    }
+    return NULL;
+}
+
+// Whether a flow is drawn from or to the operation that begins with `entry`, where the walk is: not
+// one that was refused.
+static bool has_flow(const struct walk *walk, const struct trace_entry *entry)
+{
+    uint32_t count;
+    bool leaf;
+    if ((entry->phase != TRACE_PHASE_BEGIN_OUT && entry->phase != TRACE_PHASE_BEGIN_IN) ||
+        entry->value % PERFETTO_FLOW_EVERY != 0)
+        return false;
+    const struct trace_entry *end = operation_end(walk, &count, &leaf);
+    return end == NULL || end->value == TRACE_END_DONE;
 }
 
 static void put_begin(struct walk *walk, const struct trace_entry *entry)
 {
     size_t packet;
     const size_t event = open_event(walk, &packet, TYPE_BEGIN);
-    if (has_flow(entry))
+    if (has_flow(walk, entry))
         proto_fixed64(&walk->perfetto->chunk,
                       entry->phase == TRACE_PHASE_BEGIN_OUT ? EVENT_FLOW : EVENT_FLOW_ENDS,
                       flow_id(walk, entry->value));
@@ -125,6 +181,22 @@ static void put_instant(struct walk *walk, uint32_t which, uint64_t value, uint6
     close_event(walk, packet, event, ticks);
 }
 
+// Moves of the thread to other CPUs, until then.
+static void put_moves(struct walk *walk, uint64_t until)
+{
+    const struct trace_entry *move;
+    while (walk->moves != NULL &&
+           (move = perfetto_move(walk->moves, walk->row, walk->number, until)) != NULL) {
+        look_for_room(walk, move->ticks);
+        size_t packet;
+        const size_t event = open_event(walk, &packet, TYPE_INSTANT);
+        put_name(walk, TRACE_SCHED_MIGRATE, walk->number);
+        put_number(walk, "from", trace_value_cpu(move->value));
+        put_number(walk, "to", trace_value_to(move->value));
+        close_event(walk, packet, event, move->ticks);
+    }
+}
+
 static void put_counters(struct walk *walk, uint64_t ticks)
 {
     struct proto *out = &walk->perfetto->chunk;
@@ -142,15 +214,10 @@ static void put_counters(struct walk *walk, uint64_t ticks)
 
 // ---- entries ------------------------------------------------------------------------------------
 
-static bool begins(const struct trace_entry *entry)
-{
-    return entry->phase <= TRACE_PHASE_BEGIN_IN;
-}
-
 // What several CPUs count together is put together when all have been walked.
-static bool counts_alone(const struct walk *walk)
+static bool counts_alone(const struct perfetto_row *row)
 {
-    return walk->row->recording_count == 1;
+    return row->recording_count == 1 && !perfetto_is_scheduled(row);
 }
 
 static void add(struct walk *walk, const struct trace_entry *entry)
@@ -159,47 +226,32 @@ static void add(struct walk *walk, const struct trace_entry *entry)
     walk->changed |= (uint64_t)1 << entry->event;
 }
 
-// How many entries the operation that begins at `first` has, and whether it is a leaf; 0 if none
-// begins there, or it does not end.
-static uint32_t operation_entries(const struct walk *walk, uint32_t first, bool *leaf)
-{
-    const struct trace_entry *entries = walk->buffer->entries;
-    uint32_t depth = 0;
-    *leaf = true;
-    for (uint32_t at = first; at < walk->buffer->used; at++) {
-        *leaf = *leaf && (at == first || !begins(&entries[at]));
-        depth += begins(&entries[at]);
-        if (depth == 0)
-            return 0;
-        depth -= entries[at].phase == TRACE_PHASE_END;
-        if (depth == 0)
-            return at + 1 - first;
-    }
-    return 0;
-}
-
-// How many entries from `first` on are an operation that is not drawn; 0 if it is.
-static uint32_t not_drawn(struct walk *walk, uint32_t first)
+// How many entries from `entry` on, where the walk is, are an operation that is not drawn; 0 if it
+// is.
+static uint32_t not_drawn(struct walk *walk, const struct trace_entry *entry)
 {
     bool leaf;
-    const uint32_t count = walk->depth == 0 ? operation_entries(walk, first, &leaf) : 0;
-    if (count == 0 || has_flow(&walk->buffer->entries[first]))
+    uint32_t count;
+    if (walk->depth != 0 || operation_end(walk, &count, &leaf) == NULL || has_flow(walk, entry))
         return 0;
     if (leaf)
         return walk->leaves++ < PERFETTO_LEAVES_DRAWN ? 0 : count;
     return walk->nested++ < PERFETTO_NESTED_DRAWN ? 0 : count;
 }
 
-// Takes the operation at `first` without drawing it.
-static void leave_out(struct walk *walk, uint32_t first, uint32_t count, uint64_t *left_out)
+// Takes the operation of `count` entries without drawing it.
+static void leave_out(struct walk *walk, uint32_t count, uint64_t *left_out)
 {
-    const struct trace_entry *entries = walk->buffer->entries + first;
+    uint64_t ticks = 0;
     for (uint32_t i = 0; i < count; i++) {
-        if (entries[i].phase == TRACE_PHASE_ADD && counts_alone(walk))
-            add(walk, &entries[i]);
+        const struct trace_entry *entry = perfetto_entry(&walk->cursor);
+        walk->cursor.at++;
+        ticks = entry->ticks;
+        if (entry->phase == TRACE_PHASE_ADD && counts_alone(walk->row))
+            add(walk, entry);
     }
     if (++walk->others % PERFETTO_OTHERS_SAMPLED == 0)
-        put_counters(walk, entries[count - 1].ticks);
+        put_counters(walk, ticks);
     left_out[walk->phase]++;
     walk->perfetto->counts.left_out++;
 }
@@ -213,7 +265,7 @@ static void take(struct walk *walk, const struct trace_entry *entry)
         put_counters(walk, entry->ticks);
     } else if (entry->phase == TRACE_PHASE_INSTANT) {
         put_instant(walk, entry->event, entry->value, entry->ticks);
-    } else if (entry->phase == TRACE_PHASE_ADD && counts_alone(walk)) {
+    } else if (entry->phase == TRACE_PHASE_ADD && counts_alone(walk->row)) {
         add(walk, entry);
     }
 }
@@ -228,90 +280,152 @@ static void follow_phases(struct walk *walk, uint64_t ticks)
     }
 }
 
-// What was recorded before the buffer was full is closed where it was last seen; then the loss is
-// told: to Perfetto's counts, and as an instant on the track.
-static void finish(struct walk *walk)
+// What is open is closed where the thread was last seen.
+static void close_slices(struct walk *walk, uint64_t last)
 {
-    const struct trace_buffer *buffer = walk->buffer;
-    const uint64_t last = buffer->entries[buffer->used - 1].ticks;
     while (walk->depth > 0) {
         look_for_room(walk, last);
         put_end(walk, last);
     }
     look_for_room(walk, last);
     put_counters(walk, last);
-    if (buffer->lost == 0)
-        return;
-    resync(walk, last, DROPPED_PRESENT | DROPPED_BUFFER_FULL);
-    put_instant(walk, TRACE_LOST, buffer->lost, last);
 }
 
-void perfetto_record(struct perfetto *perfetto, const struct perfetto_row *row,
-                     const struct perfetto_recording *recording, uint64_t counters,
-                     uint64_t *left_out)
+static void walk_entries(struct walk *walk, uint64_t *left_out)
 {
-    const struct trace_buffer *buffer = recording->buffer;
+    const struct trace_entry *entry;
+    uint64_t last = 0;
+    while ((entry = perfetto_entry(&walk->cursor)) != NULL) {
+        last = entry->ticks;
+        look_for_room(walk, last);
+        put_moves(walk, last);
+        follow_phases(walk, last);
+        const uint32_t others = not_drawn(walk, entry);
+        if (others > 0) {
+            leave_out(walk, others, left_out);
+        } else {
+            take(walk, entry);
+            walk->cursor.at++;
+        }
+    }
+    close_slices(walk, max_u64(last, walk->last_ticks));
+}
+
+// ---- recordings ---------------------------------------------------------------------------------
+
+uint64_t perfetto_lost_by(const struct perfetto_recording *recording, uint64_t *last)
+{
+    uint64_t lost = 0;
+    *last = 0;
+    for (const struct trace_buffer *at = recording->buffer; at != NULL; at = at->next) {
+        lost += at->lost;
+        if (at->used > 0)
+            *last = max_u64(*last, at->entries[at->used - 1].ticks);
+        *last = max_u64(*last, at->began);
+    }
+    if (recording->full != NULL)
+        lost += recording->full->lost;
+    if (recording->events != NULL) {
+        lost += recording->events->lost;
+        if (recording->events->used > 0)
+            *last = max_u64(*last, recording->events->entries[recording->events->used - 1].ticks);
+    }
+    return lost;
+}
+
+// What a CPU recorded outside of a scheduler, and what it lost: to Perfetto's counts, and as an
+// instant on the track.
+static void record_cpu(struct perfetto *perfetto, const struct perfetto_row *row,
+                       const struct perfetto_recording *recording, uint64_t counters,
+                       uint64_t *left_out)
+{
     struct walk walk = {.perfetto = perfetto,
                         .row = row,
                         .recording = recording,
-                        .buffer = buffer,
+                        .cursor = {.buffer = recording->buffer, .of_thread = true},
                         .counters = counters};
+    uint64_t last;
+    const uint64_t lost = perfetto_lost_by(recording, &last);
     assert(recording->cpu < PERFETTO_CPUS_MOST);
-    perfetto->lost[recording->cpu] += buffer->lost;
-    perfetto->counts.lost += buffer->lost;
-    if (buffer->used == 0)
-        return;
-    resync(&walk, buffer->entries[0].ticks, 0);
-    for (uint32_t i = 0; i < buffer->used;) {
-        const struct trace_entry *entry = &buffer->entries[i];
-        look_for_room(&walk, entry->ticks);
-        follow_phases(&walk, entry->ticks);
-        const uint32_t others = not_drawn(&walk, i);
-        if (others > 0) {
-            leave_out(&walk, i, others, left_out);
-            i += others;
-        } else {
-            take(&walk, entry);
-            i++;
-        }
+    perfetto->lost[recording->cpu] += lost;
+    perfetto->counts.lost += lost;
+    const struct trace_entry *entry = perfetto_entry(&walk.cursor);
+    if (entry != NULL) {
+        resync(&walk, entry->ticks, 0);
+        walk_entries(&walk, left_out);
     }
-    finish(&walk);
+    if (lost == 0)
+        return;
+    resync(&walk, last, DROPPED_PRESENT | DROPPED_BUFFER_FULL);
+    put_instant(&walk, TRACE_LOST, lost, last);
+}
+
+// What the threads of schedulers recorded. All go through one sequence, one after the other.
+static void record_threads(struct perfetto *perfetto, const struct perfetto_row *row,
+                           uint64_t counters, uint64_t *left_out)
+{
+    struct perfetto_moves moves = perfetto_moves(row);
+    bool begun = false;
+    uint64_t now_ns = 0;
+    for (uint32_t i = 1; i < row->threads->next && i < row->threads->capacity; i++) {
+        struct perfetto_texts texts;
+        const struct perfetto_thread thread = perfetto_scheduled(perfetto, row, i, &texts);
+        struct walk walk = {.perfetto = perfetto,
+                            .row = row,
+                            .recording = row->recordings,
+                            .scheduled = &thread,
+                            .moves = &moves,
+                            .number = i,
+                            .cursor = {.buffer = row->threads->threads[i].first, .of_thread = true},
+                            .counters = counters,
+                            .now_ns = now_ns};
+        if (perfetto_entry(&walk.cursor) == NULL && !perfetto_has_move(&moves, row, i))
+            continue;
+        if (begun && has_room(&walk))
+            perfetto_thread_tracks(perfetto, PERFETTO_SEQUENCE_CPU + walk.recording->cpu, &thread);
+        else
+            resync(&walk, row->phases[0].begin, 0);
+        begun = true;
+        walk_entries(&walk, left_out);
+        put_moves(&walk, UINT64_MAX);
+        now_ns = walk.now_ns;
+    }
 }
 
 // ---- counters of several CPUs -------------------------------------------------------------------
 
 // The earliest change of a counter that was not taken yet; NULL after the last one. `next` is where
 // each recording stands.
-static const struct trace_entry *next_change(const struct perfetto_row *row, uint32_t *next)
+static const struct trace_entry *next_change(const struct perfetto_row *row,
+                                             struct perfetto_cursor *next)
 {
     const struct trace_entry *earliest = NULL;
     size_t from = 0;
     for (size_t i = 0; i < row->recording_count; i++) {
-        const struct trace_buffer *buffer = row->recordings[i].buffer;
-        while (next[i] < buffer->used && buffer->entries[next[i]].phase != TRACE_PHASE_ADD)
-            next[i]++;
-        if (next[i] == buffer->used)
+        const struct trace_entry *entry;
+        while ((entry = perfetto_entry(&next[i])) != NULL && entry->phase != TRACE_PHASE_ADD)
+            next[i].at++;
+        if (entry == NULL)
             continue;
-        const struct trace_entry *entry = &buffer->entries[next[i]];
         if (earliest == NULL || entry->ticks < earliest->ticks) {
             earliest = entry;
             from = i;
         }
     }
     if (earliest != NULL)
-        next[from]++;
+        next[from].at++;
     return earliest;
 }
 
-void perfetto_counters(struct perfetto *perfetto, const struct perfetto_row *row, uint64_t counters)
+static void record_counters(struct perfetto *perfetto, const struct perfetto_row *row,
+                            uint64_t counters)
 {
-    uint32_t next[PERFETTO_CPUS_MOST] = {0};
-    struct walk walk = {.perfetto = perfetto,
-                        .row = row,
-                        .recording = &row->recordings[0],
-                        .buffer = row->recordings[0].buffer,
-                        .counters = counters};
+    struct perfetto_cursor next[PERFETTO_CPUS_MOST];
+    struct walk walk = {
+        .perfetto = perfetto, .row = row, .recording = &row->recordings[0], .counters = counters};
     assert(row->recording_count <= PERFETTO_CPUS_MOST);
+    for (size_t i = 0; i < row->recording_count; i++)
+        next[i] = (struct perfetto_cursor){.buffer = row->recordings[i].buffer};
     const struct trace_entry *entry = next_change(row, next);
     if (entry == NULL)
         return;
@@ -325,4 +439,15 @@ void perfetto_counters(struct perfetto *perfetto, const struct perfetto_row *row
             entry == NULL)
             put_counters(&walk, ticks);
     }
+}
+
+void perfetto_record(struct perfetto *perfetto, const struct perfetto_row *row, uint64_t counters,
+                     uint64_t *left_out)
+{
+    for (size_t i = 0; i < row->recording_count; i++)
+        record_cpu(perfetto, row, &row->recordings[i], counters, left_out);
+    if (perfetto_is_scheduled(row))
+        record_threads(perfetto, row, counters, left_out);
+    if (!counts_alone(row))
+        record_counters(perfetto, row, counters);
 }

@@ -25,7 +25,8 @@
 
 // Returns the checksum of the work, or BENCH_FAILED if it could not be done (out of memory, ring
 // full). The context is what `prepare` made.
-#define BENCH_FAILED UINT64_MAX
+#define BENCH_FAILED       UINT64_MAX
+#define BENCH_WHOLE_WINDOW UINT64_MAX
 typedef uint64_t bench_body(void *context, uint64_t operations);
 
 struct bench_case {
@@ -48,8 +49,10 @@ struct bench_variant {
     uint32_t source_hash; // of the sources that answer, and their flags; 0: unknown
 };
 
-// Where counters are reported. `unit` is percent, count, bytes or ratio; denominator > 0. A name
-// NAME@X (X decimal) is the point x = X of the curve NAME; at most RECORD_POINTS_MOST in a row.
+// Where counters are reported. `unit` is percent, count, bytes or ratio; denominator > 0. These are
+// exact: another value in another boot fails the row. `observed` is a ratio that is not the same
+// each time; boots are added up. A name NAME@X (X decimal) is the point x = X of the curve NAME,
+// never observed; at most RECORD_POINTS_MOST in a row.
 struct bench_counters {
     void (*emit)(void *context, const char *name, uint64_t numerator, uint64_t denominator,
                  const char *unit);
@@ -77,6 +80,13 @@ struct bench_suite {
     uint64_t (*expected)(size_t which_case, const void *context, uint64_t operations);
     // Operations of the counted pass, at either size. May be NULL: counted_operations at both.
     uint64_t (*counted)(size_t which_case, bool full);
+    // What the body itself measured inside of its last window, by cpu_ticks_start and a stop: that
+    // is the sample then, with nothing subtracted, in place of the whole window.
+    // BENCH_WHOLE_WINDOW: this case has no such part. May be NULL: none has.
+    uint64_t (*ticks)(size_t which_case, const void *context);
+    // Interrupts are this case's own work: a window that one overlapped is not disturbed by it. May
+    // be NULL: of no case.
+    bool (*interrupts)(size_t which_case);
     // Exact counters after the counted pass. May be NULL.
     void (*counters)(size_t which_case, const void *ops, const void *context,
                      const struct bench_counters *counters);

@@ -38,18 +38,4 @@ ALWAYS_INLINE bool crew_patient(struct crew_patience *patience, uint32_t turn)
     return patience->spent < CREW_PATIENCE;
 }
 
-// Waits for a flag of another CPU; false after `turns`, or when the row has waited long enough.
-static inline bool crew_flag_comes(struct crew_patience *patience, const uint32_t *flag,
-                                   uint32_t turns)
-{
-    for (uint32_t turn = 0; turn < turns; turn++) {
-        // Acquire: what the other CPU wrote before it set the flag is there.
-        if (__atomic_load_n(flag, __ATOMIC_ACQUIRE) != 0)
-            return true;
-        if (!crew_patient(patience, turn))
-            return false;
-    }
-    return false;
-}
-
 #endif

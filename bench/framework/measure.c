@@ -139,7 +139,8 @@ static void check_sum(struct row *row, uint64_t checksum, uint64_t expected)
     if (checksum == expected)
         return;
     if (checksum == BENCH_FAILED) {
-        fail(row, RECORD_ROW_FAILED, "the body could not get what it needs: memory, or room");
+        fail(row, RECORD_ROW_FAILED,
+             "the body could not get what it needs: memory, room, or another CPU in time");
         return;
     }
     format(detail, sizeof(detail), "checksum %lx, the work gives %lx", checksum, expected);
@@ -168,7 +169,10 @@ static int64_t run_window(const struct field *field, struct participant *one, ui
     const uint64_t expected = suite->expected(one->which, one->context, field->operations);
     const struct window window =
         clock_window(field->measure->clock, one->body, one->context, field->operations);
-    const int64_t ticks = (int64_t)window.ticks - (int64_t)overhead;
+    const uint64_t part =
+        suite->ticks != NULL ? suite->ticks(one->which, one->context) : BENCH_WHOLE_WINDOW;
+    const int64_t ticks =
+        part != BENCH_WHOLE_WINDOW ? (int64_t)part : (int64_t)window.ticks - (int64_t)overhead;
     check_sum(one->row, window.checksum, expected);
     check_time(field, one->row, ticks);
     return ticks;
@@ -196,6 +200,7 @@ static void check_repetition(const struct field *field, struct participant *one,
 static void run_round(const struct field *field, struct participant *one, uint32_t number)
 {
     const struct measure *measure = field->measure;
+    const struct bench_suite *suite = one->row->suite;
     if (one->row->status != RECORD_ROW_OK || !prepare(field, one))
         return;
     const uint64_t overhead = measure->clock->pair_min;
@@ -206,16 +211,17 @@ static void run_round(const struct field *field, struct participant *one, uint32
     const unsigned warm_up = measure->options->smoke ? 0 : WARM_UP_WINDOWS;
     for (unsigned i = 0; i < warm_up; i++)
         run_window(field, one, overhead);
+    const bool own = suite->interrupts != NULL && suite->interrupts(one->which);
     for (uint64_t i = 0; i < field->samples; i++) {
         struct platform_events before, after;
         platform_events(&before);
         samples[i] = run_window(field, one, overhead);
         platform_events(&after);
-        field->tags[i] = disturbances_tags(&before, &after);
+        field->tags[i] =
+            disturbances_tags(&before, &after) & ~(own ? (int64_t)RECORD_TAG_INTERRUPT : 0);
         one->tags[one->taken + i] = (uint8_t)field->tags[i];
     }
     check_repetition(field, one, samples);
-    const struct bench_suite *suite = one->row->suite;
     if (suite->check != NULL && !suite->check(one->which, one->row->variant->ops, one->context))
         fail(one->row, RECORD_ROW_FAILED, "an invariant is broken after the round");
     finish(one);
@@ -347,6 +353,11 @@ static void run_processor(struct field *field, struct participant *one)
         return;
     const struct bench_suite *suite = one->row->suite;
     const uint64_t operations = field->operations;
+    // Of a window only a part of which is the sample, they would tell another story.
+    if (suite->ticks != NULL && suite->ticks(one->which, one->context) != BENCH_WHOLE_WINDOW) {
+        finish(one);
+        return;
+    }
     const uint64_t warm_up = field->measure->options->smoke ? 0 : 1 + WARM_UP_WINDOWS;
     processor->taken = 0;
     for (uint64_t i = 0; i < warm_up + field->samples; i++) {

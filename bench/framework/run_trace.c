@@ -9,12 +9,17 @@
 #include "platform.h"
 #include "string.h"
 
-#define BUFFER_BYTES  (4u << 20)
-#define MEMORY_UNIT   (2u << 20) // of the arena
+#define BUFFER_BYTES  (4u << 20)   // of the CPU that runs the benchmarks
+#define OTHER_BYTES   (1u << 20)   // of each other CPU
+#define EVENTS_BYTES  (512u << 10) // of each, for the scheduler's events
+#define THREADS_MOST  2048u        // of schedulers in a row, that have names and tracks
+#define OTHER_WAIT_MS 10000u       // in which a CPU that is free does what it is told
+#define MEMORY_UNIT   (2u << 20)   // of the arena
 #define CONTEXT_BYTES (32u << 20)
 #define PID_FIRST     0x1000u // of the suites; their variants are threads
 #define PIDS_A_SUITE  0x100u
-#define COST_EVENTS   4096u // recorded to learn what one costs
+#define TID_OTHERS    0x10000u // of what other CPUs do outside of schedulers
+#define COST_EVENTS   4096u    // recorded to learn what one costs
 #define BUILD_ID_MOST 64u
 #define PHASES        3u // prepare, warm-up, run
 #define PICOSECONDS   1000u
@@ -22,7 +27,11 @@
 struct tracer {
     struct bench_run *run;
     struct perfetto perfetto;
-    void *buffer;
+    uint8_t *buffer;  // of the CPUs, one behind the other
+    unsigned others;  // CPUs besides this one that there is memory for
+    uint64_t present; // bit for each that records in this row
+    struct trace_cpu cpus[CPU_MOST];
+    struct trace_threads *threads;
     void *memory; // of contexts
     size_t length;
     uint32_t rows;
@@ -36,14 +45,94 @@ static void send(void *context, const void *packets, size_t length)
 
 static struct perfetto_thread thread_of(const struct bench_suite *suite, size_t variant)
 {
-    uint32_t number = 0;
+    // Several may be of one name, and are one process: the variants of each have tids of their own.
+    uint32_t number = 0, first = 0;
     while (bench_suites[number] != suite)
         number++;
-    const uint32_t pid = PID_FIRST + number * PIDS_A_SUITE;
+    while (!string_equal(bench_suites[first]->name, suite->name))
+        first++;
+    const uint32_t pid = PID_FIRST + first * PIDS_A_SUITE;
     return (struct perfetto_thread){.pid = pid,
-                                    .tid = pid + 1 + (uint32_t)variant,
+                                    .tid = PID_FIRST + number * PIDS_A_SUITE + 1 + (uint32_t)variant,
                                     .process = suite->name,
                                     .name = suite->variants[variant].about->name};
+}
+
+// Perfetto wants a thread for whatever another CPU does.
+static struct perfetto_thread other_thread(struct perfetto_thread thread, unsigned cpu, char *name,
+                                           size_t capacity)
+{
+    format(name, capacity, "%s/%u", thread.name, cpu);
+    thread.tid = TID_OTHERS + (thread.tid - PID_FIRST) * CPU_MOST + cpu;
+    thread.name = name;
+    return thread;
+}
+
+// ---- CPUs ---------------------------------------------------------------------------------------
+
+static void start_here(void *tracer_)
+{
+    struct tracer *tracer = tracer_;
+    const unsigned cpu = cpu_local()->index;
+    const size_t offset = cpu == 0 ? 0 : BUFFER_BYTES + (cpu - 1) * (size_t)OTHER_BYTES;
+    trace_cpu_start(&tracer->cpus[cpu], tracer->buffer + offset,
+                    cpu == 0 ? BUFFER_BYTES : OTHER_BYTES, EVENTS_BYTES, tracer->threads);
+}
+
+static void stop_here(void *tracer)
+{
+    (void)tracer;
+    trace_cpu_stop();
+}
+
+static void start_recording(struct tracer *tracer)
+{
+    trace_threads_init(tracer->threads, THREADS_MOST);
+    tracer->present = 1;
+    for (unsigned cpu = 1; cpu <= tracer->others; cpu++) {
+        if (!platform_cpu_start(cpu, start_here, tracer))
+            continue; // it is still busy with a row that failed
+        platform_cpu_wait(cpu, OTHER_WAIT_MS);
+        tracer->present |= 1ull << cpu;
+    }
+    start_here(tracer);
+}
+
+// A CPU that is not done with the row would go on recording: what it did is left out.
+static void stop_recording(struct tracer *tracer)
+{
+    stop_here(tracer);
+    for (unsigned cpu = 1; cpu <= tracer->others; cpu++) {
+        if ((tracer->present >> cpu & 1) == 0)
+            continue;
+        if (platform_cpu_start(cpu, stop_here, tracer))
+            platform_cpu_wait(cpu, OTHER_WAIT_MS);
+        else
+            tracer->present &= ~(1ull << cpu);
+    }
+}
+
+// What the CPUs recorded, this one first; returns how many there are. `names` are of the others.
+static size_t recordings_of(struct tracer *tracer, struct perfetto_thread thread,
+                            struct perfetto_recording recordings[CPU_MOST],
+                            char names[CPU_MOST][RECORD_NAME_MOST + 1])
+{
+    size_t count = 0;
+    for (unsigned cpu = 0; cpu <= tracer->others; cpu++) {
+        const struct trace_cpu *one = &tracer->cpus[cpu];
+        if ((tracer->present >> cpu & 1) == 0)
+            continue;
+        if (cpu > 0 && trace_cpu_used(one) + trace_cpu_lost(one) == 0)
+            continue;
+        recordings[count++] = (struct perfetto_recording){
+            .buffer = one->first,
+            .events = one->events,
+            .full = one->full,
+            .cpu = cpu,
+            .thread =
+                cpu == 0 ? thread : other_thread(thread, cpu, names[cpu], sizeof(names[cpu]))};
+    }
+    return count;
 }
 
 // ---- the trace's head ---------------------------------------------------------------------------
@@ -81,7 +170,7 @@ static void open_trace(struct tracer *tracer)
                                            .release = id,
                                            .machine = "x86_64",
                                            .machine_name = brand[0] != '\0' ? brand : "unknown",
-                                           .cpus = 1,
+                                           .cpus = 1 + tracer->others,
                                            .ticks = cpu_ticks()};
     perfetto_open(perfetto, &system);
     perfetto_attribute_text(perfetto, "build_id", id);
@@ -157,7 +246,7 @@ static bool trace_row(struct tracer *tracer, const struct row *row)
     char name[RECORD_NAME_MOST + 1], value[64];
     uint64_t ticks[PHASES + 1];
 
-    struct trace_buffer *buffer = trace_start(tracer->buffer, BUFFER_BYTES);
+    start_recording(tracer);
     ticks[0] = cpu_ticks();
     void *context = suite->prepare(which, row->variant->ops, tracer->memory, tracer->length,
                                    tracer->run->options.seed);
@@ -166,9 +255,14 @@ static bool trace_row(struct tracer *tracer, const struct row *row)
     ticks[2] = cpu_ticks();
     whole = whole && window(row, body, context, operations);
     ticks[3] = cpu_ticks();
-    trace_stop();
-    if (whole && suite->finish != NULL)
+    // Other CPUs that take part in windows are done with it when this has returned.
+    if (whole && tracer->others > 0 && suite->check != NULL)
+        whole = suite->check(which, row->variant->ops, context);
+    // They may be in a scheduler until the row is finished.
+    const bool finished = whole && tracer->others > 0 && suite->finish != NULL;
+    if (finished)
         suite->finish(which, row->variant->ops, context);
+    stop_recording(tracer);
 
     struct perfetto_phase phases[PHASES] = {
         {.event = TRACE_BENCH_PREPARE}, {.event = TRACE_BENCH_WARM_UP}, {.event = TRACE_BENCH_RUN}};
@@ -180,16 +274,20 @@ static bool trace_row(struct tracer *tracer, const struct row *row)
     }
     note_measured(&phases[PHASES - 1], tracer->run, row, value, sizeof(value));
     bench_row_id(suite, row->bench_case, row->variant, name);
-    const struct perfetto_recording recording = {
-        .buffer = buffer, .cpu = cpu_local()->index, .thread = thread_of(suite, variant)};
+    static struct perfetto_recording recordings[CPU_MOST];
+    static char names[CPU_MOST][RECORD_NAME_MOST + 1];
+    const size_t count = recordings_of(tracer, thread_of(suite, variant), recordings, names);
     const struct perfetto_row about = {.number = row->index,
                                        .name = name,
                                        .what = row->bench_case->what,
                                        .phases = phases,
                                        .phase_count = PHASES,
-                                       .recordings = &recording,
-                                       .recording_count = 1};
+                                       .recordings = recordings,
+                                       .recording_count = count,
+                                       .threads = tracer->threads};
     perfetto_row(&tracer->perfetto, &about);
+    if (whole && !finished && suite->finish != NULL)
+        suite->finish(which, row->variant->ops, context);
     if (!whole)
         report_log(&tracer->run->report, "traced %s: its work was not done", name);
     tracer->rows++;
@@ -207,20 +305,34 @@ static void trace_case(struct bench_run *run, struct row *rows, size_t count, ui
     }
 }
 
+// Memory of the pass: what the encoder needs, the CPUs' buffers (of as many as there is room for),
+// and behind it the contexts'.
+static bool share_memory(struct tracer *tracer, uint8_t *memory, size_t length)
+{
+    const size_t table = align_up(sizeof(struct perfetto_memory), CACHE_LINE);
+    const size_t cpus = table + align_up(trace_threads_bytes(THREADS_MOST), CACHE_LINE);
+    size_t fixed = align_up(cpus + BUFFER_BYTES, MEMORY_UNIT);
+    if (length < fixed + MEMORY_UNIT)
+        return false;
+    const size_t spare = length - fixed - min_u64(length - fixed, CONTEXT_BYTES);
+    tracer->others = (unsigned)min_u64(platform_cpu_count() - 1, spare / OTHER_BYTES / 2);
+    fixed = align_up(cpus + BUFFER_BYTES + tracer->others * (size_t)OTHER_BYTES, MEMORY_UNIT);
+    tracer->threads = (struct trace_threads *)(void *)(memory + table);
+    tracer->buffer = memory + cpus;
+    tracer->memory = memory + fixed;
+    tracer->length = min_u64(length - fixed, CONTEXT_BYTES);
+    return true;
+}
+
 void run_trace(struct bench_run *run)
 {
-    const size_t fixed = align_up(BUFFER_BYTES + sizeof(struct perfetto_memory), MEMORY_UNIT);
     static struct tracer tracer;
-    if (run->length < fixed + MEMORY_UNIT) {
+    tracer = (struct tracer){.run = run};
+    if (!share_memory(&tracer, run->memory, run->length)) {
         report_log(&run->report, "no trace: %lu bytes of memory are too few", run->length);
         return;
     }
-    uint8_t *memory = run->memory;
-    tracer = (struct tracer){.run = run,
-                             .buffer = memory,
-                             .memory = memory + fixed,
-                             .length = min_u64(run->length - fixed, CONTEXT_BYTES)};
-    perfetto_init(&tracer.perfetto, (struct perfetto_memory *)(void *)(memory + BUFFER_BYTES), true,
+    perfetto_init(&tracer.perfetto, (struct perfetto_memory *)(void *)run->memory, true,
                   clock_hz(&run->clock), (struct perfetto_sink){&tracer, send});
     run->tracer = &tracer;
     open_trace(&tracer);

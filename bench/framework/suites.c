@@ -28,7 +28,9 @@ const struct bench_suite *suites_at(size_t number)
 const struct bench_suite *suites_more(const struct bench_suite *suite)
 {
     for (const struct bench_suite *const *own = platform_suites(); *own != NULL; own++)
-        if (*own != suite && string_equal((*own)->name, suite->name))
+        // A name may have several suites on each side: those that share cases belong together.
+        if (*own != suite && string_equal((*own)->name, suite->name) &&
+            suites_case(suite, (*own)->cases[0].name) != NULL)
             return *own;
     return NULL;
 }

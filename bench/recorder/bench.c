@@ -257,7 +257,6 @@ static int conclude(struct bench *bench)
     if (replay_capture(bench->stream, &run, why, sizeof(why)) != CAPTURE_WHOLE) {
         complain("%s: what was just written cannot be read back", why);
     } else if (store_run(bench, &run)) {
-        progress_show_tables(&bench->progress);
         tables = tables && add_counters(bench, &run);
         code = tell(bench, &run);
         if (!trace_write(bench->request->results, &run))

@@ -170,7 +170,8 @@ size_t counter_curve(const char *name)
 
 bool counter_is_measured(const char *unit)
 {
-    return strcmp(unit, "cycles") == 0 || strcmp(unit, "instructions") == 0;
+    return strcmp(unit, "cycles") == 0 || strcmp(unit, "instructions") == 0 ||
+           strcmp(unit, "observed") == 0;
 }
 
 // The first reason stays: it is what the person looks for.

@@ -186,10 +186,3 @@ bool progress_write_tables(struct progress *progress, const char *path)
         close(fd);
     return written;
 }
-
-void progress_show_tables(struct progress *progress)
-{
-    if (progress->tables.length > 0)
-        fwrite(progress->tables.bytes, 1, progress->tables.length, progress->out);
-    fflush(progress->out);
-}

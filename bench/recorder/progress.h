@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What a person sees while a run goes on: on a terminal one line that is rewritten, elsewhere one
-// line a case; the target's log and the tables between them. And the two text files of a run.
+// line a case; the target's log between them. And the two text files of a run.
 //
 // Text from the target is made safe here: only printable ASCII, line ends and spaces get through.
 #ifndef PROGRESS_H
@@ -40,7 +40,8 @@ void progress_case_done(struct progress *progress);
 // Elapsed time on the rewritten line; cheap, to be called often.
 void progress_tick(struct progress *progress);
 
-// Log text of the target: shown and kept. Noise: kept only. A table: kept, shown at the end.
+// Log text of the target: shown and kept. Noise: kept only. A table: kept for
+// progress_write_tables; on the screen stands the report's own, of all machines.
 void progress_log(struct progress *progress, const char *text, size_t length);
 void progress_noise(struct progress *progress, const char *text, size_t length);
 void progress_table(struct progress *progress, const char *text, size_t length);
@@ -53,6 +54,5 @@ void progress_end(struct progress *progress);
 
 // Writes this boot's tables. False after one line of complaint.
 bool progress_write_tables(struct progress *progress, const char *path);
-void progress_show_tables(struct progress *progress);
 
 #endif

@@ -239,8 +239,8 @@ static bool take_samples(struct results *results, struct record_reader *reader)
 
 static bool is_counter_unit(const char *unit)
 {
-    static const char *const units[] = {"percent", "count",  "bytes",
-                                        "ratio",   "cycles", "instructions"};
+    static const char *const units[] = {"percent", "count",        "bytes",   "ratio",
+                                        "cycles",  "instructions", "observed"};
     for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
         if (strcmp(unit, units[i]) == 0)
             return true;

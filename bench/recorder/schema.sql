@@ -61,13 +61,14 @@ CREATE TABLE IF NOT EXISTS round (
 ) STRICT;
 
 -- Counters of a row, e.g. hit_rate = numerator / denominator. Exact, the same on every boot; but what
--- the processor counted (cycles, instructions) is measured: the sums over the boots.
+-- the processor counted (cycles, instructions) is measured, and so is a share that is not the same each
+-- time (observed): the sums over the boots.
 CREATE TABLE IF NOT EXISTS counter (
     run TEXT NOT NULL, machine TEXT NOT NULL,
     id TEXT NOT NULL,
     name TEXT NOT NULL,
     numerator INTEGER NOT NULL, denominator INTEGER NOT NULL,  -- denominator > 0
-    unit TEXT NOT NULL,           -- percent, count, bytes, ratio, cycles, instructions;
+    unit TEXT NOT NULL,           -- percent, count, bytes, ratio, cycles, instructions, observed;
                                   -- percent: value = 100 * n / d
     PRIMARY KEY (run, machine, id, name)
 ) STRICT;

@@ -11,9 +11,9 @@
 
 #include "body.h"
 #include "compiler.h"
+#include "crew.h"
 #include "frame.h"
 #include "frames.h"
-#include "frames_crew.h"
 #include "random.h"
 
 #define MIB        ((uint64_t)1 << 20)
@@ -110,7 +110,7 @@ struct frames_context {
     struct random random;           // of what comes before windows
     struct frame_statistics before; // in front of the first window
     bool counted;                   // these are there
-    struct crew crew;               // of the scale cases
+    struct crew crew;               // of scale_most_cpus
     struct frames *machine;         // of machine_map, node_local, node_remote; `state` is not used
     unsigned node;                  // that these want frames of
 };
@@ -302,16 +302,17 @@ ALWAYS_INLINE uint64_t deep_pairs(const struct frame_ops *ops, struct frames_con
 
 #define scale_one_cpu deep_pairs
 
-// The other CPUs come in here too, each with its own share.
+// The other CPUs come in here too, each with an equal share; what is left is done here.
 ALWAYS_INLINE uint64_t scale_most_cpus(const struct frame_ops *ops, struct frames_context *context,
                                        uint64_t operations)
 {
     if (cpu_local()->index > 0)
         return deep_pairs(ops, context, operations);
-    crew_go(&context->crew);
-    const uint64_t own = deep_pairs(ops, context, crew_share(operations, context->crew.cpus, 0));
-    const uint64_t others = crew_gather(&context->crew);
-    return own == BENCH_FAILED || others == BENCH_FAILED ? BENCH_FAILED : own + others;
+    struct crew *const crew = &context->crew;
+    if (!crew_begin(crew))
+        return BENCH_FAILED;
+    const uint64_t theirs = crew->count * crew->members[0].operations;
+    return crew_sum_with(crew, deep_pairs(ops, context, operations - theirs));
 }
 
 // Over the machine's own memory: of the one allocator that knows of nodes, whatever the table says.

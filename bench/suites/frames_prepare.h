@@ -135,12 +135,27 @@ static bool set_up(const struct frame_ops *ops, struct frames_context *context, 
     return true;
 }
 
+// Of scale_most_cpus; the last one is of a variant that is not in the table.
+static struct crew_patience patience[ARRAY_COUNT(variants) + 1];
+
+static void carve_crew(const void *ops, struct frames_context *context, uint8_t **next)
+{
+    const size_t variant = crew_variant(variants, ARRAY_COUNT(variants), ops);
+    const size_t count = platform_cpu_count() - 1;
+    bench_body *const body = variant < ARRAY_COUNT(variants)
+                                 ? bodies[variant * CASE_COUNT + CASE_scale_most_cpus]
+                                 : NULL;
+    struct crew_member *members = carve(next, count * sizeof(*members), CACHE_LINE);
+    crew_make(&context->crew, members, count, body, context, &patience[variant]);
+}
+
 static void *prepare(size_t which, const void *ops_, void *memory, size_t length, uint64_t seed)
 {
     const struct frame_ops *ops = ops_;
     uint8_t *next = memory;
     const uint8_t *const end = next + length;
     uintptr_t start = NOWHERE;
+    crew_rest();
     if (ops->touches_frames) // in front: aligned as the memory is
         start = (uintptr_t)carve(&next, range_of(which, ops), PAGE_SIZE);
     if (next + sizeof(struct frames_context) > end)
@@ -155,6 +170,8 @@ static void *prepare(size_t which, const void *ops_, void *memory, size_t length
     context->live = carve(&next, RUNS_MOST * sizeof(struct run), CACHE_LINE);
     context->steps = carve(&next, TABLE * sizeof(struct step), CACHE_LINE);
     context->marks = carve(&next, context->pieces * context->range / PAGE_SIZE / 8, CACHE_LINE);
+    if (which == CASE_scale_most_cpus)
+        carve_crew(ops, context, &next);
     if (next > end || !(of_machine(which) ? set_up_machine(which, context, next, end)
                                           : set_up(ops, context, next, end)))
         return NULL;
@@ -227,8 +244,6 @@ static void draw(size_t which, const struct frame_ops *ops, struct frames_contex
         context->window[i].count = random_count(which, &context->random);
 }
 
-static struct crew_patience patience[ARRAY_COUNT(variants)]; // of scale_most_cpus
-
 static void before(size_t which, const void *ops_, void *context_, uint64_t operations)
 {
     const struct frame_ops *ops = ops_;
@@ -254,12 +269,7 @@ static void before(size_t which, const void *ops_, void *context_, uint64_t oper
         choose(which, ops, context, operations);
         break;
     case CASE_scale_most_cpus:
-        for (size_t v = 0; v < ARRAY_COUNT(variants); v++)
-            if (variants[v].ops == ops) {
-                context->crew.patience = &patience[v];
-                crew_start(&context->crew, platform_cpu_count(),
-                           bodies[v * CASE_COUNT + CASE_scale_most_cpus], context, operations);
-            }
+        crew_call(&context->crew, operations / (1 + context->crew.count));
         break;
     }
     // They may take a walk over all frames: not in front of every window. The counted one is the
@@ -335,11 +345,11 @@ static void counters(size_t which, const void *ops_, const void *context_,
         count_wanted(context, out);
     if (of_machine(which) || ops->about.role == VARIANT_FLOOR) // a floor counts nothing
         return;
-    crew_finish(&context->crew);
+    crew_rest();
     ops->statistics(context->state, &now);
     if (which == CASE_scale_most_cpus) {
         // The rest depends on who came first, and counters are the same in every boot.
-        out->emit(out->context, "cpus", context->crew.cpus, 1, "count");
+        out->emit(out->context, "cpus", 1 + context->crew.count, 1, "count");
         return;
     }
     const uint64_t served = now.allocations - context->before.allocations;
@@ -402,7 +412,7 @@ static bool check(size_t which, const void *ops_, const void *context_)
     const struct frames_context *context = context_;
     if (of_machine(which))
         return check_machine(context);
-    crew_finish(&context->crew);
+    crew_rest();
     bool sound = census(ops, context);
     for (uint64_t i = 0; i < context->pieces; i++)
         sound = ops->check(context->states[i]) && sound;

@@ -6,7 +6,7 @@
 
 #include "bench.h"
 #include "compiler.h"
-#include "crew_patience.h"
+#include "crew.h"
 #include "heap.h"
 #include "random.h"
 
@@ -64,48 +64,20 @@ struct heap_context {
     uint64_t capacity; // objects of `exhaustion` until there was no more
     bool uneven;       // another time there were more, or fewer
 
-    struct heap_crew *crew; // NULL: this CPU alone
+    struct crew *crew; // NULL: this CPU alone
+    struct heap_stream *stream;
     bool is_worker;
 };
 
 // ---- several CPUs -------------------------------------------------------------------------------
-// A window that wants other CPUs talks to workers, one on each, that were started in front of it.
-// They spin until it begins, do their part with the same body, and end. Every wait is bounded: a
-// worker that does not come fails the window, a window that does not come ends the workers. All
-// that CPU 0 waits for in a row has a bound, too (crew_patience.h).
-
-// Of a wait: seconds, whatever a pause takes; more than a CPU that others use as well is away.
-#define CREW_TURNS   (1u << 26)
-#define CREW_MS      120000u // a worker that waits and works within its bounds has ended long ago
-#define CREW_DROPPED UINT64_MAX
-
-struct heap_worker {
-    // Written by CPU 0 while the worker is at rest.
-    struct heap_context *context;
-    struct heap_crew *crew;
-    bench_body *body;
-    uint64_t operations;
-    // Written by the worker.
-    uint64_t ready CACHE_ALIGNED; // window it waits for
-    uint64_t done;                // window it has done its part of
-    uint64_t sum;                 // what that gave
-    uint32_t cpu;                 // where it ran
-} CACHE_ALIGNED;
+// Where a case wants other CPUs, each member of its crew (crew.h) does its part with the same body,
+// so that its calls are as direct as ours.
 
 #define STREAM_SLOTS 256u
 #define STREAM_BATCH 16u // messages that are told of at once: the queue is not what is measured
 
-struct heap_crew {
-    // Written by CPU 0 while the workers are at rest.
-    struct heap_worker *workers; // [0] is of CPU 1
-    size_t count;
-    uint64_t window;                // number of the last one, from 1
-    bool failed;                    // somebody did not come
-    uint32_t turns;                 // of each wait, CREW_TURNS unless a test is in a hurry
-    struct crew_patience *patience; // of the row, over its rounds: CPU 0's alone
-    // Written by CPU 0: window that has begun, or CREW_DROPPED.
-    uint64_t go CACHE_ALIGNED;
-    // The queue of `stream`: messages that the producer, CPU 0, put in and the consumer took out.
+// The queue of `stream`: messages that the producer, CPU 0, put in and the consumer took out.
+struct heap_stream {
     uint64_t sent CACHE_ALIGNED;
     uint64_t received CACHE_ALIGNED;
     void *slots[STREAM_SLOTS] CACHE_ALIGNED;

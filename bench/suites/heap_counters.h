@@ -118,7 +118,7 @@ static void counters(size_t which, const void *ops_, const void *context_,
     const struct heap_ops *ops = ops_;
     const struct heap_context *context = context_;
     struct heap_statistics now;
-    rest_all();
+    crew_rest();
     ops->statistics(context->heap, &now);
     const uint64_t hits = now.cache_hits - context->before.cache_hits;
     const uint64_t misses = now.cache_misses - context->before.cache_misses;

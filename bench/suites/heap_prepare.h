@@ -87,24 +87,8 @@ static void *carve(uint8_t **next, size_t bytes, size_t alignment)
 
 // ---- crew ---------------------------------------------------------------------------------------
 
-static bench_body *body_of(size_t which, const void *ops)
-{
-    for (size_t i = 0; i < ARRAY_COUNT(variants); i++)
-        if (variants[i].ops == ops)
-            return bodies[i * CASE_COUNT + which];
-    return NULL;
-}
-
 // Of each row; the last ones are of a variant that is not in the table.
 static struct crew_patience patience[(ARRAY_COUNT(variants) + 1) * CASE_COUNT];
-
-static struct crew_patience *patience_of(size_t which, const void *ops)
-{
-    size_t i = 0;
-    while (i < ARRAY_COUNT(variants) && variants[i].ops != ops)
-        i++;
-    return &patience[i * CASE_COUNT + which];
-}
 
 static size_t workers_of(size_t which)
 {
@@ -115,59 +99,35 @@ static size_t workers_of(size_t which)
 static void carve_crew(size_t which, const struct heap_ops *ops, struct heap_context *context,
                        uint8_t **next)
 {
-    struct heap_crew *crew = carve(next, sizeof(*crew), CACHE_LINE);
-    memset(crew, 0, sizeof(*crew));
-    crew->count = workers_of(which);
-    crew->turns = CREW_TURNS;
-    crew->patience = patience_of(which, ops);
-    crew->workers = carve(next, crew->count * sizeof(struct heap_worker), CACHE_LINE);
-    memset(crew->workers, 0, crew->count * sizeof(struct heap_worker));
-    context->crew = crew;
-    for (size_t i = 0; i < crew->count; i++) {
-        struct heap_worker *worker = &crew->workers[i];
-        worker->crew = crew;
-        worker->body = body_of(which, ops);
-        worker->context = carve(next, sizeof(*context), CACHE_LINE);
-        memset(worker->context, 0, sizeof(*context));
-        worker->context->crew = crew;
-        worker->context->is_worker = true;
-        worker->context->objects = context->objects;
+    const size_t variant = crew_variant(variants, ARRAY_COUNT(variants), ops);
+    const size_t row = variant * CASE_COUNT + which, count = workers_of(which);
+    bench_body *const body = variant < ARRAY_COUNT(variants) ? bodies[row] : NULL;
+    context->crew = carve(next, sizeof(struct crew), CACHE_LINE);
+    context->stream = carve(next, sizeof(struct heap_stream), CACHE_LINE);
+    struct crew_member *members = carve(next, count * sizeof(*members), CACHE_LINE);
+    crew_make(context->crew, members, count, body, NULL, &patience[row]);
+    for (size_t i = 0; i < count; i++) {
+        struct heap_context *own = carve(next, sizeof(*own), CACHE_LINE);
+        *own = (struct heap_context){.crew = context->crew,
+                                     .stream = context->stream,
+                                     .is_worker = true,
+                                     .objects = context->objects};
         if (which == CASE_scale_most_cpus)
-            worker->context->objects = carve(next, SCALE_HALF * sizeof(void *), CACHE_LINE);
-        worker->context->heap = carve(next, ops->handle_bytes, CACHE_LINE);
+            own->objects = carve(next, SCALE_HALF * sizeof(void *), CACHE_LINE);
+        own->heap = carve(next, ops->handle_bytes, CACHE_LINE);
+        members[i].context = own;
     }
 }
 
 static bool join_crew(const struct heap_ops *ops, const struct heap_context *context)
 {
     for (size_t i = 0; i < context->crew->count; i++) {
-        struct heap_context *one = context->crew->workers[i].context;
+        struct heap_context *one = context->crew->members[i].context;
         one->heap = ops->join(context->heap, one->heap);
         if (one->heap == NULL)
             return false;
     }
     return true;
-}
-
-// Starts a worker on each CPU that the case wants. When this returns they spin, ready for
-// crew_begin, or the crew has failed and all of them end.
-static void call_crew(struct heap_crew *crew, uint64_t operations)
-{
-    rest_all();
-    crew->window++;
-    crew->failed = false;
-    crew->sent = crew->received = 0;
-    crew->go = 0;
-    for (size_t i = 0; i < crew->count; i++) {
-        struct heap_worker *worker = &crew->workers[i];
-        worker->operations = operations;
-        crew->failed |=
-            worker->body == NULL || !platform_cpu_start((unsigned)i + 1, crew_work, worker);
-    }
-    for (size_t i = 0; i < crew->count && !crew->failed; i++)
-        crew->failed = !crew_comes(crew, &crew->workers[i].ready, crew->window);
-    if (crew->failed)
-        __atomic_store_n(&crew->go, CREW_DROPPED, __ATOMIC_RELEASE);
 }
 
 // ---- in front of a window -----------------------------------------------------------------------
@@ -225,15 +185,14 @@ static void use_up(const struct heap_ops *ops, struct heap_context *context)
 // A worker allocates, alone, and has ended when this returns.
 static void allocate_elsewhere(struct heap_context *context, uint64_t operations)
 {
-    struct heap_crew *const crew = context->crew;
-    struct heap_context *const other = crew->workers[0].context;
+    struct crew *const crew = context->crew;
+    struct heap_context *const other = crew->members[0].context;
     other->mark = next_marks(context, operations);
-    call_crew(crew, operations);
-    if (crew->failed)
+    crew_call(crew, operations);
+    if (!crew_begin(crew))
         return;
-    crew_begin(crew);
     crew->failed = crew_sum(crew) == BENCH_FAILED;
-    rest_all();
+    crew_rest();
     context->mark = other->mark;
     context->held = crew->failed ? 0 : operations;
 }
@@ -242,7 +201,9 @@ static void before_crew(size_t which, const struct heap_ops *ops, struct heap_co
                         uint64_t operations)
 {
     if (which == CASE_stream || which == CASE_scale_most_cpus) {
-        call_crew(context->crew, operations);
+        crew_rest(); // the last window's, in the queue
+        context->stream->sent = context->stream->received = 0;
+        crew_call(context->crew, operations);
         return;
     }
     give_back(ops, context);
@@ -264,7 +225,7 @@ static void *prepare(size_t which, const void *ops_, void *memory, size_t length
 {
     const struct heap_ops *ops = ops_;
     uint8_t *next = memory;
-    rest_all();
+    crew_rest();
     struct heap_context *context = carve(&next, sizeof(*context), CACHE_LINE);
     memset(context, 0, sizeof(*context));
     context->objects = carve(&next, OBJECTS_MOST * sizeof(void *), CACHE_LINE);
@@ -400,7 +361,7 @@ static inline void finish(size_t which, const void *ops_, void *context_)
 {
     const struct heap_ops *ops = ops_;
     struct heap_context *context = context_;
-    rest_all();
+    crew_rest();
     if (which == CASE_alloc_64)
         for (; context->held > 0; context->held--)
             ops->release(context->heaps[(context->held - 1) / HITS],
@@ -414,7 +375,7 @@ static inline void finish(size_t which, const void *ops_, void *context_)
 static bool check(size_t which, const void *ops, const void *context_)
 {
     const struct heap_context *context = context_;
-    rest_all();
+    crew_rest();
     if (which == CASE_alloc_64 || which == CASE_first_64)
         for (size_t h = 1; h < HEAPS; h++)
             if (!((const struct heap_ops *)ops)->check(context->heaps[h]))

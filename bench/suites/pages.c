@@ -24,7 +24,7 @@
 
 #define SUITE_CASES(X, v)                                                                          \
     X(v, map_4k, SMALL, true, 8, SMALL, 64, 2, 30, "a page of 4 KiB mapped, its tables there")     \
-    X(v, unmap_4k, SMALL, true, 6, SMALL, 64, 2, 30, "a page of 4 KiB unmapped")                   \
+    X(v, unmap_4k, SMALL, true, 6, SMALL, SMALL, 2, 30, "a page of 4 KiB unmapped")                \
     X(v, translate, STEPS, false, 8, STEPS, STEPS, 2, 30,                                          \
       "an address looked up, one of 1000 pages of 4 KiB")                                          \
     X(v, map_2m, HUGE, true, 6, HUGE, 64, 2, 30, "a page of 2 MiB mapped, its tables there")       \

@@ -10,8 +10,7 @@
 // The counted pass is another: 48 operations that all hit.
 #include "body.h"
 #include "compiler.h"
-#include "cpu.h"
-#include "crew_patience.h"
+#include "crew.h"
 #include "objects_variants.h"
 #include "platform.h"
 #include "random.h"
@@ -30,9 +29,6 @@
 #define LIVE_CPU   64u
 #define REGION     (4u << 20) // managed: more would only take longer to prepare and to check
 #define REGION_CPU (1u << 20) // for what each CPU keeps
-#define SPINS_WORK (1u << 27) // a worker waits that long for its window, some seconds
-#define SPINS_DONE (1u << 28) // and the window for its workers
-#define WAIT_MS    60000u
 
 #define SUITE           slub
 #define SUITE_MECHANISM objects
@@ -60,8 +56,6 @@ struct step {
     uint16_t size;
 };
 
-struct member;
-
 // A participant's own; in the scale cases each CPU has one over the same state.
 struct slub_context {
     void *state;
@@ -75,20 +69,8 @@ struct slub_context {
     uint64_t at, next;             // objects used of the pool before and after this window
     struct heap_statistics before; // of the counted pass
     uint64_t locked_before;
-    struct member *members; // of the other CPUs
-    unsigned member_count;
-    struct crew_patience *patience; // of the row, over its rounds: CPU 0's alone
+    struct crew *crew; // of scale_most_cpus; each member runs scale_one_cpu
 };
-
-// What another CPU is given to do.
-struct member {
-    struct slub_context context;
-    bench_body *body;
-    uint64_t *go;   // operations to do, 0: not yet. Released by the window
-    uint64_t sum;   // read after `done`
-    uint32_t ready; // released by the worker when it waits
-    uint32_t done;  // released by the worker when `sum` is there
-} CACHE_ALIGNED;
 
 // ---- bodies -------------------------------------------------------------------------------------
 
@@ -212,69 +194,16 @@ ALWAYS_INLINE uint64_t mixed(const struct objects_ops *ops, struct slub_context 
 
 #define scale_one_cpu mixed
 
-// The others wait for `go` when the window begins. It ends when all are done.
+// The window ends when all are done.
 ALWAYS_INLINE uint64_t scale_most_cpus(const struct objects_ops *ops, struct slub_context *context,
                                        uint64_t operations)
 {
-    // Release: what was prepared is there when a worker, whose load acquires, reads this.
-    __atomic_store_n(context->members[0].go, operations, __ATOMIC_RELEASE);
-    uint64_t sum = mixed(ops, context, operations);
-    for (unsigned i = 0; i < context->member_count; i++) {
-        const struct member *member = &context->members[i];
-        if (!crew_flag_comes(context->patience, &member->done, SPINS_DONE) || sum == BENCH_FAILED ||
-            member->sum == BENCH_FAILED)
-            return BENCH_FAILED;
-        sum += member->sum;
-    }
-    return sum;
+    if (!crew_begin(context->crew))
+        return BENCH_FAILED;
+    return crew_sum_with(context->crew, mixed(ops, context, operations));
 }
 
 SUITE_TABLES
-
-// ---- other CPUs ---------------------------------------------------------------------------------
-
-static struct crew_patience patience[ARRAY_COUNT(variants)]; // of scale_most_cpus
-static unsigned busy; // CPUs 1..busy were given something to do
-
-static void work(void *member_)
-{
-    struct member *member = member_;
-    uint64_t operations = 0;
-    __atomic_store_n(&member->ready, 1, __ATOMIC_RELEASE);
-    for (uint32_t spins = 0; operations == 0 && spins < SPINS_WORK; spins++) {
-        operations = __atomic_load_n(member->go, __ATOMIC_ACQUIRE);
-        cpu_pause();
-    }
-    member->sum = operations == 0 ? BENCH_FAILED : member->body(&member->context, operations);
-    __atomic_store_n(&member->done, 1, __ATOMIC_RELEASE);
-}
-
-static void wait_for_all(void)
-{
-    for (; busy > 0; busy--)
-        platform_cpu_wait(busy, WAIT_MS);
-}
-
-// Returns when all are about to wait for the window, or did not come in time, which it will notice.
-static void start_all(const void *ops, struct slub_context *context)
-{
-    size_t variant = 0;
-    while (variants[variant].ops != ops)
-        variant++;
-    context->patience = &patience[variant];
-    wait_for_all();
-    *context->members[0].go = 0;
-    for (unsigned i = 0; i < context->member_count; i++) {
-        struct member *member = &context->members[i];
-        member->body = bodies[variant * CASE_COUNT + CASE_scale_one_cpu];
-        member->ready = member->done = 0;
-        if (!platform_cpu_start(i + 1, work, member))
-            return;
-        busy = i + 1;
-    }
-    for (unsigned i = 0; i < context->member_count; i++)
-        crew_flag_comes(context->patience, &context->members[i].ready, SPINS_DONE);
-}
 
 // ---- preparation --------------------------------------------------------------------------------
 
@@ -351,23 +280,32 @@ static bool tune(const struct objects_ops *ops, struct slub_context *context, vo
     return ops->tune(context->state, memory, length) == STATUS_OK;
 }
 
-static void prepare_members(size_t which, struct slub_context *context, uint8_t **next)
+// Of scale_most_cpus; the last one is of a variant that is not in the table.
+static struct crew_patience patience[ARRAY_COUNT(variants) + 1];
+
+static void carve_crew(const void *ops, struct slub_context *context, uint8_t **next)
 {
-    context->member_count = which == CASE_scale_most_cpus ? platform_cpu_count() - 1 : 0;
-    uint64_t *go = carve(next, sizeof(uint64_t), CACHE_LINE);
-    context->members = carve(next, context->member_count * sizeof(struct member), CACHE_LINE);
-    for (unsigned i = 0; i < context->member_count; i++) {
-        struct member *member = &context->members[i];
-        *member = (struct member){.go = go, .context = *context};
-        carve_slots(next, &member->context);
+    const size_t variant = crew_variant(variants, ARRAY_COUNT(variants), ops);
+    const size_t count = platform_cpu_count() - 1;
+    bench_body *const body =
+        variant < ARRAY_COUNT(variants) ? bodies[variant * CASE_COUNT + CASE_scale_one_cpu] : NULL;
+    struct crew *crew = carve(next, sizeof(*crew), CACHE_LINE);
+    struct crew_member *members = carve(next, count * sizeof(*members), CACHE_LINE);
+    crew_make(crew, members, count, body, NULL, &patience[variant]);
+    for (size_t i = 0; i < count; i++) {
+        struct slub_context *own = carve(next, sizeof(*own), CACHE_LINE);
+        *own = *context;
+        carve_slots(next, own);
+        members[i].context = own;
     }
+    context->crew = crew;
 }
 
 static void *prepare(size_t which, const void *ops_, void *memory, size_t length, uint64_t seed)
 {
     const struct objects_ops *ops = ops_;
     uint8_t *next = memory;
-    wait_for_all();
+    crew_rest();
     struct slub_context *context = carve(&next, sizeof(*context), CACHE_LINE);
     memset(context, 0, sizeof(*context));
     context->steps = carve(&next, TABLE * sizeof(struct step), CACHE_LINE);
@@ -375,7 +313,8 @@ static void *prepare(size_t which, const void *ops_, void *memory, size_t length
     context->live = which == CASE_mixed ? LIVE : LIVE_CPU;
     carve_slots(&next, context);
     context->state = carve(&next, ops->state_bytes, CACHE_LINE);
-    prepare_members(which, context, &next);
+    if (which == CASE_scale_most_cpus)
+        carve_crew(ops, context, &next);
     uint8_t *const region = carve(&next, 0, PAGE_SIZE);
     const size_t used = (size_t)(region - (uint8_t *)memory);
     if (used + (1u << 20) > length)
@@ -395,8 +334,8 @@ static void *prepare(size_t which, const void *ops_, void *memory, size_t length
         return NULL;
     if (is_mixed(which) && !fill(ops, context))
         return NULL;
-    for (unsigned i = 0; i < context->member_count; i++)
-        if (!fill(ops, &context->members[i].context))
+    for (size_t i = 0; context->crew != NULL && i < context->crew->count; i++)
+        if (!fill(ops, context->crew->members[i].context))
             return NULL;
     return context;
 }
@@ -452,7 +391,7 @@ static void before(size_t which, const void *ops_, void *context_, uint64_t oper
     else if (which == CASE_free_128)
         before_free(ops, context, operations);
     else if (which == CASE_scale_most_cpus)
-        start_all(ops, context);
+        crew_call(context->crew, operations);
     // A window of one operation finds the caches as the last one left them.
     if (operations > 1 && which != CASE_scale_most_cpus) {
         ops->statistics(context->state, &context->before);
@@ -465,8 +404,8 @@ static uint64_t expected(size_t which, const void *context_, uint64_t operations
     const struct slub_context *context = context_;
     uint64_t sum = 0;
     if (is_mixed(which)) {
-        const uint64_t turns = operations / context->steps_count;
-        return context->turn_sum * turns * (1 + context->member_count);
+        const size_t members = context->crew != NULL ? context->crew->count : 0;
+        return context->turn_sum * (operations / context->steps_count) * (1 + members);
     }
     if (which == CASE_alloc_128)
         return operations;
@@ -514,8 +453,8 @@ static void counters(size_t which, const void *ops_, const void *context_,
     const struct slub_context *context = context_;
     struct heap_statistics now;
     if (which == CASE_scale_most_cpus) {
-        wait_for_all();
-        out->emit(out->context, "cpus", 1 + context->member_count, 1, "count");
+        crew_rest();
+        out->emit(out->context, "cpus", 1 + context->crew->count, 1, "count");
         return;
     }
     ops->statistics(context->state, &now);
@@ -532,7 +471,7 @@ static void counters(size_t which, const void *ops_, const void *context_,
 static bool check(size_t which, const void *ops, const void *context)
 {
     (void)which;
-    wait_for_all();
+    crew_rest();
     const struct objects_ops *objects = ops;
     return objects->check(((const struct slub_context *)context)->state);
 }

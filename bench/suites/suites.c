@@ -5,13 +5,15 @@
 extern const struct bench_suite frames_suite;
 extern const struct bench_suite heap_suite;
 extern const struct bench_suite ipc_suite;
+extern const struct bench_suite ipc_wait_suite;
 extern const struct bench_suite kmalloc_suite;
 extern const struct bench_suite pages_suite;
+extern const struct bench_suite sched_suite;
 extern const struct bench_suite slub_suite;
 extern const struct bench_suite switch_suite;
 extern const struct bench_suite trace_suite;
 
 const struct bench_suite *const bench_suites[] = {
-    &frames_suite, &heap_suite,   &ipc_suite,   &kmalloc_suite, &pages_suite,
-    &slub_suite,   &switch_suite, &trace_suite, NULL,
+    &frames_suite, &heap_suite, &ipc_suite,    &ipc_wait_suite, &kmalloc_suite, &pages_suite,
+    &sched_suite,  &slub_suite, &switch_suite, &trace_suite,    NULL,
 };

@@ -13,7 +13,8 @@
 //   void cpu_prefetch(const void *)   hint: this line is read soon
 //   struct cpu_local *cpu_local(void) the running CPU's data (one load through the CPU base)
 //   size_t cpu_index(void)            its number: cpu_local()->index in one load instead of two
-//   void cpu_preempt_disable(void)    may nest; one instruction on the CPU's own counter
+//   void *cpu_trace_buffer(void)      cpu_local()->trace_buffer in one load, which no switch
+//   divides void cpu_preempt_disable(void)    may nest; one instruction on the CPU's own counter
 //   void cpu_preempt_enable(void)     at the outermost level calls cpu_local()->preempt_wanted if
 //                                     there is one; one test more where there is none
 //   void cpu_leaf_enter(void)         the same by a store into the counter's top byte, which waits
@@ -55,18 +56,22 @@ struct cpu_local {
     // Called, and taken away first, when preemption is enabled again; NULL: nobody wants to run in
     // place of this thread. Set by an interrupt handler of this CPU or with preemption disabled.
     void (*preempt_wanted)(void);
+    void *trace_cpu; // struct trace_cpu of trace_sched.h, NULL as trace_buffer
 };
 
 #define CPU_LOCAL_OFFSET_SELF    0
 #define CPU_LOCAL_OFFSET_INDEX   8
 #define CPU_LOCAL_OFFSET_PREEMPT 12
 #define CPU_LOCAL_OFFSET_LEAF    15 // the counter's top byte, little-endian
+#define CPU_LOCAL_OFFSET_TRACE   16
 #define CPU_LOCAL_OFFSET_WANTED  40
 
 _Static_assert(offsetof(struct cpu_local, self) == CPU_LOCAL_OFFSET_SELF, "read by assembly");
 _Static_assert(offsetof(struct cpu_local, index) == CPU_LOCAL_OFFSET_INDEX, "read by assembly");
 _Static_assert(offsetof(struct cpu_local, preempt_count) == CPU_LOCAL_OFFSET_PREEMPT,
                "counted by assembly");
+_Static_assert(offsetof(struct cpu_local, trace_buffer) == CPU_LOCAL_OFFSET_TRACE,
+               "read by assembly");
 _Static_assert(offsetof(struct cpu_local, preempt_wanted) == CPU_LOCAL_OFFSET_WANTED,
                "tested by assembly");
 

@@ -320,8 +320,11 @@ static void set_timer(struct apic *apic, enum apic_timer_mode mode, uint32_t mas
 static void start_count(struct apic *apic, enum apic_timer_mode mode, uint32_t ticks)
 {
     assert(ticks > 0);
-    apic_timer_stop(apic);
-    set_timer(apic, mode, 0);
+    // In this mode already: a count alone starts it anew (11.5.4), and these registers are dear.
+    if (!apic->timer_on || apic->timer_mode != mode) {
+        apic_timer_stop(apic);
+        set_timer(apic, mode, 0);
+    }
     put(apic, TIMER_INITIAL, ticks); // starts it
 }
 

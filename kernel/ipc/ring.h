@@ -6,6 +6,10 @@
 //   memory     the caller hands over the object and its slots; nothing is allocated
 //   messages   0 to 56 bytes of payload inline; a message is delivered once, whole, in order
 //   failure    a status; no call waits
+//   closing    calls of a closed ring end with STATUS_CLOSED: a receive when nothing is left, a
+//              send at the latest when as many more were sent as the ring has slots, of which
+//              those behind the last receive are lost. Whoever was told leaves its seat
+//              (ring_seats.h); when all have left, the memory may go
 //
 // A variant NAME is two files, ring_NAME.h and ring_NAME.c, and two lines in ring_variants.h. It
 // defines `static const struct ring_ops ring_NAME_ops` in its header, with the fast paths inline.
@@ -21,6 +25,15 @@
 
 #define RING_PAYLOAD_MOST  56u
 #define RING_SLOTS_DEFAULT 4096u
+
+// What a message's payload is.
+enum ring_kind {
+    RING_INLINE,     // the message itself
+    RING_DESCRIPTOR, // struct ring_descriptor: bytes in a page of a pool
+    RING_PAGES,      // struct ring_pages: several pages of a pool
+    RING_VOID,       // nothing: its sender died; no receiver ever sees it
+    RING_KINDS
+};
 
 // A message outside a ring. Payload bytes past `length` are undefined.
 struct ring_message {
@@ -42,6 +55,7 @@ struct ring_ops {
     struct variant about;
     size_t state_bytes; // of the ring object without its slots; the caller aligns it to 4096
     size_t slot_bytes;  // of one slot
+    bool several;       // any number of producers and of consumers; else one of each
 
     // `slots` is a power of two from 2 to 2^20; `memory` holds slots * slot_bytes, 4096-aligned.
     enum status (*init)(void *ring, void *memory, size_t slots);
@@ -61,6 +75,29 @@ struct ring_ops {
     void (*statistics)(const void *ring, struct ring_statistics *statistics);
     // Walks all invariants while nobody sends or receives; false if one is broken.
     bool (*check)(const void *ring);
+
+    // ---- what not every variant has: all of a group, or NULL for each of it
+
+    // In place: the message is built in its slot and read there. `reserve` gives room for 56
+    // bytes, 8-aligned: STATUS_OK, STATUS_FULL, STATUS_CLOSED. `commit` sends what stands there:
+    // STATUS_OK or, with the reservation still held, STATUS_TOO_LARGE. `peek` gives the payload:
+    // STATUS_OK, STATUS_EMPTY, STATUS_CLOSED, or STATUS_INVALID if the message is not inline, for
+    // which receive_kind is there; it stays until `release`. A side has one reservation or one
+    // peek at a time and makes no other call in between; what it does not commit was never there.
+    enum status (*reserve)(void *ring, void **payload);
+    enum status (*commit)(void *ring, void *payload, size_t length);
+    enum status (*peek)(void *ring, const void **payload, size_t *length);
+    void (*release)(void *ring, const void *payload);
+
+    // As send and receive, with what the payload is. A plain receive takes any kind and does not
+    // tell. STATUS_INVALID for RING_VOID and beyond. Every receive of a ring that has these ends
+    // with STATUS_CORRUPT for a message that no send wrote, and takes it out: somebody has written
+    // into the slots. So does a send that finds a position nobody can have reached.
+    enum status (*send_kind)(void *ring, const void *payload, size_t length, enum ring_kind kind);
+    enum status (*receive_kind)(void *ring, void *payload, size_t *length, enum ring_kind *kind);
+
+    // Any thread, once or more often.
+    void (*close)(void *ring);
 };
 
 #endif

@@ -12,18 +12,26 @@ static uint64_t control_of_lap_before(const struct ring_fusion_spsc *ring, uint6
     return ring_fusion_control(position - (ring->mask + 1), 0);
 }
 
-enum status ring_fusion_spsc_init_at(void *object, void *memory, size_t slots, uint64_t position)
+enum status ring_fusion_spsc_attach(void *object, void *memory, size_t slots)
 {
     struct ring_fusion_spsc *ring = object;
     if (!ring_may_begin(ring, memory, slots))
         return STATUS_INVALID;
-    *ring = (struct ring_fusion_spsc){
-        .slots = memory,
-        .mask = slots - 1,
-        .start = position,
-        .producer = {.position = position, .limit = position + slots},
-        .consumer = {.position = position},
-    };
+    ring->slots = memory;
+    ring->mask = slots - 1;
+    ring->start = 0;
+    return STATUS_OK;
+}
+
+enum status ring_fusion_spsc_init_at(void *object, void *memory, size_t slots, uint64_t position)
+{
+    struct ring_fusion_spsc *ring = object;
+    if (ring_fusion_spsc_attach(object, memory, slots) != STATUS_OK)
+        return STATUS_INVALID;
+    ring->start = position;
+    ring->producer = (struct ring_producer){.position = position, .limit = position + slots};
+    ring->consumer = (struct ring_consumer){.position = position};
+    ring->producer_closing.closed = ring->consumer_closing.closed = 0;
     for (uint64_t i = 0; i < slots; i++)
         slot_of(ring, position + i)->control = control_of_lap_before(ring, position + i);
     return STATUS_OK;
@@ -34,21 +42,89 @@ enum status ring_fusion_spsc_init(void *object, void *memory, size_t slots)
     return ring_fusion_spsc_init_at(object, memory, slots, 0);
 }
 
-static void renew_credit(struct ring_fusion_spsc *ring)
+void ring_fusion_spsc_close(void *object)
 {
+    struct ring_fusion_spsc *ring = object;
+    ring_close_sides(&ring->producer_closing, &ring->consumer_closing);
+}
+
+static bool is_closed(const struct ring_fusion_spsc *ring)
+{
+    return ring_is_closed(&ring->producer_closing, &ring->consumer_closing);
+}
+
+// STATUS_OK does not say that there is room now.
+static enum status renew_credit(struct ring_fusion_spsc *ring)
+{
+    if (is_closed(ring))
+        return STATUS_CLOSED;
     // Acquire, with the consumer's release of its position: it has read the slots below before
     // the producer writes them again.
     const uint64_t received = __atomic_load_n(&ring->consumer.position, __ATOMIC_ACQUIRE);
+    if (ring->producer.position - received > ring->mask + 1)
+        return STATUS_CORRUPT;
     ring->producer.limit = received + ring->mask + 1;
+    return STATUS_OK;
 }
 
-COLD bool ring_fusion_spsc_renew(struct ring_fusion_spsc *ring)
+COLD enum status ring_fusion_spsc_renew(struct ring_fusion_spsc *ring)
 {
-    renew_credit(ring);
-    if (LIKELY(ring->producer.position != ring->producer.limit))
-        return true;
+    const enum status status = renew_credit(ring);
+    if (status != STATUS_OK || LIKELY(ring->producer.position != ring->producer.limit))
+        return status;
     ring_count_refusal(&ring->producer);
-    return false;
+    return STATUS_FULL;
+}
+
+// The control word at the consumer's position once it is sent; else STATUS_EMPTY, STATUS_CLOSED.
+static enum status find_sent(const struct ring_fusion_spsc *ring, uint64_t *control)
+{
+    const uint64_t position = ring->consumer.position;
+    const struct ring_fusion_slot *slot = slot_of(ring, position);
+    // Acquire: as in receive.
+    *control = __atomic_load_n(&slot->control, __ATOMIC_ACQUIRE);
+    if (ring_fusion_is_sent(*control, position))
+        return STATUS_OK;
+    if (!is_closed(ring))
+        return STATUS_EMPTY;
+    // Again: what was sent before the ring was closed is received.
+    *control = __atomic_load_n(&slot->control, __ATOMIC_ACQUIRE);
+    return ring_fusion_is_sent(*control, position) ? STATUS_OK : STATUS_CLOSED;
+}
+
+// Release: as in receive.
+static void take_one(struct ring_fusion_spsc *ring)
+{
+    __atomic_store_n(&ring->consumer.position, ring->consumer.position + 1, __ATOMIC_RELEASE);
+}
+
+NOINLINE enum status ring_fusion_spsc_receive_other(struct ring_fusion_spsc *ring, void *payload,
+                                                    size_t *length, enum ring_kind *kind)
+{
+    uint64_t control;
+    const enum status status = find_sent(ring, &control);
+    if (status != STATUS_OK)
+        return status;
+    const bool sound = ring_fusion_is_sound(control);
+    if (sound) {
+        ring_copy_whole(payload, slot_of(ring, ring->consumer.position)->payload);
+        *length = ring_fusion_length(control);
+        *kind = (enum ring_kind)ring_fusion_kind(control);
+    }
+    take_one(ring);
+    return sound ? STATUS_OK : STATUS_CORRUPT;
+}
+
+NOINLINE enum status ring_fusion_spsc_peek_other(struct ring_fusion_spsc *ring)
+{
+    uint64_t control;
+    const enum status status = find_sent(ring, &control);
+    if (status != STATUS_OK)
+        return status;
+    if (ring_fusion_is_sound(control))
+        return ring_fusion_kind(control) == RING_INLINE ? STATUS_EMPTY : STATUS_INVALID;
+    take_one(ring);
+    return STATUS_CORRUPT;
 }
 
 // Gives up a batch before its publication: slots 1 to written - 1 of it get the words back that say
@@ -118,13 +194,15 @@ static COLD enum status send_what_fits(struct ring_fusion_spsc *ring,
                                        const struct ring_message *messages, size_t count,
                                        size_t *sent)
 {
-    renew_credit(ring);
-    __atomic_store_n(&ring->producer.acquires, 1, __ATOMIC_RELAXED);
-    const uint64_t room = ring->producer.limit - ring->producer.position;
-    const size_t fitting = min_u64(count, room);
     *sent = 0;
     if (ring_any_too_large(messages, count))
         return STATUS_TOO_LARGE;
+    const enum status status = renew_credit(ring);
+    __atomic_store_n(&ring->producer.acquires, 1, __ATOMIC_RELAXED);
+    if (status != STATUS_OK)
+        return status;
+    const uint64_t room = ring->producer.limit - ring->producer.position;
+    const size_t fitting = min_u64(count, room);
     if (fitting == 0) {
         ring_count_refusal(&ring->producer);
         return STATUS_FULL;
@@ -156,6 +234,17 @@ enum status ring_fusion_spsc_send_batch(void *object, const struct ring_message 
     return status;
 }
 
+// A batch that does not begin with an inline message: takes one of another kind, if that is it.
+static NOINLINE enum status receive_first(struct ring_fusion_spsc *ring,
+                                          struct ring_message *message, size_t *received)
+{
+    enum ring_kind kind;
+    const enum status status =
+        ring_fusion_spsc_receive_other(ring, message->payload, &message->length, &kind);
+    *received = status == STATUS_OK;
+    return status;
+}
+
 // FAST: expected 31 instructions a message.
 ALWAYS_INLINE enum status ring_fusion_spsc_receive_batch_untraced(void *object,
                                                                   struct ring_message *messages,
@@ -170,14 +259,15 @@ ALWAYS_INLINE enum status ring_fusion_spsc_receive_batch_untraced(void *object,
         const struct ring_fusion_slot *slot = &slots[(first + there) & mask];
         // Acquire: as in receive.
         const uint64_t control = __atomic_load_n(&slot->control, __ATOMIC_ACQUIRE);
-        if (!ring_fusion_is_sent(control, first + there))
+        const uint64_t past_empty = ring_fusion_past_empty(control, first + there);
+        if (UNLIKELY(past_empty > RING_PAYLOAD_MOST))
             break;
         ring_copy_whole(messages[there].payload, slot->payload);
-        messages[there].length = ring_fusion_length(control);
+        messages[there].length = past_empty;
     }
     *received = there;
-    if (there == 0)
-        return STATUS_EMPTY;
+    if (UNLIKELY(there == 0))
+        return count == 0 ? STATUS_EMPTY : receive_first(ring, messages, received);
     // Release: as in receive, for all slots of the batch.
     __atomic_store_n(&ring->consumer.position, first + there, __ATOMIC_RELEASE);
     return STATUS_OK;
@@ -205,12 +295,11 @@ void ring_fusion_spsc_statistics(const void *object, struct ring_statistics *sta
     ring_sides_statistics(&ring->producer, &ring->consumer, ring->start, statistics);
 }
 
-// The control word of a sent message: everything but the length is known.
+// The control word of a sent message: everything but length and kind is known.
 static bool sent_slot_valid(const struct ring_fusion_spsc *ring, uint64_t position)
 {
     const uint64_t control = slot_of(ring, position)->control;
-    const size_t length = ring_fusion_length(control);
-    return length <= RING_PAYLOAD_MOST && control == ring_fusion_control(position, length);
+    return ring_fusion_is_sent(control, position) && ring_fusion_is_sound(control);
 }
 
 bool ring_fusion_spsc_check(const void *object)

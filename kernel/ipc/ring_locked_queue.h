@@ -111,6 +111,7 @@ static const struct ring_ops ring_locked_queue_ops = {
         },
     .state_bytes = sizeof(struct ring_locked_queue),
     .slot_bytes = sizeof(struct ring_message),
+    .several = true,
     .init = ring_locked_queue_init,
     .send = ring_locked_queue_send,
     .receive = ring_locked_queue_receive,

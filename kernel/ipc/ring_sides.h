@@ -23,6 +23,26 @@ struct ring_consumer {
     uint64_t position; // of the next message to receive; the producer reads it
 };
 
+// Written once, by whoever closes the ring from that side; on a line of its own, so that the
+// receiver of an empty ring, which looks at it each time, keeps its copy.
+struct ring_closing {
+    uint64_t closed CACHE_ALIGNED;
+};
+
+// Acquire, with ring_close_sides: a message sent before the closing is found after this.
+ALWAYS_INLINE bool ring_is_closed(const struct ring_closing *one, const struct ring_closing *other)
+{
+    return (__atomic_load_n(&one->closed, __ATOMIC_ACQUIRE) |
+            __atomic_load_n(&other->closed, __ATOMIC_ACQUIRE)) != 0;
+}
+
+ALWAYS_INLINE void ring_close_sides(struct ring_closing *one, struct ring_closing *other)
+{
+    // Release: what the closing thread sent before is there for who sees this.
+    __atomic_store_n(&one->closed, 1, __ATOMIC_RELEASE);
+    __atomic_store_n(&other->closed, 1, __ATOMIC_RELEASE);
+}
+
 // The producer's: one more send found no room. Others read the count meanwhile.
 ALWAYS_INLINE void ring_count_refusal(struct ring_producer *producer)
 {

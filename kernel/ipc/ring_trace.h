@@ -15,7 +15,7 @@
     do {                                                                                           \
         if (CONFIG_TRACE && (status) == STATUS_OK)                                                 \
             trace_add(TRACE_RING_MESSAGES, count);                                                 \
-        trace_end(TRACE_RING_SEND);                                                                \
+        trace_end_if(TRACE_RING_SEND, (status) == STATUS_OK);                                      \
     } while (0)
 
 #define ring_trace_receive(position) trace_begin_in(TRACE_RING_RECEIVE, position)
@@ -24,7 +24,7 @@
     do {                                                                                           \
         if (CONFIG_TRACE && (status) == STATUS_OK)                                                 \
             trace_add(TRACE_RING_MESSAGES, -(count));                                              \
-        trace_end(TRACE_RING_RECEIVE);                                                             \
+        trace_end_if(TRACE_RING_RECEIVE, (status) == STATUS_OK);                                   \
     } while (0)
 
 #endif

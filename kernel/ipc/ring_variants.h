@@ -4,13 +4,19 @@
 #define RING_VARIANTS_H
 
 #include "ring_floor.h"
+#include "ring_fusion_mpmc.h"
 #include "ring_fusion_spsc.h"
+#include "ring_fusion_spsc_in_place.h"
+#include "ring_fusion_stream.h"
 #include "ring_locked_queue.h"
 #include "ring_variants_outside.h" // generated from variants=FOLDER, usually empty
 
 #define RING_VARIANTS(X)                                                                           \
     X(locked_queue)                                                                                \
     X(fusion_spsc)                                                                                 \
+    X(fusion_spsc_in_place)                                                                        \
+    X(fusion_stream)                                                                               \
+    X(fusion_mpmc)                                                                                 \
     X(floor)                                                                                       \
     RING_VARIANTS_OUTSIDE(X)
 

@@ -14,6 +14,12 @@ enum status {
     STATUS_DOUBLE = -7,    // freed twice
     STATUS_CORRUPT = -8,   // data fails its check
     STATUS_CLOSED = -9,    // the peer is gone
+    STATUS_STALE = -10,    // names something that was given up since
+    STATUS_FAILED = -11,   // a device reports that it could not do it
+    STATUS_TIMEOUT = -12,  // did not happen within the stated bound
+    STATUS_ABORTED = -13,  // given up because of somebody else's failure; may be tried again
+    STATUS_REFUSED = -14,  // not allowed here, and nothing was done
+    STATUS_DEAD = -15,     // who was waited for died
 };
 
 #endif

@@ -129,6 +129,8 @@ unsigned smp_start_all(const struct smp_start *start)
     return machine_cpu_count();
 }
 
+#define SENDS_MOST 3u // times that the controller is asked to take one message
+
 // ---- work --------------------------------------------------------------------------------------
 
 bool smp_run(unsigned cpu, void (*function)(void *argument), void *argument)
@@ -142,16 +144,23 @@ bool smp_run(unsigned cpu, void (*function)(void *argument), void *argument)
     other->argument = argument;
     // Release: the CPU that sees ASKED sees the work.
     __atomic_store_n(&other->state, MACHINE_CPU_ASKED, __ATOMIC_RELEASE);
-    const bool on = interrupts_off();
-    const enum status sent = apic_send(&machine_cpu_here()->apic, other->apic_id, INTERRUPT_WAKE);
-    interrupts_restore(on);
-    return sent == STATUS_OK;
+    return smp_interrupt(cpu, INTERRUPT_WAKE);
 }
 
 bool smp_parked(unsigned cpu)
 {
     return cpu < machine_cpu_count() &&
            __atomic_load_n(&machine_cpus[cpu].state, __ATOMIC_ACQUIRE) == MACHINE_CPU_PARKED;
+}
+
+bool smp_interrupt(unsigned cpu, uint8_t vector)
+{
+    enum status status = STATUS_FULL;
+    const bool on = interrupts_off();
+    for (unsigned i = 0; i < SENDS_MOST && status == STATUS_FULL; i++)
+        status = apic_send(&machine_cpu_here()->apic, machine_cpus[cpu].apic_id, vector);
+    interrupts_restore(on);
+    return status == STATUS_OK;
 }
 
 // ---- the end -----------------------------------------------------------------------------------

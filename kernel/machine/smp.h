@@ -37,6 +37,10 @@ bool smp_run(unsigned cpu, void (*function)(void *argument), void *argument);
 // True when the CPU has nothing to do: what it did before is visible then.
 bool smp_parked(unsigned cpu);
 
+// Interrupts a CPU that has been started, this one too, with `vector`. False if the interrupt
+// controller takes no message. Any context but NMIs.
+bool smp_interrupt(unsigned cpu, uint8_t vector);
+
 // Makes every other CPU stop for good by an NMI, and waits for them to say so, a bounded time.
 // Returns how many did not answer. For reports: takes no lock, uses GS nowhere.
 unsigned smp_stop_others(void);

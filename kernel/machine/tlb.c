@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "tlb.h"
 
-#include "apic.h"
 #include "cpu_features.h"
 #include "format.h"
 #include "interrupts.h"
@@ -9,16 +8,16 @@
 #include "machine_cpu.h"
 #include "platform.h"
 #include "shootdown.h"
+#include "smp.h"
 #include "x86.h"
 
 // Few pages are dropped one by one, more with all others.
 #define INVALIDATE_PAGES_MOST 32u
 
-#define CR3_KEEP        ((uint64_t)1 << 63) // with PCIDs: nothing is dropped
-#define INVPCID_ALL     2u                  // all contexts, global translations too
-#define TSC_HZ_MOST     8000000000u         // where the frequency is not known
-#define MS_PER_SECOND   1000u
-#define CALLS_OF_A_KICK 3u // times that the controller is asked to take one
+#define CR3_KEEP      ((uint64_t)1 << 63) // with PCIDs: nothing is dropped
+#define INVPCID_ALL   2u                  // all contexts, global translations too
+#define TSC_HZ_MOST   8000000000u         // where the frequency is not known
+#define MS_PER_SECOND 1000u
 
 static struct {
     struct tlb_features features;
@@ -96,14 +95,12 @@ static void flush(void *context, bool everything)
 
 static void kick(void *context, unsigned cpu)
 {
-    enum status status = STATUS_FULL;
     (void)context;
     const bool on = interrupts_off();
-    for (unsigned i = 0; i < CALLS_OF_A_KICK && status == STATUS_FULL; i++)
-        status = apic_send(&machine_cpu_here()->apic, machine_cpus[cpu].apic_id, INTERRUPT_CALL);
     counts_here()->kicks++;
+    const bool sent = smp_interrupt(cpu, INTERRUPT_CALL);
     interrupts_restore(on);
-    if (status != STATUS_OK)
+    if (!sent)
         platform_panic("the interrupt controller does not send a shootdown", __FILE__, __LINE__);
 }
 

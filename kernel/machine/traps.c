@@ -3,6 +3,7 @@
 
 #include "interrupts.h"
 #include "machine_cpu.h"
+#include "sched_machine.h"
 #include "vectors.h"
 #include "x86.h"
 
@@ -111,7 +112,8 @@ void trap_handle(struct trap_frame *frame)
         return;
     }
     if (was_a_try(frame) || (frame->vector == TRAP_PAGE_FAULT && is_handled(frame)) ||
-        (frame->vector == TRAP_NO_DEVICE && vectors_hand_over()))
+        (frame->vector == TRAP_NO_DEVICE && vectors_hand_over()) ||
+        (frame->vector == TRAP_DEBUG && sched_machine_stepped(frame)))
         return;
     if (frame->vector == TRAP_NMI)
         answer_nmi(frame);

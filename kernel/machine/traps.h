@@ -2,10 +2,11 @@
 // Exceptions and interrupts: the way from the CPU's entry to a C function and back.
 //
 // An exception ends the run with a report, on a stack of its own, so that a broken stack can be
-// reported too. Four are answered instead: a machine register that is not there, read by
+// reported too. Five are answered instead: a machine register that is not there, read by
 // trap_try_read_msr; an NMI that another CPU announced (machine_cpu.h); a page fault in a range
 // that somebody handles; the first use of vector registers where these are handed over lazily
-// (vectors.h). Interrupts run on the interrupted stack (interrupts.h).
+// (vectors.h); a step through code that is not to be preempted yet (sched_machine.h). Interrupts
+// run on the interrupted stack (interrupts.h).
 #ifndef TRAPS_H
 #define TRAPS_H
 
@@ -25,6 +26,7 @@ struct trap_frame {
 
 #define TRAP_GATES         256u
 #define TRAP_VECTORS       32u // those below are exceptions
+#define TRAP_DEBUG         1u
 #define TRAP_NMI           2u
 #define TRAP_NO_DEVICE     7u
 #define TRAP_DOUBLE_FAULT  8u

@@ -3,6 +3,7 @@
 
 #include "assert.h"
 #include "sched_core.h"
+#include "sched_trace.h"
 
 // ---- set up -------------------------------------------------------------------------------------
 
@@ -16,12 +17,15 @@ size_t sched_bytes(const struct sched_config *config)
     return cpus_bytes(config) + align_up(config->names * sizeof(const char *), CACHE_LINE);
 }
 
-static uint32_t new_id(struct sched *sched, const char *name)
+// `idle`: of which CPU it is the idle thread, + 1; 0: of none.
+static uint32_t new_id(struct sched *sched, const char *name, uint32_t idle)
 {
     const uint32_t number = __atomic_fetch_add(&sched->next_id, 1, __ATOMIC_RELAXED);
     const uint32_t id = 1 + number % SCHED_ID_MOST;
     if (id < sched->config.names)
         __atomic_store_n(&sched->names[id], name, __ATOMIC_RELEASE);
+    if (CONFIG_TRACE && sched->config.trace)
+        sched_trace_thread(sched, id, name, idle);
     return id;
 }
 
@@ -32,7 +36,7 @@ static void init_cpu(struct sched *sched, unsigned index)
     spinlock_init(&cpu->lock);
     cpu->idle.sched = sched;
     cpu->idle.name = "idle";
-    cpu->idle.id = new_id(sched, cpu->idle.name);
+    cpu->idle.id = new_id(sched, cpu->idle.name, index + 1);
     cpu->idle.cpu = cpu->idle.last_cpu = index;
     cpu->idle.affinity = 1ull << index;
     sched->policy->queue_init(cpu);
@@ -50,6 +54,8 @@ enum status sched_init(struct sched *sched, const struct sched_config *config, v
                             .ops = config->ops,
                             .policy = config->policy,
                             .machine = config->machine,
+                            .interrupt = sched_interrupt,
+                            .preempt = sched_preempt,
                             .cpus = memory,
                             .names = (const char **)((uint8_t *)memory + cpus_bytes(config))};
     if (config->quantum_ns == 0)
@@ -58,6 +64,8 @@ enum status sched_init(struct sched *sched, const struct sched_config *config, v
         sched->config.balance_ns = SCHED_BALANCE_NS;
     for (unsigned i = 0; i < config->names; i++)
         sched->names[i] = NULL;
+    if (CONFIG_TRACE && config->trace)
+        sched_trace_begin(sched);
     for (unsigned i = 0; i < config->cpus; i++)
         init_cpu(sched, i);
     return STATUS_OK;
@@ -142,6 +150,8 @@ void sched_leave_cpu(struct sched *sched)
     sched_tell_idle(cpu, false, now);
     sched_set_timer(cpu);
     cpu->current = NULL;
+    if (CONFIG_TRACE && sched->config.trace)
+        sched_trace_leave();
     __atomic_fetch_and(&sched->online_mask, ~(1ull << cpu->index), __ATOMIC_RELAXED);
     __atomic_fetch_and(&sched->idle_mask, ~(1ull << cpu->index), __ATOMIC_RELAXED);
     spinlock_release(&cpu->lock);
@@ -170,21 +180,41 @@ void sched_stop(struct sched *sched)
 
 // ---- interrupts ---------------------------------------------------------------------------------
 
-// A busy CPU's turn at balancing: once in a while it takes from a longer queue, and whenever
-// somebody waits here while another CPU is idle, it makes that one look.
-static void balance(struct sched_cpu *cpu, uint64_t now)
+// The CPU with the fewest threads that wait, if it could take one of `cpu`'s by sched_pull; else
+// none.
+static struct sched_cpu *shortest(struct sched_cpu *cpu, uint64_t now)
+{
+    struct sched *sched = cpu->sched;
+    const uint64_t online = __atomic_load_n(&sched->online_mask, __ATOMIC_RELAXED);
+    struct sched_cpu *found = NULL;
+    uint32_t more_than = cpu->ready;
+    for (unsigned i = 0; i < sched->config.cpus; i++) {
+        struct sched_cpu *other = &sched->cpus[i];
+        const uint32_t ready = __atomic_load_n(&other->ready, __ATOMIC_RELAXED);
+        if ((online >> i & 1) != 0 && ready + 1 < more_than &&
+            sched_could_give(cpu, i, ready, now)) {
+            found = other;
+            more_than = ready + 1;
+        }
+    }
+    return found;
+}
+
+// A busy CPU's turn at balancing: once in a while it takes from a longer queue, or makes the one
+// with the shortest look at this: with one thread that never waits, that one has no timer of its
+// own.
+static void balance(struct sched_cpu *cpu, uint64_t *now)
 {
     struct sched *sched = cpu->sched;
     if (cpu->current == &cpu->idle)
         return;
-    if ((int64_t)(now - cpu->balance_at_ns) >= 0) {
-        cpu->balance_at_ns = now + sched->config.balance_ns;
-        (void)sched_pull(cpu, false, now);
-    }
-    const uint64_t idle = __atomic_load_n(&sched->idle_mask, __ATOMIC_RELAXED);
-    if (cpu->ready > 0 && idle != 0) {
-        cpu->statistics.kicks++;
-        sched->ops->kick(sched->machine, (unsigned)__builtin_ctzll(idle));
+    if ((int64_t)(*now - cpu->balance_at_ns) >= 0) {
+        cpu->balance_at_ns = *now + sched->config.balance_ns;
+        struct sched_cpu *other = sched_pull(cpu, false, now) ? NULL : shortest(cpu, *now);
+        if (other != NULL) {
+            cpu->statistics.kicks++;
+            sched->ops->kick(sched->machine, other->index);
+        }
     }
 }
 
@@ -196,21 +226,22 @@ void sched_interrupt(struct sched *sched, bool timer)
         spinlock_release(&cpu->lock);
         return;
     }
-    const uint64_t now = sched->ops->now_ns(sched->machine);
-    cpu->statistics.interrupts++;
+    uint64_t now = sched->ops->now_ns(sched->machine);
+    // Release: sched_barrier sees by it that this CPU has taken a lock since it was kicked.
+    __atomic_store_n(&cpu->statistics.interrupts, cpu->statistics.interrupts + 1, __ATOMIC_RELEASE);
     if (timer)
         cpu->timer_at_ns = SCHED_NEVER;
     sched_charge(cpu, now);
     (void)sched_wake_sleepers(cpu, now);
-    balance(cpu, now);
+    balance(cpu, &now);
     // An idle CPU that is interrupted looks for work everywhere.
     if (cpu->current == &cpu->idle || (cpu->ready > 0 && cpu->current->slice_left_ns == 0))
         cpu->resched = true;
     if (cpu->resched && sched->ops->preemptible(sched->machine)) {
-        sched_put_back(cpu, SCHED_ENQUEUE_PREEMPTED, now);
-        sched_go_on(cpu, now);
+        sched_give_way(cpu, now);
         return;
     }
+    sched_kick_idle(cpu, now);
     sched_set_timer(cpu);
     const bool wanted = cpu->resched;
     spinlock_release(&cpu->lock);
@@ -259,7 +290,7 @@ enum status sched_create(struct sched *sched, struct sched_thread *thread,
     *thread = (struct sched_thread){.context = stack,
                                     .sched = sched,
                                     .name = attributes->name,
-                                    .id = new_id(sched, attributes->name),
+                                    .id = new_id(sched, attributes->name, 0),
                                     .nice = (int8_t)attributes->nice,
                                     .entry = attributes->entry,
                                     .argument = attributes->argument,
@@ -384,7 +415,9 @@ void sched_sleep_until(struct sched *sched, uint64_t at_ns)
         sched_end(sched, let_in);
         return;
     }
-    if ((int64_t)(at_ns - now) <= 0) {
+    if (at_ns == SCHED_NEVER) {
+        leave_as(cpu, SCHED_BLOCKED, now); // times wrap, so this one would be past
+    } else if ((int64_t)(at_ns - now) <= 0) {
         spinlock_release(&cpu->lock);
     } else {
         struct sched_thread *self = cpu->current;
@@ -406,7 +439,7 @@ void sched_wake(struct sched *sched, struct sched_thread *thread)
         home = &sched->cpus[cpu];
         target = sched_place(sched, thread);
         sched_lock_two(home, target);
-        if (thread->cpu == cpu)
+        if (__atomic_load_n(&thread->cpu, __ATOMIC_RELAXED) == cpu)
             break;
         sched_unlock_two(home, target); // moved meanwhile
     }
@@ -438,7 +471,7 @@ void sched_join(struct sched *sched, struct sched_thread *thread)
         const uint32_t at = __atomic_load_n(&thread->cpu, __ATOMIC_RELAXED);
         home = &sched->cpus[at];
         sched_lock_two(home, cpu);
-        if (thread->cpu == at)
+        if (__atomic_load_n(&thread->cpu, __ATOMIC_RELAXED) == at)
             break;
         sched_unlock_two(home, cpu);
     }

@@ -88,11 +88,13 @@ struct sched_event {
     uint32_t state;    // enum sched_state of `other`
     uint32_t priority; // of `thread`, as its policy sees it
     uint32_t from, to;
+    bool yielded; // `other` is READY because it gave its CPU up, not because it was preempted
 };
 
 // What the scheduler asks of the place it runs in. `machine` is the implementer's own object. All
 // functions but kick concern the running CPU. "Interrupts" are those that end in sched_interrupt:
-// the CPU's timer and kicks; others only if their handlers call sched_wake.
+// the CPU's timer and kicks; others only if their handlers call sched_wake. sched_interrupt and
+// sched_preempt are called by the pointers in struct sched.
 struct sched_cpu_ops {
     const char *name;
     bool stackless; // threads have no stacks: the simulator
@@ -225,7 +227,8 @@ struct sched_config {
     uint64_t quantum_ns; // 0: SCHED_QUANTUM_NS
     uint64_t balance_ns; // between two looks of a busy CPU at the others; 0: SCHED_BALANCE_NS
     unsigned names;      // whose names sched_name knows: ids below this; 0: none
-    bool trace;          // record TRACE_SCHED_* (not in a simulation: its clock is another)
+    bool trace; // record what happens (sched_trace.h) where the traced flavour runs and the CPUs
+                // record; not in a simulation: its clock is another
 };
 
 struct CACHE_ALIGNED sched {
@@ -235,6 +238,11 @@ struct CACHE_ALIGNED sched {
     void *machine;
     struct sched_cpu *cpus;
     const char **names;
+    // sched_interrupt and sched_preempt for CPU operations, which may be linked apart from this
+    // code: a program can hold it more than once, plain and traced.
+    void (*interrupt)(struct sched *sched, bool timer);
+    void (*preempt)(struct sched *sched);
+    uint32_t trace_before; // number in a trace before those of its threads
     // Atomic:
     uint64_t idle_mask CACHE_ALIGNED; // CPUs whose current thread is the idle one
     uint64_t online_mask;             // CPUs that have joined
@@ -318,6 +326,14 @@ void sched_block(struct sched *sched);
 // been started and is the caller's to name: it lives through the call. Any CPU, any context but a
 // lock of the scheduler's.
 void sched_wake(struct sched *sched, struct sched_thread *thread);
+
+// A barrier on all CPUs, paid by who calls it (sched_barrier.c): true when every other CPU that had
+// joined has been interrupted since the call, and so has done a full barrier. What its threads
+// stored before that is visible to the caller; what they load behind it sees what the caller stored
+// before. False: a CPU did not answer within SCHED_BARRIER_LOOKS looks. Threads; costs each other
+// CPU that runs something an interrupt.
+#define SCHED_BARRIER_LOOKS 16384u
+bool sched_barrier(struct sched *sched);
 
 // Waits until ops->now_ns is `at_ns` or more, or for sched_wake, whichever is first.
 void sched_sleep_until(struct sched *sched, uint64_t at_ns);

@@ -23,25 +23,8 @@ void sched_tell(struct sched *sched, const struct sched_event *event)
 {
     if (sched->ops->event != NULL)
         sched->ops->event(sched->machine, event);
-    if (!CONFIG_TRACE || !sched->config.trace)
-        return;
-    switch ((enum sched_event_kind)event->kind) {
-    case SCHED_EVENT_SWITCH:
-        sched_trace_switch(event->thread, event->state, event->priority);
-        break;
-    case SCHED_EVENT_WAKE:
-        sched_trace_wake(event->thread, event->to, event->other == 0);
-        break;
-    case SCHED_EVENT_MIGRATE:
-        sched_trace_migrate(event->thread, event->from, event->to);
-        break;
-    case SCHED_EVENT_IDLE:
-        sched_trace_idle(event->to);
-        break;
-    case SCHED_EVENT_EXIT:
-        sched_trace_exit(event->thread);
-        break;
-    }
+    if (CONFIG_TRACE && sched->config.trace)
+        sched_trace_event(sched, event);
 }
 
 // ---- locks --------------------------------------------------------------------------------------
@@ -213,15 +196,16 @@ void sched_set_timer(struct sched_cpu *cpu)
 
 // ---- balancing ----------------------------------------------------------------------------------
 
-// The queue with the most threads that another CPU has; NULL if none has one that waits.
-static struct sched_cpu *busiest(struct sched_cpu *cpu, uint32_t more_than)
+// The queue with the most threads that another CPU has, of those not in the mask `tried`; NULL if
+// none has more than `more_than` that wait.
+static struct sched_cpu *busiest(struct sched_cpu *cpu, uint32_t more_than, uint64_t tried)
 {
     struct sched *sched = cpu->sched;
     struct sched_cpu *found = NULL;
     for (unsigned i = 1; i < sched->config.cpus; i++) {
         struct sched_cpu *other = &sched->cpus[(cpu->index + i) % sched->config.cpus];
         const uint32_t ready = __atomic_load_n(&other->ready, __ATOMIC_RELAXED);
-        if (ready > more_than) {
+        if (ready > more_than && (tried >> other->index & 1) == 0) {
             found = other;
             more_than = ready;
         }
@@ -248,23 +232,21 @@ static void move(struct sched_cpu *from, struct sched_cpu *to, struct sched_thre
                                             .to = to->index});
 }
 
-bool sched_pull(struct sched_cpu *cpu, bool idle, uint64_t now_ns)
+static bool pull_from(struct sched_cpu *other, struct sched_cpu *cpu, bool idle, uint64_t *now_ns)
 {
     struct sched *sched = cpu->sched;
-    // A queue that is busy itself takes only from one that is longer by two: else it would go back.
-    struct sched_cpu *other = busiest(cpu, idle ? 0 : cpu->ready + 1);
-    if (other == NULL)
-        return false;
     // A lower index while holding a higher one: tried only. Who fails looks again later.
     if (other->index > cpu->index)
         spinlock_acquire(&other->lock);
     else if (!spinlock_try_acquire(&other->lock))
         return false;
+    // What became ready there since the caller's look at the clock did so before this time.
+    *now_ns = sched->ops->now_ns(sched->machine);
     struct sched_thread *thread = NULL;
     if (other->ready > (idle ? 0 : cpu->ready + 1))
-        thread = sched->policy->candidate(other, cpu->index, cpu->ready, now_ns);
+        thread = sched->policy->candidate(other, cpu->index, cpu->ready, *now_ns);
     if (thread != NULL) {
-        move(other, cpu, thread, now_ns);
+        move(other, cpu, thread, *now_ns);
         cpu->statistics.pulled_idle += idle;
         cpu->statistics.pulled_period += !idle;
     }
@@ -272,14 +254,55 @@ bool sched_pull(struct sched_cpu *cpu, bool idle, uint64_t now_ns)
     return thread != NULL;
 }
 
+bool sched_pull(struct sched_cpu *cpu, bool idle, uint64_t *now_ns)
+{
+    // A queue that is busy itself takes only from one that is longer by two: else it would go back.
+    const uint32_t more_than = idle ? 0 : cpu->ready + 1;
+    uint64_t tried = 0;
+    struct sched_cpu *other;
+    // Those in the longest queue may all be bound to its CPU: then the next one is looked at.
+    while ((other = busiest(cpu, more_than, tried)) != NULL) {
+        if (pull_from(other, cpu, idle, now_ns))
+            return true;
+        tried |= 1ull << other->index;
+    }
+    return false;
+}
+
+bool sched_could_give(struct sched_cpu *cpu, unsigned to, uint32_t ready, uint64_t now_ns)
+{
+    return cpu->sched->policy->candidate(cpu, to, ready, now_ns) != NULL;
+}
+
+void sched_kick_idle(struct sched_cpu *cpu, uint64_t now_ns)
+{
+    struct sched *sched = cpu->sched;
+    const struct sched_thread *current = cpu->current;
+    // Who was put back just now has not left its stack: it may be moved when the kick is there.
+    const bool put_back = current->state == SCHED_READY;
+    const uint64_t soon = put_back ? current->affinity : 0;
+    uint64_t idle = __atomic_load_n(&sched->idle_mask, __ATOMIC_RELAXED);
+    if (current == &cpu->idle || (put_back && cpu->ready == 1))
+        return;
+    for (; cpu->ready > 0 && idle != 0; idle &= idle - 1) {
+        const unsigned i = (unsigned)__builtin_ctzll(idle);
+        if ((soon >> i & 1) == 0 && !sched_could_give(cpu, i, 0, now_ns))
+            continue;
+        cpu->statistics.kicks++;
+        sched->ops->kick(sched->machine, i);
+        return;
+    }
+}
+
 // ---- the switch ---------------------------------------------------------------------------------
 
 static struct sched_thread *choose(struct sched_cpu *cpu, uint64_t now_ns)
 {
+    struct sched *sched = cpu->sched;
     struct sched_thread *next = NULL;
     cpu->statistics.picks++;
-    if (cpu->ready > 0 || sched_pull(cpu, true, now_ns))
-        next = cpu->sched->policy->pick(cpu, now_ns);
+    if (cpu->ready > 0 || sched_pull(cpu, true, &now_ns))
+        next = sched->policy->pick(cpu, now_ns);
     if (next == NULL) {
         assert(cpu->ready == 0);
         return &cpu->idle;
@@ -287,7 +310,7 @@ static struct sched_thread *choose(struct sched_cpu *cpu, uint64_t now_ns)
     count_ready(cpu, -1);
     assert(next->state == SCHED_READY && next->cpu == cpu->index);
     if (next->slice_left_ns == 0)
-        next->slice_left_ns = cpu->sched->policy->slice(cpu, next);
+        next->slice_left_ns = sched->policy->slice(cpu, next);
     const uint64_t waited = now_ns - next->ready_at_ns;
     next->statistics.ready_ns += waited;
     next->statistics.ready_most_ns = max_u64(next->statistics.ready_most_ns, waited);
@@ -329,14 +352,18 @@ void sched_go_on(struct sched_cpu *cpu, uint64_t now_ns)
         set_state(previous, SCHED_READY);
         sched_tell_idle(cpu, false, now_ns);
     }
-    sched_tell(sched, &(struct sched_event){
-                          .now_ns = now_ns,
-                          .kind = SCHED_EVENT_SWITCH,
-                          .cpu = cpu->index,
-                          .thread = next->id,
-                          .other = previous->id,
-                          .state = previous->state,
-                          .priority = next == &cpu->idle ? 0 : sched->policy->priority(next)});
+    sched_tell(sched,
+               &(struct sched_event){
+                   .now_ns = now_ns,
+                   .kind = SCHED_EVENT_SWITCH,
+                   .cpu = cpu->index,
+                   .thread = next->id,
+                   .other = previous->id,
+                   .state = previous->state,
+                   // Who is preempted has either been charged in this run or has some of its
+                   // slice left.
+                   .yielded = could && previous->run_so_far_ns == 0 && previous->slice_left_ns == 0,
+                   .priority = next == &cpu->idle ? 0 : sched->policy->priority(next)});
     cpu->leaving = finished ? previous : NULL;
     spinlock_release(&cpu->lock);
     sched->ops->switch_to(sched->machine, previous, next,
@@ -348,8 +375,8 @@ void sched_go_on(struct sched_cpu *cpu, uint64_t now_ns)
 
 static void wake_joiner(struct sched *sched, struct sched_thread *joiner, uint32_t waker)
 {
-    const uint64_t now = sched->ops->now_ns(sched->machine);
     struct sched_cpu *home = sched_lock_home(joiner), *here = sched_here(sched);
+    const uint64_t now = sched->ops->now_ns(sched->machine);
     joiner->statistics.wakeups++;
     here->statistics.wakeups++;
     const bool look = sched_make_ready(home, joiner, SCHED_ENQUEUE_WOKEN, now);
@@ -426,6 +453,7 @@ void sched_give_way(struct sched_cpu *cpu, uint64_t now_ns)
 {
     sched_charge(cpu, now_ns);
     sched_put_back(cpu, SCHED_ENQUEUE_PREEMPTED, now_ns);
+    sched_kick_idle(cpu, now_ns);
     sched_go_on(cpu, now_ns);
 }
 

@@ -70,7 +70,14 @@ void sched_end(struct sched *sched, bool let_in);
 // The current thread makes room for another. Locked on entry, not on return.
 void sched_give_way(struct sched_cpu *cpu, uint64_t now_ns);
 
-// A busy CPU looks at the others. Locked; the lock is held again on return. True: it took a thread.
-bool sched_pull(struct sched_cpu *cpu, bool idle, uint64_t now_ns);
+// Takes a thread from another queue: for an idle CPU, or a busy one that looks at the others.
+// Locked. True: it took one. *now_ns becomes a time that lies behind all that was done there.
+bool sched_pull(struct sched_cpu *cpu, bool idle, uint64_t *now_ns);
+
+// Could CPU `to`, whose queue has `ready` threads, take one that waits in this queue. Locked.
+bool sched_could_give(struct sched_cpu *cpu, unsigned to, uint32_t ready, uint64_t now_ns);
+
+// Makes an idle CPU that could take a thread from this one's queue look, if there is one. Locked.
+void sched_kick_idle(struct sched_cpu *cpu, uint64_t now_ns);
 
 #endif

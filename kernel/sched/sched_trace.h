@@ -1,58 +1,91 @@
 // SPDX-License-Identifier: MIT
-// What the scheduler records when it is traced. Macros for the reason trace.h gives. A thread's id
-// has 20 bits, a CPU's index 6; the encoder takes them apart again with the functions below.
+// What the scheduler records when it is traced (config.trace); trace_sched.h has the values. The
+// numbers of a recording go on from scheduler to scheduler: a thread's is sched->trace_before + its
+// id.
 //
-//   SCHED_SWITCH   id of the one that runs next | state the last one was left in << 20
-//                  | priority of the next << 24. The last one is the one of the SCHED_SWITCH before
-//                  on the same CPU; a CPU's first one comes when it joins, and leaves nobody
-//   SCHED_WAKE     id of the one that is ready now | CPU of its queue << 20 | by the timer << 26.
-//                  Its waker is the current thread of the recording CPU, unless by the timer
-//   SCHED_MIGRATE  id | from << 20 | to << 26
-//   SCHED_IDLE     1: the idle thread waits for interrupts; 0: the CPU has found work again
-//   SCHED_EXIT     id of the thread that ends; the next SCHED_SWITCH leaves it
+// These functions record whatever CONFIG_TRACE says; the scheduler asks it, and whoever is told of
+// events by sched_cpu_ops.event may call them too. Masked.
 #ifndef SCHED_TRACE_H
 #define SCHED_TRACE_H
 
-#include "trace.h"
+#include "sched.h"
+#include "trace_sched.h"
 
-#define SCHED_TRACE_ID_BITS 20
-#define SCHED_TRACE_ID_MASK 0xfffffu
+_Static_assert(CPU_MOST <= 64, "a CPU has 6 bits in a value");
+_Static_assert(SCHED_ID_MOST <= TRACE_NUMBER_MOST, "a thread has 20");
 
-#define sched_trace_switch(next, state, priority)                                                  \
-    trace_instant(TRACE_SCHED_SWITCH, (next) | (uint32_t)(state) << 20 | (uint32_t)(priority) << 24)
-#define sched_trace_wake(thread, cpu, timer)                                                       \
-    trace_instant(TRACE_SCHED_WAKE, (thread) | (uint32_t)(cpu) << 20 | (uint32_t)(timer) << 26)
-#define sched_trace_migrate(thread, from, to)                                                      \
-    trace_instant(TRACE_SCHED_MIGRATE, (thread) | (uint32_t)(from) << 20 | (uint32_t)(to) << 26)
-#define sched_trace_idle(waits)  trace_instant(TRACE_SCHED_IDLE, waits)
-#define sched_trace_exit(thread) trace_instant(TRACE_SCHED_EXIT, thread)
-
-static inline uint32_t sched_trace_id(uint32_t value)
+// When a scheduler begins, and for each of its threads. `idle`: of which CPU, + 1; 0: of none.
+static inline void sched_trace_begin(struct sched *sched)
 {
-    return value & SCHED_TRACE_ID_MASK;
+    sched->trace_before = trace_threads_before();
 }
 
-// SCHED_SWITCH: enum sched_state of the one that ran before, and the priority of the next.
-static inline uint32_t sched_trace_state(uint32_t value)
+static inline void sched_trace_thread(const struct sched *sched, uint32_t id, const char *name,
+                                      uint32_t idle)
 {
-    return value >> 20 & 0xfu;
+    trace_thread((sched->trace_before + id) & TRACE_NUMBER_MOST, name, idle);
 }
 
-static inline uint32_t sched_trace_priority(uint32_t value)
+static inline enum trace_left sched_trace_left(const struct sched_event *event)
 {
-    return value >> 24;
+    switch ((enum sched_state)event->state) {
+    case SCHED_READY:
+        return event->yielded ? TRACE_LEFT_YIELDED : TRACE_LEFT_PREEMPTED;
+    case SCHED_BLOCKED:
+        return TRACE_LEFT_BLOCKED;
+    case SCHED_SLEEPING:
+        return TRACE_LEFT_SLEEPING;
+    case SCHED_JOINING:
+        return TRACE_LEFT_JOINING;
+    case SCHED_EXITING:
+    case SCHED_FINISHED:
+        return TRACE_LEFT_ENDED;
+    case SCHED_NEW:
+    case SCHED_RUNNING:
+        break;
+    }
+    return TRACE_LEFT_NOBODY;
 }
 
-// SCHED_WAKE: the queue's CPU; SCHED_MIGRATE: where from.
-static inline uint32_t sched_trace_cpu(uint32_t value)
+// The value that is recorded for an event of this scheduler; *which: for what.
+static inline uint32_t sched_trace_value(const struct sched *sched, const struct sched_event *event,
+                                         enum trace_event *which)
 {
-    return value >> 20 & 0x3fu;
+    const uint32_t number = (sched->trace_before + event->thread) & TRACE_NUMBER_MOST;
+    switch ((enum sched_event_kind)event->kind) {
+    case SCHED_EVENT_SWITCH:
+        *which = TRACE_SCHED_SWITCH;
+        return trace_value_switch(number, sched_trace_left(event), event->priority);
+    case SCHED_EVENT_WAKE:
+        *which = TRACE_SCHED_WAKE;
+        return trace_value_wake(number, event->to, event->other == 0);
+    case SCHED_EVENT_MIGRATE:
+        *which = TRACE_SCHED_MIGRATE;
+        return trace_value_migrate(number, event->from, event->to);
+    case SCHED_EVENT_IDLE:
+        *which = TRACE_SCHED_IDLE;
+        return event->to;
+    case SCHED_EVENT_EXIT:
+        break;
+    }
+    *which = TRACE_SCHED_EXIT;
+    return number;
 }
 
-// SCHED_WAKE: 1 if by the timer; SCHED_MIGRATE: where to.
-static inline uint32_t sched_trace_to(uint32_t value)
+static inline void sched_trace_event(const struct sched *sched, const struct sched_event *event)
 {
-    return value >> 26;
+    enum trace_event which;
+    const uint32_t value = sched_trace_value(sched, event, &which);
+    trace_sched_event(which, value);
+    if (which == TRACE_SCHED_SWITCH)
+        trace_stretch(trace_value_number(value));
+}
+
+// The running CPU leaves: what it does from here on is nobody's.
+static inline void sched_trace_leave(void)
+{
+    trace_sched_event(TRACE_SCHED_SWITCH, trace_value_switch(0, TRACE_LEFT_NOBODY, 0));
+    trace_stretch(0);
 }
 
 #endif

@@ -18,6 +18,7 @@
 
 #include "host.h"
 #include "peers.h"
+#include "sched_host.h"
 
 #define WRITE_GIVEN_UP_MS 1000
 
@@ -217,6 +218,5 @@ _Noreturn void platform_exit(bool success)
 
 const struct sched_cpu_ops *platform_sched(void **machine)
 {
-    *machine = NULL;
-    return NULL;
+    return sched_host(machine);
 }

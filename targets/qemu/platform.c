@@ -18,6 +18,7 @@
 #include "machine_cpu.h"
 #include "pci_boot.h"
 #include "pci_describe.h"
+#include "sched_machine.h"
 #include "smp.h"
 #include "string.h"
 #include "x86.h"
@@ -192,6 +193,6 @@ void kernel_stop(uint8_t code)
 
 const struct sched_cpu_ops *platform_sched(void **machine)
 {
-    *machine = NULL;
-    return NULL;
+    *machine = NULL; // these operations know their CPUs by themselves
+    return sched_machine();
 }

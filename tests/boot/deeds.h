@@ -25,7 +25,18 @@ void paging_contexts_deed(void);
 void switch_storm_deed(void);
 void switch_steps_deed(void);
 void thread_overflow_deed(void);
+uint64_t deeds_descend(uint64_t depth); // until the stack is used up
 void vectors_lazy_deed(void);
+
+// deeds_sched.c, deeds_sched_steps.c, deeds_sched_storm.c
+void sched_meet_deed(void);
+void sched_greedy_deed(void);
+void sched_leaf_deed(void);
+void sched_ticks_deed(void);
+void sched_late_deed(void);
+void sched_overflow_deed(void);
+void sched_steps_deed(void);
+void sched_storm_deed(void);
 
 // The number that `name=` on the command line gives.
 uint64_t deeds_option(const char *name, uint64_t otherwise);

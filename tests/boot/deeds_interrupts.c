@@ -352,6 +352,14 @@ static const struct {
     {"switch_steps", switch_steps_deed},
     {"thread_overflow", thread_overflow_deed},
     {"vectors_lazy", vectors_lazy_deed},
+    {"sched_meet", sched_meet_deed},
+    {"sched_greedy", sched_greedy_deed},
+    {"sched_leaf", sched_leaf_deed},
+    {"sched_ticks", sched_ticks_deed},
+    {"sched_late", sched_late_deed},
+    {"sched_overflow", sched_overflow_deed},
+    {"sched_steps", sched_steps_deed},
+    {"sched_storm", sched_storm_deed},
 };
 
 void deeds_do(const char *kind)

@@ -348,16 +348,16 @@ void switch_steps_deed(void)
 static struct thread boot_thread, deep_thread;
 static uint8_t deep_stack[16384] __attribute__((aligned(PAGE_SIZE)));
 
-static NOINLINE uint64_t descend(uint64_t depth)
+NOINLINE uint64_t deeds_descend(uint64_t depth)
 {
     volatile uint8_t room[512];
     room[depth % sizeof(room)] = (uint8_t)depth;
-    return depth == UINT64_MAX ? 0 : descend(depth + 1) + room[0];
+    return depth == UINT64_MAX ? 0 : deeds_descend(depth + 1) + room[0];
 }
 
 static void be_deep(void *argument)
 {
-    *(uint64_t *)argument = descend(0);
+    *(uint64_t *)argument = deeds_descend(0);
 }
 
 // A thread that needs more stack than it has, above a guard page.

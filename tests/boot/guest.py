@@ -11,6 +11,8 @@ import struct
 import subprocess
 import time
 from dataclasses import dataclass, field
+from functools import cache, cached_property
+from io import BytesIO
 from pathlib import Path
 
 from elftools.dwarf.callframe import FDE
@@ -24,12 +26,19 @@ REGISTERS = "rax rbx rcx rdx rsi rdi rbp rsp r8 r9 r10 r11 r12 r13 r14 r15".spli
 # ---- the line -----------------------------------------------------------------------------------
 
 
+def _crc_of_byte(crc: int) -> int:
+    for _ in range(8):
+        crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    return crc
+
+
+CRC_OF_BYTE = [_crc_of_byte(byte) for byte in range(256)]
+
+
 def crc32c(data: bytes) -> int:
     crc = 0xFFFFFFFF
     for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+        crc = crc >> 8 ^ CRC_OF_BYTE[(crc ^ byte) & 0xFF]
     return crc ^ 0xFFFFFFFF
 
 
@@ -249,29 +258,38 @@ def run(
 
 
 class Image:
-    """Functions, build id and unwind data of an ELF file."""
+    """Functions, build id and unwind data of an ELF file, each read when it is first asked for: to
+    decode all rows of unwind data takes seconds."""
 
     def __init__(self, path: Path) -> None:
-        with path.open("rb") as file:
-            elf = ELFFile(file)
-            note = elf.get_section_by_name(".note.gnu.build-id")
-            self.build_id: str = next(note.iter_notes())["n_desc"]
-            self.functions = sorted(
-                (symbol["st_value"], symbol["st_size"], symbol.name)
-                for symbol in elf.get_section_by_name(".symtab").iter_symbols()
-                if symbol["st_info"]["type"] == "STT_FUNC"
-            )
-            self.symbols: dict[str, int] = {
-                symbol.name: symbol["st_value"]
-                for symbol in elf.get_section_by_name(".symtab").iter_symbols()
-                if symbol["st_info"]["bind"] == "STB_GLOBAL"
-            }
-            entries = elf.get_dwarf_info().EH_CFI_entries()
-            self.frames = [
-                (e["initial_location"], e["address_range"], e.get_decoded().table)
-                for e in entries
-                if isinstance(e, FDE)
-            ]
+        self._elf = ELFFile(BytesIO(path.read_bytes()))
+
+    @cached_property
+    def build_id(self) -> str:
+        note = self._elf.get_section_by_name(".note.gnu.build-id")
+        found: str = next(note.iter_notes())["n_desc"]
+        return found
+
+    @cached_property
+    def functions(self) -> list[tuple[int, int, str]]:
+        return sorted(
+            (symbol["st_value"], symbol["st_size"], symbol.name)
+            for symbol in self._elf.get_section_by_name(".symtab").iter_symbols()
+            if symbol["st_info"]["type"] == "STT_FUNC"
+        )
+
+    @cached_property
+    def symbols(self) -> dict[str, int]:
+        return {
+            symbol.name: symbol["st_value"]
+            for symbol in self._elf.get_section_by_name(".symtab").iter_symbols()
+            if symbol["st_info"]["bind"] == "STB_GLOBAL"
+        }
+
+    @cached_property
+    def frames(self) -> list[FDE]:
+        entries = self._elf.get_dwarf_info().EH_CFI_entries()
+        return [entry for entry in entries if isinstance(entry, FDE)]
 
     def name(self, address: int) -> str:
         """The function as the source names it: GCC's clones have a suffix (`name.isra.0`)."""
@@ -281,9 +299,10 @@ class Image:
         return "?"
 
     def _row(self, address: int) -> dict | None:
-        for start, length, table in self.frames:
-            if start <= address < start + length:
-                rows = [row for row in table if row["pc"] <= address]
+        for entry in self.frames:
+            start = entry["initial_location"]
+            if start <= address < start + entry["address_range"]:
+                rows = [row for row in entry.get_decoded().table if row["pc"] <= address]
                 return rows[-1] if rows else None
         return None
 
@@ -323,3 +342,9 @@ class Image:
             look = rip - 1
             names.append(self.name(look))
         return names
+
+
+@cache
+def image_of(path: Path) -> Image:
+    """The same one at every call: images do not change while tests run."""
+    return Image(path)

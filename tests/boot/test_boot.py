@@ -37,7 +37,7 @@ def kernel() -> Path:
 
 @cache
 def image() -> guest.Image:
-    return guest.Image(kernel())
+    return guest.image_of(kernel())
 
 
 def boot(arguments: str = "", **options: object) -> guest.Guest:

@@ -126,7 +126,7 @@ def test_stack_overflow_names_its_cpu(cpu: int) -> None:
     assert (panic.vector, panic.cpu) == (14, cpu)
     assert f"stack overflow of CPU {cpu}" in panic.reason
     assert panic.cr2 < panic.stack_at and len(panic.stack) == 8192
-    image = guest.Image(kernel())
+    image = guest.image_of(kernel())
     assert set(image.backtrace(panic)) == {"recurse"}
 
 
@@ -134,7 +134,7 @@ def test_stack_overflow_names_its_cpu(cpu: int) -> None:
 def test_cpu_that_never_finishes_is_shown_where_it_is(deed: str, function: str) -> None:
     panic = report(f"{deed}@2")
     assert panic.cpu == 2 and panic.reason == "CPU 2 does not finish"
-    image = guest.Image(kernel())
+    image = guest.image_of(kernel())
     trace = image.backtrace(panic)
     assert function in trace[0] or trace[0] == "fail"
     assert trace[-1] == "smp_entry"
@@ -145,7 +145,7 @@ def test_when_all_cpus_panic_at_once_one_reports(cpus: int) -> None:
     panic = report("together", cpus)
     assert panic.vector == NO_VECTOR and panic.reason.endswith("all at once")
     assert panic.cpu < cpus
-    trace = guest.Image(kernel()).backtrace(panic)
+    trace = guest.image_of(kernel()).backtrace(panic)
     assert trace[:2] == ["platform_panic", "panic_together"]
 
 
@@ -188,7 +188,7 @@ def test_report_comes_at_every_stage_of_the_start(step: str, way: str) -> None:
     assert ("stack overflow of CPU 0" in panic.reason) == (way == "overflow")
     assert len(panic.stack) > 0
     if way != "overflow":
-        assert guest.Image(kernel()).backtrace(panic)[-2:] == ["kernel_main", "start_64"]
+        assert guest.image_of(kernel()).backtrace(panic)[-2:] == ["kernel_main", "start_64"]
 
 
 # ---- interrupts ---------------------------------------------------------------------------------

@@ -40,7 +40,7 @@ def kernel() -> Path:
 
 @cache
 def symbols() -> dict[str, int]:
-    return guest.Image(kernel()).symbols
+    return guest.image_of(kernel()).symbols
 
 
 def boot(arguments: str, memory: str = "512", cpu: str = "max", **options: object) -> guest.Guest:

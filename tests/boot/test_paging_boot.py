@@ -93,7 +93,7 @@ def test_cpu_that_does_not_answer_is_named() -> None:
     panic = guest.read_panic(done.line)
     assert panic is not None and panic.vector == NO_VECTOR and panic.cpu == 0
     assert "CPU 1 does not drop translations" in panic.reason
-    assert "kernel_map_guard" in guest.Image(kernel()).backtrace(panic)
+    assert "kernel_map_guard" in guest.image_of(kernel()).backtrace(panic)
 
 
 @pytest.mark.parametrize("cpus", [1, 4])

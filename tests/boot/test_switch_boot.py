@@ -90,7 +90,7 @@ def instructions(start: int, length: int) -> set[int]:
 def test_an_interrupt_after_each_single_instruction_changes_nothing() -> None:
     done = boot_exact("switch_steps")
     assert done.exit_code == machines.SUCCESS_EXIT, done.line[-600:]
-    lengths = {start: size for start, size, _ in guest.Image(kernel()).functions}
+    lengths = {start: size for start, size, _ in guest.image_of(kernel()).functions}
     seen = {}
     for key, value in done.facts.items():
         if not key.startswith("step."):
@@ -121,4 +121,4 @@ def test_thread_that_needs_more_stack_than_it_has_is_named() -> None:
     panic = guest.read_panic(done.line)
     assert panic is not None and panic.vector == 14
     assert panic.reason.startswith("stack overflow of thread deep: ")
-    assert set(guest.Image(kernel()).backtrace(panic)) == {"descend"}
+    assert set(guest.image_of(kernel()).backtrace(panic)) == {"deeds_descend"}

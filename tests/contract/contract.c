@@ -8,6 +8,7 @@
 #include "format.h"
 #include "memory_map.h"
 #include "record.h"
+#include "sched.h"
 #include "seam.h"
 #include "string.h"
 
@@ -27,7 +28,7 @@ int bench_main(struct bench_run *run);
 
 // What a check says: NULL if the contract holds, else what is wrong.
 typedef const char *check_body(void);
-static const char skipped[] = "SKIP";
+const char seam_skipped[] = "SKIP";
 
 // ---- clock --------------------------------------------------------------------------------------
 
@@ -50,7 +51,7 @@ static const char *clock_moves_on(void)
 {
     const uint64_t start = seam.clock_ns();
     if (start == 0)
-        return skipped;
+        return seam_skipped;
     for (unsigned i = 0; i < WAIT_TURNS; i++) {
         if (seam.clock_ns() > start)
             return NULL;
@@ -64,7 +65,7 @@ static const char *clock_agrees_with_the_counter(void)
 {
     const uint64_t hz = seam.clock_hz(), start_ns = seam.clock_ns(), start = cpu_ticks();
     if (seam.clock_class() != PLATFORM_CLOCK_TSC || hz == 0 || start_ns == 0)
-        return skipped;
+        return seam_skipped;
     uint64_t ns = 0;
     for (unsigned i = 0; i < WAIT_TURNS && ns < AGREE_NS; i++)
         ns = seam.clock_ns() - start_ns;
@@ -410,7 +411,7 @@ static const char *every_cpu_does_what_it_is_given(void)
                 return "it was done by another one, or in a state no CPU should be in";
         }
     }
-    return count == 1 ? skipped : NULL;
+    return count == 1 ? seam_skipped : NULL;
 }
 
 static uint32_t go_on;
@@ -463,6 +464,8 @@ static const struct {
     {"events_are_never_fewer", events_are_never_fewer},
     {"cpu_base_points_at_itself", cpu_base_points_at_itself},
     {"preemption_nests", preemption_nests},
+    {"scheduler_is_whole_and_stays", scheduler_is_whole_and_stays},
+    {"scheduler_runs_threads_on_every_cpu", scheduler_runs_threads_on_every_cpu},
     {"cpus_are_counted_and_stay", cpus_are_counted_and_stay},
     {"every_cpu_does_what_it_is_given", every_cpu_does_what_it_is_given},
     {"cpu_that_is_busy_or_not_there_is_refused", cpu_that_is_busy_or_not_there_is_refused},
@@ -490,6 +493,13 @@ static void say_build_id(void)
     say("# build_id %s\n", text);
 }
 
+static const char *name_of_scheduler(void)
+{
+    void *machine;
+    const struct sched_cpu_ops *ops = platform_sched(&machine);
+    return ops != NULL ? ops->name : "none";
+}
+
 int bench_main(struct bench_run *run)
 {
     char word[32];
@@ -500,18 +510,18 @@ int bench_main(struct bench_run *run)
     say("KTAP version 1\n1..%u\n# arguments %s\n", (unsigned)ARRAY_COUNT(checks),
         platform_arguments());
     say_build_id();
-    say("# cpus %u\n", platform_cpu_count());
+    say("# cpus %u\n# scheduler %s\n", platform_cpu_count(), name_of_scheduler());
     if (string_option(platform_arguments(), "plant", word, sizeof(word)) && !seam_plant(word)) {
         say("Bail out! plant=%s: no such plant\n", word);
         return 1;
     }
     for (unsigned i = 0; i < ARRAY_COUNT(checks); i++) {
         const char *wrong = checks[i].body();
-        if (wrong == NULL || wrong == skipped)
+        if (wrong == NULL || wrong == seam_skipped)
             say("ok %u %s%s\n", i + 1, checks[i].name, wrong == NULL ? "" : " # SKIP");
         else
             say("not ok %u %s # %s\n", i + 1, checks[i].name, wrong);
-        whole = whole && (wrong == NULL || wrong == skipped);
+        whole = whole && (wrong == NULL || wrong == seam_skipped);
     }
     if (string_option(platform_arguments(), "do", word, sizeof(word)) &&
         string_equal(word, "panic"))

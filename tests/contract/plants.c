@@ -5,6 +5,7 @@
 
 #include "compiler.h"
 #include "memory_map.h"
+#include "sched.h"
 #include "string.h"
 
 static void preempt_disable(void)
@@ -32,6 +33,7 @@ struct seam seam = {
     .cpu_count = platform_cpu_count,
     .cpu_start = platform_cpu_start,
     .cpu_wait = platform_cpu_wait,
+    .sched = platform_sched,
     .die = platform_die,
     .local = local,
     .preempt_disable = preempt_disable,
@@ -349,6 +351,78 @@ static bool start_busy(unsigned cpu, void (*function)(void *argument), void *arg
     return platform_cpu_start(cpu, function, argument) || (cpu > 0 && cpu < platform_cpu_count());
 }
 
+// ---- the scheduler's CPUs -----------------------------------------------------------------------
+
+static struct sched_cpu_ops false_ops[2];
+
+static struct sched_cpu_ops *copy_of_ops(void **machine)
+{
+    const struct sched_cpu_ops *own = platform_sched(machine);
+    if (own == NULL)
+        return NULL;
+    false_ops[0] = *own;
+    return &false_ops[0];
+}
+
+static const struct sched_cpu_ops *sched_without_kicks(void **machine)
+{
+    struct sched_cpu_ops *ops = copy_of_ops(machine);
+    if (ops != NULL)
+        ops->kick = NULL;
+    return ops;
+}
+
+static const struct sched_cpu_ops *sched_moves(void **machine)
+{
+    struct sched_cpu_ops *ops = copy_of_ops(machine);
+    false_ops[1] = false_ops[0];
+    return ops != NULL ? &false_ops[++calls % 2] : NULL;
+}
+
+static uint64_t now_backwards(void *machine)
+{
+    (void)machine;
+    return UINT64_MAX / 2 - ++calls;
+}
+
+static const struct sched_cpu_ops *sched_backwards(void **machine)
+{
+    struct sched_cpu_ops *ops = copy_of_ops(machine);
+    if (ops != NULL)
+        ops->now_ns = now_backwards;
+    return ops;
+}
+
+static bool mask_forgets(void *machine)
+{
+    (void)machine;
+    return true;
+}
+
+static const struct sched_cpu_ops *sched_forgets(void **machine)
+{
+    struct sched_cpu_ops *ops = copy_of_ops(machine);
+    if (ops != NULL)
+        ops->mask = mask_forgets;
+    return ops;
+}
+
+// The threads of the first CPU do nothing.
+static void make_idler(void *machine, struct sched_thread *thread, void (*entry)(void *argument))
+{
+    if (thread->affinity == 1)
+        thread->entry = do_nothing;
+    platform_sched(&machine)->make(machine, thread, entry);
+}
+
+static const struct sched_cpu_ops *sched_idles(void **machine)
+{
+    struct sched_cpu_ops *ops = copy_of_ops(machine);
+    if (ops != NULL)
+        ops->make = make_idler;
+    return ops;
+}
+
 // ---- all of them --------------------------------------------------------------------------------
 
 #define PLANT(name, field, function)                                                               \
@@ -407,6 +481,11 @@ static const struct {
     PLANT("local_copy", local, local_copy),
     PLANT("local_second", local, local_second),
     PLANT("local_traced", local, local_traced),
+    PLANT("sched_without_kicks", sched, sched_without_kicks),
+    PLANT("sched_moves", sched, sched_moves),
+    PLANT("sched_backwards", sched, sched_backwards),
+    PLANT("sched_forgets", sched, sched_forgets),
+    PLANT("sched_idles", sched, sched_idles),
 };
 
 bool seam_plant(const char *name)

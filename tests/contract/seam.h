@@ -7,6 +7,8 @@
 #include "cpu.h"
 #include "platform.h"
 
+struct sched_cpu_ops;
+
 typedef void emit_fact(void *context, const char *key, const char *value);
 
 struct seam {
@@ -24,6 +26,7 @@ struct seam {
     unsigned (*cpu_count)(void);
     bool (*cpu_start)(unsigned cpu, void (*function)(void *argument), void *argument);
     void (*cpu_wait)(unsigned cpu, uint64_t most_ms);
+    const struct sched_cpu_ops *(*sched)(void **machine);
     void (*die)(const char *kind);
     // Of the instruction seam, what a target has to set up.
     struct cpu_local *(*local)(void);
@@ -32,6 +35,13 @@ struct seam {
 
 // What the checks look at; the target's own functions unless something is planted.
 extern struct seam seam;
+
+// What a check says that does not apply to this target.
+extern const char seam_skipped[];
+
+// Checks of platform_sched (contract_sched.c).
+const char *scheduler_is_whole_and_stays(void);
+const char *scheduler_runs_threads_on_every_cpu(void);
 
 // Replaces one function by one that breaks its contract. False if there is no such plant.
 bool seam_plant(const char *name);

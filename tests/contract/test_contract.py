@@ -76,13 +76,14 @@ def check_holds(result: Result, image: Path, arguments: str, skipped: set[str]) 
     checks = result.checks()
     assert {name for name, said in checks.items() if said not in ("ok", "SKIP")} == set()
     alone = {EVERY_CPU} if "# cpus 1" in result.rows else set()
+    alone |= {WHOLE, EVERY_THREAD} if "# scheduler none" in result.rows else set()
     assert {name for name, said in checks.items() if said == "SKIP"} <= skipped | alone
     assert result.code in (None, result.success)
     # What only somebody outside can know.
     (words,) = (row[12:] for row in result.rows if row.startswith("# arguments "))
     assert words.split() == arguments.split()
     (build_id,) = (row[11:] for row in result.rows if row.startswith("# build_id "))
-    assert build_id == guest.Image(image).build_id
+    assert build_id == guest.image_of(image).build_id
     long = next(row for row in result.rows if row.startswith("# line "))
     assert long[7:] == "".join(chr(ord("a") + i % 26) for i in range(7, 4095))
 
@@ -102,7 +103,9 @@ def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_it_holds_in_a_linux_process() -> None:
-    check_holds(on_host(NOTE), PROGRAM, NOTE, set())
+    result = on_host(NOTE)
+    check_holds(result, PROGRAM, NOTE, set())
+    assert "# scheduler host" in result.rows
 
 
 @pytest.mark.parametrize("name", machines.DEFAULT_MACHINES)
@@ -133,6 +136,8 @@ def test_it_holds_in_bochs(media: Path, tmp_path: Path) -> None:
 # ---- the checks themselves ----------------------------------------------------------------------
 
 EVERY_CPU = "every_cpu_does_what_it_is_given"
+WHOLE = "scheduler_is_whole_and_stays"
+EVERY_THREAD = "scheduler_runs_threads_on_every_cpu"
 REFUSED = "cpu_that_is_busy_or_not_there_is_refused"
 PLANTS = {
     "clock_backwards": "clock_never_runs_backwards",
@@ -181,6 +186,11 @@ PLANTS = {
     "start_here": f"{EVERY_CPU} {REFUSED}",
     "start_whatever": REFUSED,
     "start_busy": REFUSED,
+    "sched_without_kicks": WHOLE,
+    "sched_moves": WHOLE,
+    "sched_backwards": WHOLE,
+    "sched_forgets": WHOLE,
+    "sched_idles": EVERY_THREAD,
 }
 
 

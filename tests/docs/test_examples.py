@@ -26,6 +26,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 # As docs/interfaces.md tells the reader to do it.
 FOLDERS = [*layers.BOTTOM, *layers.PORTABLE, "kernel/hardware", "kernel/machine"]
 DEFINES = ("CONFIG_TRACE", "CONFIG_ASSERT_SLOW", "CONFIG_FRAME_POINTER", "CONFIG_FIBERS")
+DEFINES += ("CONFIG_BLOCK_WRITES",)
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
 # The last line in front of a block may name the file that the block is.
 FILE_NAME = re.compile(r"`(?:[\w/]+/)?(\w+\.[ch])`:\n\n\Z")

@@ -48,6 +48,7 @@ def test_complete_run_is_stored_whole(recorder: Recorder, target: wire.Target) -
         "counter ipc/pair_56/fusion_spsc hit_rate 9/10 percent\n"
     )
     assert "hit_rate" not in recorder.done.stdout, "hundreds of lines that few look for"
+    assert "row  p50" not in recorder.done.stdout, "the report's table follows, of all machines"
     assert "complete: 3 of 3 rows, 1 of 1 boots" in recorder.done.stdout.splitlines()[-1]
     recorder.check_store()
 

@@ -15,6 +15,7 @@ from page_check import Tree, lacking, plots_of
 from reports.claims import load_claims
 from reports.html import SIGNS, to_html
 from reports.judge import VERDICTS
+from reports.tables import cases_of
 from reports.trace_view import view_of
 
 
@@ -110,3 +111,21 @@ def test_a_trace_that_cannot_be_read_is_left_out(store: Store, tmp_path: Path) -
     for content in (b"", b"no trace at all", b"\x0a\xff\xff\xff\xff\x7f"):
         (folder / "trace.perfetto-trace").write_bytes(content)
         assert view_of(report.run, store.results / "runs") is None
+
+
+def test_a_machine_with_many_cases_is_folded_by_suite(
+    whole: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = report_of(whole, load_claims())
+    assert 'class="suite"' not in to_html(report)
+    monkeypatch.setattr("reports.html.CASES_MANY", 1)
+    page = to_html(report)
+    folds = [
+        node for node in Tree(page).root.all("details") if node.attributes.get("class") == "suite"
+    ]
+    titles = [node.all("summary")[0].text().split() for node in folds]
+    assert {"heap", "ipc"} <= {word for title in titles for word in title}
+    articles = [article for node in folds for article in node.all("article")]
+    cases = {case for machine in report.intact for case in cases_of(machine)}
+    assert cases <= {article.all("h3")[0].words.strip() for article in articles}
+    assert lacking(page) == []

@@ -305,6 +305,19 @@ def test_core_cycles_judge_gains_but_not_ticks(store: Store, tmp_path: Path) -> 
     assert gain.verdict == "met" and ticks.verdict == "not judged here"
 
 
+@pytest.mark.parametrize("variant", ["hybrid", "linked_list"])
+def test_what_two_cpus_of_one_core_did_is_no_data(
+    store: Store, tmp_path: Path, variant: str
+) -> None:
+    machine = store.machine("host", clock="tsc")
+    for name, cost in (("hybrid", 10), ("linked_list", 120)):
+        machine.row(f"heap/pair_64/{name}", [cost] * 20)
+        machine.counter(f"heap/pair_64/{name}", "one_core", int(name == variant), 3, "observed")
+    machine.seal()
+    (gain,) = judgements(store, tmp_path, GAIN)
+    assert gain.verdict == "no data" and "both CPUs were one core" in gain.note
+
+
 @pytest.mark.parametrize("clock", ["insn", "emulated", "tsc"])
 def test_counters_are_judged_on_every_clock(store: Store, tmp_path: Path, clock: str) -> None:
     machine = store.machine("qemu-exact", clock=clock)

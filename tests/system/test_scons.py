@@ -5,12 +5,17 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from system_run import ROOT, scons
+
+sys.path.insert(0, str(ROOT / "site_scons"))
+import options as option_words  # noqa: E402
 
 WRONG = [
     (["target=qmeu", "bench"], "qemu, host"),
@@ -47,18 +52,39 @@ WRONG = [
     (["target=qemu", "memory=1T", "bench"], "64M to 64G"),
     (["target=host", "memory=512", "bench"], "only to target=qemu"),
 ]
+# An option that is wrong by itself, one that does not go with another, an alias.
+THROUGH_SCONS = [["rounds=0", "bench"], ["target=host", "memory=512", "bench"], ["bnech"]]
+
+
+def refusal(words: list[str], monkeypatch: pytest.MonkeyPatch) -> str | None:
+    """What the options say to these words; None: it is the command that refuses them."""
+    monkeypatch.chdir(ROOT)
+    values = dict(word.split("=", 1) for word in words if "=" in word)
+    try:
+        option_words.read(values, [word for word in words if "=" not in word])
+    except option_words.UsageError as error:
+        return str(error)
+    return None
 
 
 @pytest.mark.parametrize(
     "words,hint", WRONG, ids=lambda v: "-".join(v) if isinstance(v, list) else ""
 )
-def test_a_wrong_word_gets_one_line_and_status_2(words: list[str], hint: str) -> None:
+def test_a_wrong_word_gets_one_line_and_status_2(
+    words: list[str], hint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = refusal(words, monkeypatch)
+    if text is not None:
+        assert hint in text and "\n" not in text
+        if words not in THROUGH_SCONS:  # SConstruct does the same with all of them
+            return
     done = scons("-Q", *words)
     said = [
         line for line in (done.stdout + done.stderr).splitlines() if line.startswith("tickmark")
     ]
     assert done.returncode == 2, done.stdout + done.stderr
     assert len(said) == 1 and hint in said[0], said
+    assert text is None or said[0] == f"tickmark: {text}"
 
 
 def test_help_names_commands_options_and_choices() -> None:
@@ -145,7 +171,20 @@ def test_a_variant_outside_is_a_folder(clone: Path, tmp_path: Path) -> None:
     assert "is not aligned" in tested.stdout
 
 
-def test_a_variant_inside_is_two_files_and_two_lines(clone: Path) -> None:
+@pytest.fixture
+def built_clone(clone: Path) -> Path:
+    """A copy of the working tree with both targets as they are built: what a person who adds
+    something has, and what is not touched is not compiled once more."""
+    (clone / "build").mkdir()
+    for name in ("generated", "plain", "traced", "host", "qemu"):
+        shutil.copytree(ROOT / "build" / name, clone / "build" / name)
+    for name in ("build/portable_plain.o", "build/portable_traced.o", ".sconsign.dblite"):
+        shutil.copy2(ROOT / name, clone / name)
+    return clone
+
+
+def test_a_variant_inside_is_two_files_and_two_lines(built_clone: Path) -> None:
+    clone = built_clone
     (clone / "kernel/memory/heap_bump.h").write_text(BUMP_H)
     (clone / "kernel/memory/heap_bump.c").write_text(BUMP_C)
     table = clone / "kernel/memory/heap_variants.h"

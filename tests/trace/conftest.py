@@ -19,12 +19,13 @@ sys.path.append(str(ROOT))
 
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with every trace that tests/test_perfetto.c makes."""
+    """A folder with every trace that tests/test_perfetto*.c make."""
     folder = tmp_path_factory.mktemp("traces")
-    program = ROOT / "build/test/test_perfetto"
     words = {**os.environ, "TICKMARK_TRACES": str(folder)}
-    done = subprocess.run([program], cwd=ROOT, env=words, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout
+    for name in ("test_perfetto", "test_perfetto_sched"):
+        program = ROOT / "build/test" / name
+        done = subprocess.run([program], cwd=ROOT, env=words, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout
     return folder
 
 

@@ -55,6 +55,14 @@ def test_a_compressed_trace_is_looked_into() -> None:
     assert report.packets == 11
 
 
+def test_a_receive_that_began_just_before_its_send_is_told_of_and_no_damage() -> None:
+    ends = event(1, v(9, INSTANT), v(10, 1), fixed(48, 5))
+    begins = event(1, v(9, INSTANT), v(10, 1), fixed(47, 5))
+    report = check(inserted(9, ends, begins))
+    assert report.findings == []
+    assert report.notes == ["1 flows end before they begin, or their beginning was lost"]
+
+
 # Name -> the damaged trace, and what its only kind of finding says.
 DAMAGED: dict[str, tuple[Callable[[], bytes], str]] = {
     "unknown name": (lambda: inserted(9, begin(1, 77), end(1)), "unknown iid: name 77"),

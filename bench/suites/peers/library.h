@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Other people's libraries, loaded at run time, so that the program neither needs them nor calls
-// any of their functions by accident. The main thread's.
+// any of their functions by accident; and those that are headers, compiled in where they were
+// found. The main thread's.
 //
 // Rules for callers
 //   symbols    a library sees its own functions first and nobody else sees them: its malloc is not
@@ -20,6 +21,10 @@ struct library {
     const char *name; // as in row ids
     const char *file; // its name, or a pattern of full paths (glob), of which the last is taken
     bool own;         // part of this process anyway: TICKMARK_PEERS does not hide it
+    // Not loaded but compiled in; the two members below are not wanted then. TICKMARK_PEERS hides
+    // it, since it does not lie in that folder.
+    const char *header; // its name; NULL: a library
+    const char *built;  // the version that was there when this was built; "": none
     // Looks the functions up. NULL, or the name of the one that is missing.
     const char *(*bind)(void *handle);
     // Writes the version; `path` is the library's file without symbolic links.

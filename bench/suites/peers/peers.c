@@ -9,11 +9,13 @@
 #include "bench.h"
 #include "compiler.h"
 #include "heap_peers.h"
+#include "ipc_peers.h"
 #include "library.h"
 #include "platform.h"
 #include "switch_peers.h"
 
-extern const struct bench_suite heap_peers_suite, switch_peers_suite;
+extern const struct bench_suite heap_peers_suite, ipc_peers_suite, ipc_wait_peers_suite,
+    switch_peers_suite;
 
 // The libraries of each suite that has some.
 static struct group {
@@ -24,13 +26,14 @@ static struct group {
     bool loaded;
 } groups[] = {
     {"heap", heap_peers_libraries, HEAP_PEERS_COUNT, &heap_peers_only_listed, false},
+    {"ipc", ipc_peers_libraries, IPC_PEERS_COUNT, &ipc_peers_only_listed, false},
     {"switch", switch_peers_libraries, SWITCH_PEERS_COUNT, &switch_peers_only_listed, false},
 };
 
 const struct bench_suite *const *platform_suites(void)
 {
-    static const struct bench_suite *const suites[] = {&heap_peers_suite, &switch_peers_suite,
-                                                       NULL};
+    static const struct bench_suite *const suites[] = {
+        &heap_peers_suite, &ipc_peers_suite, &ipc_wait_peers_suite, &switch_peers_suite, NULL};
     return suites;
 }
 

@@ -118,6 +118,13 @@ static inline __attribute__((always_inline)) struct cpu_local *cpu_local(void)
     return self;
 }
 
+static inline __attribute__((always_inline)) void *cpu_trace_buffer(void)
+{
+    void *buffer;
+    __asm__ volatile("movq %%gs:%c1, %0" : "=r"(buffer) : "i"(CPU_LOCAL_OFFSET_TRACE) : "memory");
+    return buffer;
+}
+
 static inline __attribute__((always_inline)) size_t cpu_index(void)
 {
     size_t index; // a load of 32 bits clears the upper ones
