@@ -101,7 +101,9 @@ def _of_two_cores(machine: Machine, *row_ids: str) -> None:
     for row_id in filter(None, row_ids):
         one_core = machine.counters.get(row_id, {}).get("one_core")
         if one_core is not None and one_core.value > 0:
-            raise Unusable(f"{row_id} is of two CPUs, and both CPUs were one core, or near enough to be")
+            raise Unusable(
+                f"{row_id} is of two CPUs, and both CPUs were one core, or near enough to be"
+            )
 
 
 def _elsewhere(claim: Claim, machine: Machine, part: Part) -> str:

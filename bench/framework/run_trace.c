@@ -53,7 +53,8 @@ static struct perfetto_thread thread_of(const struct bench_suite *suite, size_t 
         first++;
     const uint32_t pid = PID_FIRST + first * PIDS_A_SUITE;
     return (struct perfetto_thread){.pid = pid,
-                                    .tid = PID_FIRST + number * PIDS_A_SUITE + 1 + (uint32_t)variant,
+                                    .tid =
+                                        PID_FIRST + number * PIDS_A_SUITE + 1 + (uint32_t)variant,
                                     .process = suite->name,
                                     .name = suite->variants[variant].about->name};
 }
