@@ -89,13 +89,13 @@ def one_of(*words: str) -> Callable[[str, str], str]:
 
 def suite_names(root: str = ".") -> list[str]:
     """A suite is a file of bench/suites with a `NAME_suite` in it; what only some target has lies
-    in a folder there."""
-    names = []
+    in a folder there. NAME_MORE.c beside NAME.c has further cases of the suite NAME."""
+    names: list[str] = []
     paths = glob.glob(os.path.join(root, "bench/suites/*.c"))
     for path in sorted(paths) + sorted(glob.glob(os.path.join(root, "bench/suites/*/*.c"))):
         name = os.path.splitext(os.path.basename(path))[0]
         with open(path, encoding="utf-8") as source:
-            if f"{name}_suite = {{" in source.read():
+            if f"{name}_suite = {{" in source.read() and name.split("_")[0] not in names:
                 names.append(name)
     return names
 
