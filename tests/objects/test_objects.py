@@ -125,8 +125,11 @@ def instructions(flavour: str) -> dict[str, list[str]]:
 
 
 def looks_for_the_buffer(code: list[str]) -> bool:
-    """Finds what the CPU owns and reads the third word of it, which is the trace buffer."""
+    """Reads the third word of what the CPU owns, which is the trace buffer: at once, or by finding
+    that first."""
     for at, line in enumerate(code):
+        if "%gs:0x10," in line:
+            return True
         if not (found := re.search(r"%gs:0x0,%r(\w+)", line)):
             continue
         register = found[1]

@@ -94,7 +94,7 @@ def test_smp_measures_every_row_and_judges_no_time(
 # What each CPU, node and MiB more costs is time only: the rows are the same.
 @pytest.mark.parametrize(
     "values",
-    [{"cpus": "8", "memory": "256", "numa": "2"}, {"cpus": "1", "memory": "64", "numa": "4"}],
+    [{"cpus": "8", "memory": "256", "numa": "2"}, {"cpus": "1", "memory": "128", "numa": "4"}],
 )
 def test_rows_are_measured_on_machines_of_all_shapes(bench: Bench, values: dict[str, str]) -> None:
     assert bench.run("smp", FEW, values=values) == 0, bench.output

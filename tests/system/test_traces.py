@@ -36,7 +36,13 @@ def trace_bytes(bench: Bench, target: str) -> bytes:
 
 def valid(bench: Bench, target: str) -> Report:
     report = check(trace_bytes(bench, target))
-    assert report.findings == [] and report.notes == []
+    assert report.findings == []
+    # CPUs that wait for each other may fill their buffers, and a receive may begin before its send.
+    told = ("was lost on sequence", "flows end before they begin")
+    alone = () if PLACES[target] != "qemu-exact" else report.notes
+    assert [
+        note for note in report.notes if note in alone or not any(t in note for t in told)
+    ] == []
     return report
 
 
