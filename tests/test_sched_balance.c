@@ -2,33 +2,9 @@
 // Finer points of who runs where, in the simulator: CPUs that may not take everybody, the scores of
 // the predictive policy, and what it learns of a long run.
 #include <check.h>
-#include <stdlib.h>
 
 #include "run_checks.h"
-#include "sched_policy_variants.h"
-#include "sched_simulator.h"
-
-#define POLICY_OPS(name) &sched_##name##_ops,
-static const struct sched_policy_ops *const policies[] = {SCHED_POLICY_VARIANTS(POLICY_OPS)};
-
-#define MS           1000000ull
-#define THREADS_MOST 8u
-
-static struct sched_sim sim;
-static struct sched_sim_thread threads[THREADS_MOST];
-static void *memory;
-
-static void open_policy(const struct sched_policy_ops *policy, unsigned cpus)
-{
-    const struct sched_sim_config config = {
-        .cpus = cpus, .policy = policy, .seed = 1, .events_most = 1000000, .check = true};
-    const size_t bytes = sched_sim_bytes(cpus, THREADS_MOST);
-    free(memory);
-    memory = aligned_alloc(64, align_up(bytes, 64));
-    ck_assert_int_eq(sched_sim_init(&sim, &config, THREADS_MOST, memory, bytes), STATUS_OK);
-}
-
-static const struct sched_sim_step for_ever[] = {{.op = SCHED_SIM_RUN, .ns = 3600000 * MS}};
+#include "sched_simulated.h"
 
 // CPU 0 is idle and may take nobody; of the longest queue, nobody may leave; CPU 2 may take one.
 START_TEST(idle_cpu_takes_whom_it_may_past_those_who_are_bound)

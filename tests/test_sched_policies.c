@@ -7,15 +7,10 @@
 #include <string.h>
 
 #include "run_checks.h"
-#include "sched_policy_variants.h"
-#include "sched_simulator.h"
+#include "sched_simulated.h"
 #include "seed.h"
 
-#define POLICY_OPS(name) &sched_##name##_ops,
-static const struct sched_policy_ops *const policies[] = {SCHED_POLICY_VARIANTS(POLICY_OPS)};
-
 #define US 1000ull
-#define MS 1000000ull
 
 static bool soak(void)
 {
@@ -71,25 +66,7 @@ END_TEST
 
 // ---- a simulator --------------------------------------------------------------------------------
 
-#define THREADS_MOST 24u
-static struct sched_sim sim;
-static struct sched_sim_thread threads[THREADS_MOST];
 static struct sched_sim_step scripts[THREADS_MOST][24];
-static void *memory;
-
-static void open_sim(const struct sched_sim_config *config)
-{
-    const size_t bytes = sched_sim_bytes(config->cpus, THREADS_MOST);
-    free(memory);
-    memory = aligned_alloc(64, align_up(bytes, 64));
-    ck_assert_int_eq(sched_sim_init(&sim, config, THREADS_MOST, memory, bytes), STATUS_OK);
-}
-
-static void open_policy(const struct sched_policy_ops *policy, unsigned cpus)
-{
-    open_sim(&(struct sched_sim_config){
-        .cpus = cpus, .policy = policy, .seed = 1, .events_most = 1000000, .check = true});
-}
 
 static struct sched_thread *add_nice(const struct sched_sim_step *steps, uint32_t count, int nice,
                                      bool later)
@@ -111,7 +88,6 @@ static const struct sched_sim_step short_runs[] = {{.op = SCHED_SIM_RUN, .ns = 2
 static const struct sched_sim_step middle_runs[] = {{.op = SCHED_SIM_RUN, .ns = 40 * MS},
                                                     {.op = SCHED_SIM_SLEEP, .ns = 7 * MS},
                                                     {.op = SCHED_SIM_LOOP}};
-static const struct sched_sim_step for_ever[] = {{.op = SCHED_SIM_RUN, .ns = 3600000 * MS}};
 
 START_TEST(threads_are_classified_by_what_they_do)
 {
