@@ -184,23 +184,26 @@ START_TEST(each_side_writes_its_own_page_and_the_consumer_no_slot)
 }
 END_TEST
 
-START_TEST(committing_another_place_dies)
+// Before the slots, behind them, and between two payloads.
+static const ptrdiff_t no_place[] = {-64, 4 * 64, 8};
+
+START_TEST(committing_what_is_no_place_dies)
 {
     struct subject s = create(in_place, 4);
     void *place;
     s.ops->reserve(s.ring, &place);
-    s.ops->commit(s.ring, (char *)place + 64, 8);
+    s.ops->commit(s.ring, (char *)place + no_place[_i], 8);
 }
 END_TEST
 
-START_TEST(releasing_another_place_dies)
+START_TEST(releasing_what_is_no_place_dies)
 {
     struct subject s = create(in_place, 4);
     const void *place;
     size_t length;
     send_number(&s, 0);
     s.ops->peek(s.ring, &place, &length);
-    s.ops->release(s.ring, (const char *)place + 64);
+    s.ops->release(s.ring, (const char *)place + no_place[_i]);
 }
 END_TEST
 
@@ -213,8 +216,10 @@ int main(void)
     tcase_add_loop_test(calls, a_payload_arrives_with_its_kind_and_any_receive_takes_it, 0, KINDS);
     tcase_add_test(calls, peeking_tells_a_message_that_is_not_inline);
     tcase_add_test(calls, each_side_writes_its_own_page_and_the_consumer_no_slot);
-    tcase_add_test_raise_signal(calls, committing_another_place_dies, SIGABRT);
-    tcase_add_test_raise_signal(calls, releasing_another_place_dies, SIGABRT);
+    tcase_add_loop_test_raise_signal(calls, committing_what_is_no_place_dies, SIGABRT, 0,
+                                     ARRAY_COUNT(no_place));
+    tcase_add_loop_test_raise_signal(calls, releasing_what_is_no_place_dies, SIGABRT, 0,
+                                     ARRAY_COUNT(no_place));
     suite_add_tcase(suite, calls);
     return run_checks(suite);
 }

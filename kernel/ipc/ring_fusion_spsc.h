@@ -188,6 +188,15 @@ ALWAYS_INLINE enum status ring_fusion_spsc_receive_kind(void *object, void *payl
 
 // ---- in place -----------------------------------------------------------------------------------
 
+// Whether that is where a slot has its payload. Not whether it is the slot of the position: that
+// may lie where a peer writes, who must not be able to make an assertion fail.
+ALWAYS_INLINE bool ring_fusion_spsc_is_place(const struct ring_fusion_spsc *ring,
+                                             const void *payload)
+{
+    const uintptr_t offset = (uintptr_t)payload - (uintptr_t)ring->slots[0].payload;
+    return offset / sizeof(ring->slots[0]) <= ring->mask && offset % sizeof(ring->slots[0]) == 0;
+}
+
 // FAST: expected 6 instructions.
 ALWAYS_INLINE enum status ring_fusion_spsc_reserve(void *object, void **payload)
 {
@@ -209,7 +218,7 @@ ALWAYS_INLINE enum status ring_fusion_spsc_commit(void *object, void *payload, s
     const uint64_t position = ring->producer.position;
     if (UNLIKELY(length > RING_PAYLOAD_MOST))
         return STATUS_TOO_LARGE;
-    assert_slow(payload == ring->slots[position & ring->mask].payload);
+    assert_slow(ring_fusion_spsc_is_place(ring, payload));
     ring_trace_send(position);
     uint64_t *control = (uint64_t *)payload - 1;
     // Order: as in send.
@@ -240,7 +249,7 @@ ALWAYS_INLINE void ring_fusion_spsc_release(void *object, const void *payload)
 {
     struct ring_fusion_spsc *ring = object;
     const uint64_t position = ring->consumer.position;
-    assert_slow(payload == ring->slots[position & ring->mask].payload);
+    assert_slow(ring_fusion_spsc_is_place(ring, payload));
     (void)payload;
     ring_trace_receive(position);
     // Release: as in receive.
