@@ -226,13 +226,12 @@ def test_flags_do_not_name_the_folder() -> None:
     assert "getcwd" not in build and str(ROOT) not in build
 
 
-def test_clones_in_different_folders_make_equal_programs(tmp_path: Path) -> None:
+def test_a_clone_in_another_folder_makes_equal_programs(tmp_path: Path) -> None:
     programs = ["build/qemu/tickmark.elf", "build/host/tickmark"]
-    clones = [copy_tree(tmp_path / place) for place in ("one", "another/place=with signs")]
-    for clone in clones:
-        done = scons("-Q", *programs, folder=clone)
-        assert done.returncode == 0, done.stdout + done.stderr
+    clone = copy_tree(tmp_path / "another/place=with signs")
+    done = scons("-Q", *programs, folder=clone)
+    assert done.returncode == 0, done.stdout + done.stderr
     for program in programs:
-        here, there = ((clone / program).read_bytes() for clone in clones)
+        here, there = ((folder / program).read_bytes() for folder in (ROOT, clone))
         assert here == there, program
-        assert str(tmp_path).encode() not in here
+        assert str(ROOT).encode() not in here and str(tmp_path).encode() not in there

@@ -7,6 +7,7 @@ import re
 import sqlite3
 import struct
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -88,8 +89,13 @@ def line_bytes(bench: Bench, target: str) -> int:
 
 
 @pytest.mark.parametrize("target", PLACES)
-def test_bench_leaves_a_valid_trace_of_every_row(bench: Bench, target: str) -> None:
-    assert bench.run(target, f"{ROWS} {FEW}") == 0, bench.output
+def test_bench_leaves_a_valid_trace_of_every_row(
+    bench: Bench, whole: Callable[[str], Bench], target: str
+) -> None:
+    if target == "host":  # whose peers are measured, not traced: a part of its rows will do
+        assert bench.run(target, f"{ROWS} {FEW}") == 0, bench.output
+    else:
+        bench = whole(target)
     data = trace_bytes(bench, target)
     report = valid(bench, target)
     assert rows(bench) <= track_names(data) and len(rows(bench)) > 8
