@@ -259,7 +259,9 @@ def read(arguments: Mapping[str, str], names: list[str]) -> Options:
     for name, value in arguments.items():
         if name not in OPTIONS:
             raise UsageError(f"{name}=: no such option; there are: {', '.join(OPTIONS)}")
-        check, applies, _ = OPTIONS[name]
+        check, applies, meaning = OPTIONS[name]
+        if not value:
+            raise UsageError(f"{name}=: give a value ({meaning}), or leave {name}= out")
         if applies and options.aliases and not applies & set(options.aliases):
             raise UsageError(
                 f"{name}= does not apply to {' '.join(options.aliases)}; it is for "

@@ -31,6 +31,8 @@ WRONG = [
     (["disk=/no/such/file", "bench"], "no such file"),
     (["target=host", "machine=exact", "bench"], "target=host"),
     (["suites=hepa", "bench"], "heap, ipc"),
+    (["suites=", "bench"], "leave suites= out"),
+    (["target=", "bench"], "leave target= out"),
     (["target=host", "suites=paging", "bench"], "only on target=qemu"),
     (["target=qemu,host", "suites=heap,paging", "bench"], "only on target=qemu"),
     (["rounds=0", "bench"], "1 to 1024"),
