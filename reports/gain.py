@@ -145,8 +145,8 @@ def limit_figure(report: Report, palette: Palette, narrow: bool = False) -> Figu
     height = 0.8 + len(lines) * (0.52 if narrow else 0.33)
     figure, axes = new_figure(NARROW if narrow else WIDE, height, palette)
     draw_limits(axes, lines, machines_of(report), palette, narrow)
-    left = 0.03 if narrow else 0.245
-    figure.subplots_adjust(left=left, right=0.97, top=1 - 0.08 / height, bottom=0.5 / height)
+    left, right = (0.03, 0.97) if narrow else (0.245, 0.68)
+    figure.subplots_adjust(left=left, right=right, top=1 - 0.08 / height, bottom=0.5 / height)
     return figure
 
 
@@ -156,9 +156,9 @@ def draw_limits(
     """The plot of bounds on given axes."""
     values = [v for line in lines for j in line.measured for v in line.ends(j)]
     low, high = min([0.4, *values]), max([1.6, *values])
-    # Texts stand beside the line, across from their points: there must be room on both sides.
-    low, high = min(low, 1 / high**0.5), max(high, 1 / low)
-    log_ticks(axes, low / 1.2, high * (2.2 if narrow else 1.2), "×", 6)
+    if narrow:  # texts stand beside the line, across from their points: room on both sides
+        low, high = min(low, 1 / high**0.5), 2.2 / 1.2 * max(high, 1 / low)
+    log_ticks(axes, low / 1.2, high * 1.2, "×", 6)
     axes.axvline(1, color=palette["ink"], linewidth=1.2, zorder=1)
     axes.set_xlabel("part of the bound that is used up; left of 1 holds", fontsize=8.5)
     _names(axes, lines, palette, narrow)
@@ -167,10 +167,12 @@ def draw_limits(
         ends = [v for j in line.measured for v in line.ends(j)]
         text = " and ".join(dict.fromkeys(quantity(j.value, j.unit) for j in line.measured))
         text += ", " if narrow else f" of {claimed(line.claim)}: "
-        beyond = min(ends) > 1
+        # Wide: a column beside the plot, where no point and no name can be.
+        beyond = narrow and min(ends) > 1
         axes.annotate(
             text + best(line.judgements),
-            (1.0 if beyond else max(*ends, 1.0), i),
+            ((1.0 if beyond else max(*ends, 1.0)) if narrow else 1.0, i),
+            xycoords="data" if narrow else axes.get_yaxis_transform(),
             xytext=(-9 if beyond else 9, 0),
             textcoords="offset points",
             ha="right" if beyond else "left",
