@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass, field
 
+from reports.perfetto_device_check import Devices
 from reports.perfetto_sched_check import Schedule
 from reports.perfetto_wire import Damage, Message, Place, Trouble, packets, parse, signed
 
@@ -24,7 +25,7 @@ CLEARED, NEEDS = 1, 2
 BOOTTIME = 6
 BUILTIN_CLOCKS = range(1, 12)
 SEQUENCE_CLOCKS = range(64, 128)
-BEGIN, END, INSTANT, COUNTER = 1, 2, 3, 4
+BEGIN, END, INSTANT, COUNTER, STATE = 1, 2, 3, 4, 5
 # Field of InternedData -> what it holds.
 INTERNED_KINDS = {1: "category", 2: "name", 3: "annotation name", 29: "annotation string"}
 
@@ -46,7 +47,7 @@ class Sequence:
 @dataclass
 class Track:
     place: Place
-    kind: str  # slices, counter, thread, process
+    kind: str  # slices, counter, state, thread, process
     name: str
     parent: int = 0
     open: list[tuple[int, str, Place]] = field(default_factory=list)
@@ -63,12 +64,14 @@ class Report:
     flows: int = 0
     tracks: int = 0
     schedule: str = ""
+    devices: str = ""
 
     def summary(self) -> str:
         counts = [self.events.get(kind, 0) for kind in (BEGIN, INSTANT, COUNTER)]
         return (
             f"{self.packets} packets, {counts[0]} slices, {counts[1]} instants, "
-            f"{counts[2]} counter values, {self.flows} flows, {self.tracks} tracks{self.schedule}"
+            f"{counts[2]} counter values, {self.flows} flows, {self.tracks} tracks"
+            f"{self.schedule}{self.devices}"
         )
 
 
@@ -86,6 +89,7 @@ class Checker:
         self.global_clocks: dict[int, int] = {}
         self.place = Place(0, 0)
         self.schedule = Schedule(self.find)
+        self.devices = Devices(self.find)
 
     def find(self, what: str, why: str, place: Place | None = None) -> None:
         self.report.findings.append(f"{place or self.place}: {what}: {why}")
@@ -124,6 +128,7 @@ class Checker:
             self.schedule.tree(packet.message(PROCESS_TREE), self.place)
         for bundle in packet.messages(FTRACE):
             self.schedule.bundle(bundle, self.place)
+            self.devices.bundle(bundle, self.place)
         time = self.time(packet, sequence)
         if TRACK_EVENT in packet:
             self.event(packet.message(TRACK_EVENT), sequence, time)
@@ -258,6 +263,8 @@ class Checker:
             self.utf8(text, "track")
         if 8 in descriptor:
             kind = "counter"
+        if 18 in descriptor:
+            kind = "state"
         for thread in descriptor.messages(4):
             kind, name = "thread", thread.text(5)
             tid = thread.number(2)
@@ -272,7 +279,7 @@ class Checker:
         for process in descriptor.messages(3):
             kind, name = "process", process.text(6)
             self.schedule.process(process.number(1), name, self.place)
-        if kind in ("slices", "counter") and not name and uuid != 0:
+        if kind in ("slices", "counter", "state") and not name and uuid != 0:
             self.find("track without name", f"track {uuid}")
         known = self.tracks.get(uuid)
         if known is None:
@@ -285,7 +292,7 @@ class Checker:
 
     def hierarchy(self) -> None:
         for uuid, track in self.tracks.items():
-            if track.kind in ("slices", "counter") and track.parent:
+            if track.kind in ("slices", "counter", "state") and track.parent:
                 if track.parent not in self.tracks:
                     self.find(
                         "undeclared parent", f"track {uuid} below {track.parent}", track.place
@@ -329,11 +336,19 @@ class Checker:
             if 30 not in event and 44 not in event:
                 self.find("counter without value", f"track {uuid} {track.name!r}")
             return
+        if kind == STATE:
+            if track.kind not in ("state", "unknown"):
+                self.find("state on a track of slices", f"track {uuid} {track.name!r}")
+            else:
+                self.devices.state(uuid, track.name, name, self.place)
+            return
         if kind not in (BEGIN, END, INSTANT):
             self.find("event type", f"{kind} is none that is used here")
             return
         if track.kind == "counter":
             self.find("slice on a counter", f"track {uuid} {track.name!r}")
+        if track.kind == "state":
+            self.find("slice on a track of states", f"track {uuid} {track.name!r}")
         if kind == BEGIN:
             track.open.append((time, name, self.place))
         elif kind == END and not track.open:
@@ -409,6 +424,8 @@ class Checker:
             )
         self.schedule.finish()
         self.report.schedule = self.schedule.summary()
+        self.devices.finish(bool(self.dropped))
+        self.report.devices = self.devices.summary()
         for uuid, place in self.undeclared.items():
             self.find("undeclared track", f"track {uuid} has events and no descriptor", place)
         for uuid, track in self.tracks.items():

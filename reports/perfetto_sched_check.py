@@ -98,9 +98,10 @@ class Schedule:
         self.switches = self.wakings = 0
 
     def summary(self) -> str:
-        if not self.rows:
+        rows = [row for row in self.rows.values() if row.switches or row.wakings]
+        if not rows:
             return ""
-        return f", {self.switches} switches and {self.wakings} wakings on {len(self.rows)} CPUs"
+        return f", {self.switches} switches and {self.wakings} wakings on {len(rows)} CPUs"
 
     # ---- who there is ---------------------------------------------------------------------------
 

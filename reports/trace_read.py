@@ -194,8 +194,10 @@ class _Reader:
         if uuid == self.row_track:
             row.phases.append(begun)
             return
-        row.slices.append(begun)
         track = self.tracks.get(uuid)
+        if track is not None and not track.thread:
+            return  # an interrupt of a device: nobody's operation
+        row.slices.append(begun)
         name = f"{track.process}/{track.thread}" if track is not None else ""
         if name not in row.threads:
             row.threads.append(name)

@@ -58,10 +58,12 @@ FIBERS = {"-fsanitize=address,undefined": 1, "-fsanitize=thread": 2}
 TRACED_ONLY = {
     "trace/deflate.c",
     "trace/perfetto.c",
+    "trace/perfetto_devices.c",
     "trace/perfetto_moves.c",
     "trace/perfetto_record.c",
     "trace/perfetto_sched.c",
     "trace/proto.c",
+    "trace/trace_device.c",
     "trace/trace_sched.c",
     "bench/framework/run_trace.c",
 }
@@ -93,7 +95,7 @@ def compile_one(
     """One object of one source, seeing only its layer's includes."""
     # Generated headers stand in the build folder; the user's own variants in theirs.
     defines = {"CONFIG_FRAME_POINTER": int("-fno-omit-frame-pointer" in flags), **defines}
-    defines["CONFIG_BLOCK_WRITES"] = env.get("BLOCK_WRITES", 0)
+    defines.setdefault("CONFIG_BLOCK_WRITES", env.get("BLOCK_WRITES", 0))
     defines["CONFIG_FIBERS"] = next((FIBERS[f] for f in flags if f in FIBERS), 0)
     paths = [f"#{folder}" for folder in include_path(layer)] + ["#build/generated"]
     paths += env.get("VARIANT_FOLDERS", [])
@@ -261,6 +263,7 @@ def declare(env: Env, options: Any) -> Env:
         env["LINKCOMSTR"] = env["ARCOMSTR"] = "  link    $TARGET"
         env["RANLIBCOMSTR"] = "  index   $TARGET"
 
+    env["BLOCK_WRITES"] = int(options.values.get("writes") == "on")
     env["VARIANT_FOLDERS"] = [options.values["variants"]] if "variants" in options.values else []
     generated_headers(env)
     portable = {
@@ -273,7 +276,6 @@ def declare(env: Env, options: Any) -> Env:
             exports={"env": env, "portable": portable, "name": target, "deeds": []},
         )
     database = env.CompilationDatabase("#compile_commands.json")
-    env.Default(
-        [env["PROGRAMS"]["recorder"], env["PROGRAMS"]["host"], env["PROGRAMS"]["qemu"], database]
-    )
+    asked = dict.fromkeys(["recorder", "host", "qemu", *options.targets])
+    env.Default([*(env["PROGRAMS"][name] for name in asked), database])
     return env

@@ -22,7 +22,10 @@ PROGRAMS = {
     "litmus": (["model_litmus"], ["litmus"]),
     "rings": (["model_rings", "weakenings"], ["ring_programs"]),
     "waits": (["model_waits", "weakenings"], ["wait_programs"]),
-    "pool": (["model_pool", "weakenings"], ["pool_programs"]),
+    "beside": (
+        ["model_beside", "weakenings"],
+        [f"{name}_programs" for name in ("pool", "pages", "seats", "holes")],
+    ),
 }
 
 

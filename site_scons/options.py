@@ -14,7 +14,6 @@ TARGETS = {name: module.SUMMARY for name, module in places.TARGETS.items()}
 QEMU = places.TARGETS["qemu"]
 MEMORY_LEAST, MEMORY_MOST = QEMU.MEMORY_LEAST, QEMU.MEMORY_MOST
 CPUS_MOST, NODES_MOST = QEMU.CPUS_MOST, QEMU.NODES_MOST
-TARGETS_LATER = {"baremetal": "arrives with the bootable image"}
 ALIASES = {
     "bench": "boot the target, run every suite, print tables and verdicts",
     "list": "every row: what it means, what it costs",
@@ -25,13 +24,13 @@ ALIASES = {
     "debug": "GDB on the kernel, stopped at filter=ROW",
     "disasm": "the measured code of filter=ROW",
     "format": "format the sources in place",
+    "image": "of target=baremetal: an image to boot a real machine from, and a netboot folder",
 }
 ALIASES_LATER = {
     "compare": "comparing runs arrives with the history",
     "bisect": "finding the commit that moved a row arrives with the history",
     "nightly": "the nightly campaign arrives with the history",
     "export": "exports arrive with the history",
-    "image": "the bootable image arrives with target=baremetal",
 }
 
 
@@ -75,10 +74,12 @@ def memory(name: str, value: str) -> str:
 
 
 def disk(name: str, value: str) -> str:
-    """An image that can be read; it is never written."""
+    """For target=qemu an image that can be read, and is never written; for target=host the folder
+    of its scratch file."""
     if os.path.isdir(value):
-        raise UsageError(f"{name}={value}: this is a folder: give a file with a disk's image")
-    if not os.path.isfile(value) or not os.access(value, os.R_OK):
+        if not os.access(value, os.W_OK | os.X_OK):
+            raise UsageError(f"{name}={value}: no file can be made in this folder")
+    elif not os.path.isfile(value) or not os.access(value, os.R_OK):
         raise UsageError(f"{name}={value}: no such file, or it cannot be read")
     return os.path.abspath(value)
 
@@ -163,7 +164,7 @@ def variants(name: str, value: str) -> str:
 # Options with their check and the aliases they apply to. Empty: all.
 RUNS = {"bench", "debug", "list"}
 OPTIONS: dict[str, tuple[Callable[[str, str], str], set[str], str]] = {
-    "target": (lambda n, v: v, set(), "qemu, host; a list runs each"),
+    "target": (lambda n, v: v, set(), "qemu, host, baremetal; a list runs each"),
     "machine": (lambda n, v: v, {"bench", "debug"}, "of target=qemu; a list runs each"),
     "suites": (suites, RUNS, "which suites, e.g. heap,ipc"),
     "filter": (plain_word, RUNS | {"disasm"}, "which rows: a part of the id, or a pattern with *"),
@@ -179,7 +180,12 @@ OPTIONS: dict[str, tuple[Callable[[str, str], str], set[str], str]] = {
     "memory": (memory, {"bench", "debug"}, "of target=qemu, e.g. 256M, 8G; no letter: MiB"),
     "cpus": (number(1, CPUS_MOST), {"bench", "debug"}, "of machine=smp"),
     "numa": (number(1, NODES_MOST), {"bench", "debug"}, "nodes of machine=smp"),
-    "disk": (disk, {"bench", "debug"}, "image its disks show, read-only; else they are scratch"),
+    "disk": (disk, {"bench", "debug"}, "image for machine=smp, read-only; folder for target=host"),
+    "writes": (
+        one_of("on", "off"),
+        {"bench", "debug"},
+        "off, or on: a build of your own that may write to disks (docs/drivers.md)",
+    ),
     "disturb": (number(10, 1000000), {"bench"}, "of target=qemu: interrupt it every so many us"),
     "output": (one_of("framed", "text"), {"bench"}, "framed, or text for a person"),
     "die": (
@@ -244,6 +250,26 @@ def check_places(options: Options) -> None:
             )
 
 
+def check_disk(options: Options) -> None:
+    """A folder is where target=host has its scratch file; an image is for a machine."""
+    place = options.values.get("disk", "")
+    if os.path.isdir(place) and "host" not in options.targets:
+        raise UsageError(f"disk={place}: this is a folder: give a file with a disk's image")
+    if os.path.isfile(place) and "smp" not in [name for _, name in options.machines]:
+        raise UsageError(f"disk={place}: an image is for machine=smp; give target=host a folder")
+
+
+def check_commands(options: Options) -> None:
+    """What a target cannot do, and what only one of them can."""
+    for target in options.targets:
+        refused = getattr(places.TARGETS[target], "COMMANDS_NOT_HERE", {})
+        for alias in options.aliases:
+            if alias in refused:
+                raise UsageError(f"target={target} {alias}: {refused[alias]}")
+    if "image" in options.aliases and options.targets != ["baremetal"]:
+        raise UsageError("image: only of target=baremetal: scons target=baremetal image")
+
+
 def check_aliases(names: list[str]) -> list[str]:
     for name in names:
         if name in ALIASES_LATER:
@@ -270,13 +296,14 @@ def read(arguments: Mapping[str, str], names: list[str]) -> Options:
         options.values[name] = check(name, value)
     if "target" in options.values:
         options.targets = [
-            choice("target", word, TARGETS, TARGETS_LATER)
-            for word in options.values["target"].split(",")
+            choice("target", word, TARGETS, {}) for word in options.values["target"].split(",")
         ]
+    check_commands(options)
     options.machines = machines_of(options)
     if "debug" in options.aliases:
         options.machines = options.machines[:1]
     check_places(options)
+    check_disk(options)
     check_suites(options)
     for alias in ("debug", "disasm"):
         if alias in options.aliases and "filter" not in options.values:

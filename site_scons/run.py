@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""What the commands do: bench, list, report, trace, test, soak, debug, disasm, format."""
+"""What the commands do: bench, list, report, trace, test, soak, debug, disasm, format,
+image."""
 
 from __future__ import annotations
 
@@ -24,6 +25,7 @@ from tests_run import run_tests
 
 Env = Any
 RESULTS = "results"
+SELF_TEST = "build/contract/tickmark.elf"
 TRACE = "trace.perfetto-trace"
 MISSING, HARNESS = 30, 40  # a target missing, a harness error
 SIGNALLED = 128  # and more: the person stopped it
@@ -368,6 +370,19 @@ def trace(options: Any) -> int:
     return finish(subprocess.call([sys.executable, "-m", "reports.serve_trace", path]))
 
 
+def image(options: Any) -> int:
+    """What a real machine boots, into build/baremetal. The contract of the platform is its
+    self-test."""
+    folder = os.path.dirname(places.image("baremetal"))
+    kernels = [places.image("baremetal"), SELF_TEST]
+    words = ["targets/baremetal/image.py", *kernels, folder, *option_words.suite_names()]
+    done = subprocess.call([sys.executable, *words])
+    if done == 0:
+        say(f"tickmark: {folder}/tickmark.iso for a CD or a stick, {folder}/netboot for TFTP")
+        say("tickmark: docs/baremetal.md says how to go on")
+    return finish(done)
+
+
 def c_files() -> list[str]:
     found = []
     for top in ("targets", "kernel", "trace", "bench", "tests"):
@@ -396,19 +411,25 @@ def commands(env: Env, options: Any) -> None:
         "format": ([], format_sources),
         "disasm": (images, disasm),
         "debug": ([made["qemu"]], debug),
+        "image": ([made["baremetal"], f"#{SELF_TEST}"], image),
     }
-    for name, (needs, action) in table.items():
-
-        def act(target: Any, source: Any, env: Any, run: Any = action) -> int:
-            return run(options)
-
-        env.AlwaysBuild(env.Alias(name, needs, env.Action(act, lambda *_: "")))
-    # What tests need is declared only when asked for, as a whole or by a file's name.
+    # Tests, the self-test among them, are declared only when asked for, as a whole or by a file's
+    # name.
     named = [word for word in COMMAND_LINE_TARGETS if word.startswith("build/")]
     if named or {"test", "soak"} & set(options.aliases):
         from tests_build import declare_tests
 
         programs, needs = declare_tests(env)
+    elif "image" in options.aliases:
+        from tests_build import declare_contract
+
+        declare_contract(env)
+    for name, (needed, action) in table.items():
+
+        def act(target: Any, source: Any, env: Any, run: Any = action) -> int:
+            return run(options)
+
+        env.AlwaysBuild(env.Alias(name, needed, env.Action(act, lambda *_: "")))
     for name in ("test", "soak"):
         if name in options.aliases:
 

@@ -16,6 +16,7 @@ Env = Any
 Node = Any
 
 PLANTED = "tests/planted"
+LIBRARIES = ["check", "subunit", "m", "rt", "pthread"]
 PROBE = [
     ("tests/boot/probe.c", "bench/framework"),
     ("kernel/lib/string.c", "kernel/lib"),
@@ -64,6 +65,14 @@ CONTRACT = [
 ]
 # The scheduler's CPUs in a Linux process, which stand on nothing else of that target.
 SCHED_HOST = [f"targets/host/{name}.c" for name in ("sched_host", "host_time", "ring_futex")]
+# Its disk, and those that read the same file without us.
+DISK_HOST = [
+    f"targets/host/{name}.c"
+    for name in ("host_disk", "scratch_file", "uring_disk", "uring_sleeper")
+]
+DISK_PEERS = "bench/suites/peers/driver_peers.c"
+# What is built as with writes=on for a test of its own.
+WRITING = {"test_block_writes": "kernel/drivers/block_writing.c"}
 # The functions of string.c stand beside libc's under names of their own.
 LIB_RENAMES = {f"mem{name}": f"lib_mem{name}" for name in ("cpy", "move", "set", "cmp")}
 RENAMED = {"kernel/lib/string.c", "tests/test_lib.c"}
@@ -72,8 +81,12 @@ RENAMED = {"kernel/lib/string.c", "tests/test_lib.c"}
 DEEDS = [*sources("tests/boot", "deeds*.c"), "tests/boot/edu.c", "tests/boot/patterns.S"]
 
 
-def sanitised(env: Env, out: str, path: str, layer: str) -> Node:
-    defines: dict[str, Any] = {"CONFIG_TRACE": 0, "CONFIG_ASSERT_SLOW": 1}
+# What tests/test_traced_*.c look at in the flavour that records.
+TRACED = ["kernel/ipc", "kernel/drivers"]
+
+
+def sanitised(env: Env, out: str, path: str, layer: str, trace: int = 0) -> Node:
+    defines: dict[str, Any] = {"CONFIG_TRACE": trace, "CONFIG_ASSERT_SLOW": 1}
     if path in RENAMED:
         defines.update(LIB_RENAMES)
     return compile_one(env, out, path, layer, SANITISED, defines)
@@ -82,10 +95,12 @@ def sanitised(env: Env, out: str, path: str, layer: str) -> Node:
 def test_object(env: Env, path: str, flags: list[str] = SANITISED, out: str = "test") -> Node:
     """A test sees the headers of every portable layer, the machine's parsers and the recorder."""
     folders = [*BOTTOM, *PORTABLE, "kernel/hardware", "bench/recorder", "targets/host", "tests"]
+    folders += ["bench/suites/peers"]
     paths = [f"#{folder}" for folder in folders] + ["#build/generated"]
     paths += env["VARIANT_FOLDERS"]
     # As what it is linked with: a lock's mark differs.
-    defines = {"CONFIG_TRACE": 0, "CONFIG_ASSERT_SLOW": int(flags is not RACES)}
+    trace = int(os.path.basename(path).startswith("test_traced_"))
+    defines = {"CONFIG_TRACE": trace, "CONFIG_ASSERT_SLOW": int(flags is not RACES)}
     defines["CONFIG_FRAME_POINTER"] = 1
     defines["CONFIG_BLOCK_WRITES"] = 0
     defines["CONFIG_FIBERS"] = next(FIBERS[flag] for flag in flags if flag in FIBERS)
@@ -108,9 +123,18 @@ def test_program(env: Env, path: str, objects: list[Node]) -> list[Node]:
         f"#build/test/{name}",
         [test_object(env, path), *objects],
         LINKFLAGS=["-fsanitize=address,undefined"],
-        LIBS=["check", "subunit", "sqlite3", "dw", "elf", "crypto", "m", "rt", "pthread"],
+        LIBS=[*LIBRARIES, "sqlite3", "dw", "elf", "crypto", "uring"],
     )
     return made
+
+
+def writing(env: Env, name: str) -> list[Node]:
+    """In front of the archives, which have the same without writing."""
+    if name not in WRITING:
+        return []
+    path = WRITING[name]
+    defines = {"CONFIG_TRACE": 0, "CONFIG_ASSERT_SLOW": 1, "CONFIG_BLOCK_WRITES": 1}
+    return [compile_one(env, "test/writing", path, os.path.dirname(path), SANITISED, defines)]
 
 
 def check_programs(env: Env) -> tuple[list[Node], list[Node]]:
@@ -131,19 +155,25 @@ def check_programs(env: Env) -> tuple[list[Node], list[Node]]:
         for path in sources("bench/recorder")
         if not path.endswith("/main.c")
     ]
-    machine += [sanitised(env, "test", path, "targets/host") for path in SCHED_HOST]
+    machine += [sanitised(env, "test", path, "targets/host") for path in SCHED_HOST + DISK_HOST]
+    machine += [sanitised(env, "test", DISK_PEERS, "bench/suites/peers")]
     # Archives hand each program only what it refers to, and what a test of the variants links with
     # is built without the rest.
     below = env.StaticLibrary("#build/test/tickmark_below", portable[True])
     above = env.StaticLibrary("#build/test/tickmark", portable[False] + machine + recorder)
     platform = test_object(env, "tests/test_platform.c")
+    traced = [
+        sanitised(env, "test/traced", path, layer, 1) for layer in TRACED for path in sources(layer)
+    ]
     programs = []
     for path in sources("tests", "test_*.c"):
         name = os.path.splitext(os.path.basename(path))[0]
         if name != "test_platform":
             only_below = any(name in tests for tests in OF_VARIANTS.values())
             libraries = [below] if only_below else [above, below]
-            programs += test_program(env, path, [platform, *libraries])
+            if name.startswith("test_traced_"):
+                libraries = [traced, *libraries]
+            programs += test_program(env, path, [platform, *writing(env, name), *libraries])
     helpers = test_program(env, "tests/line/line_target.c", [platform, above, below])
     return programs, helpers
 
@@ -182,6 +212,8 @@ FUZZED_HARDWARE = [
     "tests/test_platform.c",
 ]
 
+FUZZED_DRIVERS = [*sources("kernel/drivers"), *FUZZED_HARDWARE]
+
 
 def fuzzers(env: Env) -> list[Node]:
     """build/fuzz/: clang's libFuzzer under both sanitisers, and the decoder as a filter."""
@@ -201,7 +233,7 @@ def fuzzers(env: Env) -> list[Node]:
             CPPDEFINES={**defines, **LIB_RENAMES} if path in RENAMED else defines,
             CCFLAGS=flags + ["-Wall", "-Wextra", "-Werror"],
         )
-        for path in [*paths, *FUZZED_HARDWARE, *sources("tests/fuzz")]
+        for path in dict.fromkeys([*paths, *FUZZED_DRIVERS, *sources("tests/fuzz")])
     }
     below = [objects[path] for path in paths]
     made = []
@@ -211,10 +243,11 @@ def fuzzers(env: Env) -> list[Node]:
             [objects[f"tests/fuzz/{name}.c"], objects["tests/fuzz/mutator.c"], below],
             LINKFLAGS=["-fsanitize=fuzzer,address,undefined"],
         )
-    for name in ("fuzz_acpi", "fuzz_pci"):
+    for name in ("fuzz_acpi", "fuzz_pci", "fuzz_nvme", "fuzz_virtio"):
+        below_it = FUZZED_DRIVERS if name in ("fuzz_nvme", "fuzz_virtio") else FUZZED_HARDWARE
         made += clang.Program(
             f"#build/fuzz/{name}",
-            [objects[path] for path in [f"tests/fuzz/{name}.c", *FUZZED_HARDWARE]],
+            [objects[path] for path in [f"tests/fuzz/{name}.c", *below_it]],
             LINKFLAGS=["-fsanitize=fuzzer,address,undefined"],
         )
     made += clang.Program(
@@ -237,6 +270,7 @@ RACES_TESTS = {
     "call": "tests/test_call.c",
     "ring_pool": "tests/test_ring_pool_threads.c",
     "block": "tests/test_block_threads.c",
+    "uring": "tests/test_uring_threads.c",
     "sched": "tests/test_sched_storm.c",
     "sched_host": "tests/test_sched_host.c",
     "sched_host_storm": "tests/test_sched_host_storm.c",
@@ -259,7 +293,8 @@ def race_programs(env: Env) -> list[Node]:
         (f"kernel/hardware/{name}.c", "kernel/hardware") for name in ("ruler", "tsc_sync")
     ]
     mechanisms += [(f"bench/suites/{name}.c", "bench/suites") for name in ("heap", "ipc")]
-    mechanisms += [(path, "targets/host") for path in SCHED_HOST]
+    mechanisms += [(path, "targets/host") for path in SCHED_HOST + DISK_HOST]
+    mechanisms += [(DISK_PEERS, "bench/suites/peers")]
     below = env.StaticLibrary(
         "#build/races/tickmark_races",
         [
@@ -281,7 +316,7 @@ def race_programs(env: Env) -> list[Node]:
             f"#build/test/races_{name}",
             [test_object(env, test, RACES, "races"), platform, below],
             LINKFLAGS=["-fsanitize=thread"],
-            LIBS=["check", "subunit", "m", "rt", "pthread"],
+            LIBS=[*LIBRARIES, "uring"],
         )
     return made + model_programs(env, below)
 
@@ -309,7 +344,10 @@ def sanitised_host(env: Env) -> list[Node]:
         for path in ("no_traced_pass", "no_suites")
     ]
     return env.Program(
-        "#build/test/tickmark_sanitised", objects, LINKFLAGS=["-fsanitize=address,undefined"]
+        "#build/test/tickmark_sanitised",
+        objects,
+        LINKFLAGS=["-fsanitize=address,undefined"],
+        LIBS=["uring"],
     )
 
 
@@ -327,6 +365,11 @@ def other_programs(
         exports = {"env": env, "portable": portable, "name": name, "deeds": deeds}
         made += env.SConscript(f"targets/{target}/SConscript", exports=exports)
     return made
+
+
+def declare_contract(env: Env) -> list[Node]:
+    """The contract of the platform seam, on every target that has one of its own."""
+    return other_programs(env, "contract", CONTRACT, ["host", "qemu"])
 
 
 def declare_tests(env: Env) -> tuple[list[str], list[Node]]:
@@ -347,8 +390,6 @@ def declare_tests(env: Env) -> tuple[list[str], list[Node]]:
     planted = other_programs(env, "planted", portable_sources(env, PLANTED), ["host", "qemu"])
     # No benchmarks at all: asks the kernel questions.
     probe = other_programs(env, "probe", PROBE, ["qemu"], DEEDS)
-    # The contract of the platform seam, on every target.
-    contract = other_programs(env, "contract", CONTRACT, ["host", "qemu"])
     needs = [
         *programs,
         *helpers,
@@ -357,6 +398,6 @@ def declare_tests(env: Env) -> tuple[list[str], list[Node]]:
         sanitised_host(env),
         planted,
         probe,
-        contract,
+        declare_contract(env),
     ]
     return [program.path for program in programs], needs

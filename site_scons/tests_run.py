@@ -42,8 +42,8 @@ def part(name: str, most: int, words: str = "") -> Part:
 PARTS = (
     part("reports", 240, "reports report"),
     part("traces", 240, "trace traces perfetto"),
-    part("drivers", 90, "block driver drivers nvme virtio"),
-    part("bare metal", 90, "baremetal metal image"),
+    part("drivers", 240, "block driver drivers nvme scratch uring virtio"),
+    part("bare metal", 180, "baremetal metal image"),
     part("switch and scheduler", 360, "sched switch switches thread fiber"),
     part("ipc", 480, "ring rings ipc"),
     part(

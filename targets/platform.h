@@ -125,6 +125,31 @@ struct sched_cpu_ops;
 // NULL: this target has none.
 const struct sched_cpu_ops *platform_sched(void **machine);
 
+struct block_device;
+struct block_waiter;
+
+// A block device (block.h) for benchmarks: set up, at rest, used by nobody else. They read only.
+struct platform_block {
+    const char *name; // of its kind, as rows name it: nvme, virtio, io_uring
+    struct block_device *device;
+    bool simulated; // its figures say nothing of a disk
+    // Memory that it can reach: one piece, page-aligned, of PLATFORM_BLOCK_BYTES or more.
+    void *memory;
+    uint64_t address; // as struct block_segment has it
+    size_t bytes;
+    // How the thread of CPU 0 sleeps, which no other thread shares that CPU with. NULL: completions
+    // interrupt, their handler calls `interrupt` of the device, and threads of platform_sched's
+    // scheduler sleep.
+    const struct block_waiter *waiter;
+    // Nanoseconds which the calling thread has been on a CPU for. NULL: the scheduler knows.
+    uint64_t (*busy_ns)(void);
+};
+#define PLATFORM_BLOCK_BYTES (1u << 20)
+
+// Block device `index`, the one that claims are judged on first; the same at every call, whose
+// first may set it up. False: there are no more.
+bool platform_block(unsigned index, struct platform_block *found);
+
 // A failed assertion or a benchmark that cannot go on: reports registers, stack and `reason`
 // through the line and ends the run as a panic. Any CPU, any context.
 _Noreturn void platform_panic(const char *reason, const char *file, unsigned line);

@@ -49,6 +49,8 @@ struct misbehaving {
     unsigned full_after;       // takes so many at a time; 0: as many as the disk
     enum status refuses;       // what a submit says, if not STATUS_OK
     struct block_facts *facts; // instead of the disk's
+    // Called in a reset, when the device is empty; NULL: nothing.
+    void (*meanwhile)(struct misbehaving *device);
     // What it has seen.
     struct block_request *held[RAM_DISK_DEPTH];
     unsigned held_count;
@@ -161,6 +163,8 @@ static inline enum status misbehaving_reset(void *driver)
     device->reset_count++;
     device->held_count = device->on_the_way = 0;
     ram_disk_ops.reset(device->disk);
+    if (device->meanwhile != NULL)
+        device->meanwhile(device);
     return device->resets;
 }
 

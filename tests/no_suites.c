@@ -6,6 +6,7 @@
 #include "platform.h"
 
 void peers_start(char **words);
+bool peers_may_measure(const char *words, const char *suite);
 void peers_describe(void (*emit)(void *context, const char *key, const char *value), void *context);
 
 const struct bench_suite *const *platform_suites(void)
@@ -17,6 +18,13 @@ const struct bench_suite *const *platform_suites(void)
 void peers_start(char **words)
 {
     (void)words;
+}
+
+bool peers_may_measure(const char *words, const char *suite)
+{
+    (void)words;
+    (void)suite;
+    return false;
 }
 
 void peers_describe(void (*emit)(void *context, const char *key, const char *value), void *context)

@@ -10,12 +10,14 @@
 #include <string.h>
 
 #include "random.h"
+#include "ring_fusion_mpmc_in_place.h"
 #include "ring_variants.h"
 
 #define NAME(ops) (ops)->about.name
 
 #define VARIANT_ENTRY(name) &ring_##name##_ops,
-static const struct ring_ops *const variants[] = {RING_VARIANTS(VARIANT_ENTRY)};
+static const struct ring_ops *const variants[] = {RING_VARIANTS(VARIANT_ENTRY) &
+                                                  ring_fusion_mpmc_in_place_ops};
 #define VARIANTS ((int)ARRAY_COUNT(variants))
 
 // The variants of this repository can begin at any position, and their state is known here.
@@ -28,6 +30,7 @@ static const struct own_variant {
     {&ring_fusion_spsc_in_place_ops, ring_fusion_spsc_init_at},
     {&ring_fusion_stream_ops, ring_fusion_stream_init_at},
     {&ring_fusion_mpmc_ops, ring_fusion_mpmc_init_at},
+    {&ring_fusion_mpmc_in_place_ops, ring_fusion_mpmc_init_at},
     {&ring_floor_ops, ring_floor_init_at},
 };
 #define OWN_VARIANTS ((int)ARRAY_COUNT(own_variants))

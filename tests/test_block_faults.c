@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Devices that err, dawdle, lie and vanish: every request ends, within the stated bound.
 #include <check.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,6 +10,7 @@
 #include "random.h"
 #include "run_checks.h"
 #include "seed.h"
+#include "test_platform.h"
 
 static void begin(struct subject *subject)
 {
@@ -122,6 +124,61 @@ START_TEST(a_device_that_does_not_abort_is_reset)
     ck_assert(reading_is_right(&innocent));
     reading_free(&late);
     reading_free(&innocent);
+    subject_free(&subject);
+}
+END_TEST
+
+static struct subject *in_reset;
+
+static void *flush_and_change_modes(void *unused)
+{
+    test_cpu_enter(1);
+    block_flush_batch(in_reset->device, 0);
+    block_set_mode(in_reset->device, 0, BLOCK_INTERRUPT, false);
+    block_set_mode(in_reset->device, 0, BLOCK_BATCH, false);
+    block_set_mode(in_reset->device, 0, BLOCK_POLLING, false);
+    return unused;
+}
+
+static void from_another_thread(struct misbehaving *device)
+{
+    pthread_t thread;
+    const unsigned submits = device->submits, arms = device->arms, disarms = device->disarms;
+    ck_assert_int_eq(pthread_create(&thread, NULL, flush_and_change_modes, NULL), 0);
+    ck_assert_int_eq(pthread_join(thread, NULL), 0);
+    ck_assert_uint_eq(device->submits, submits);
+    ck_assert_uint_eq(device->arms, arms);
+    ck_assert_uint_eq(device->disarms, disarms);
+    // It works again.
+    device->swallows = false;
+    device->health = BLOCK_HEALTHY;
+}
+
+// In each of the modes before the reset, so that interrupts are let in, or not.
+START_TEST(a_device_in_reset_is_left_alone_and_gets_the_batch_afterwards)
+{
+    struct subject subject;
+    begin(&subject);
+    hurry(&subject);
+    in_reset = &subject;
+    subject.misbehaving.swallows = true;
+    subject.misbehaving.health = BLOCK_NEEDS_RESET;
+    subject.misbehaving.meanwhile = from_another_thread;
+    block_set_mode(subject.device, 0, (enum block_mode)_i, false);
+    struct reading sent, gathered;
+    submit(&subject, &sent, 5);
+    reading_init(&gathered, 100, 1);
+    subject.device->batch_ticks = BLOCK_TIMEOUT_NS; // not by itself
+    ck_assert_int_eq(block_batch_operation(subject.device, 0, &gathered.request), STATUS_OK);
+    ck_assert_int_eq(block_poll_wait(subject.device, &sent.request), STATUS_ABORTED);
+    ck_assert_uint_eq(subject.misbehaving.reset_count, 1);
+    ck_assert_uint_eq(subject.device->queues[0].batch_count, 0);
+    ck_assert_uint_eq(subject.misbehaving.submits, 2);
+    ck_assert_int_eq(block_poll_wait(subject.device, &gathered.request), STATUS_OK);
+    ck_assert(reading_is_right(&gathered));
+    ck_assert_uint_eq(subject_statistics(&subject).strays, 0);
+    reading_free(&sent);
+    reading_free(&gathered);
     subject_free(&subject);
 }
 END_TEST
@@ -361,6 +418,8 @@ int main(void)
     tcase_add_loop_test(all, the_devices_error_is_the_requests_status, 0, WAYS);
     tcase_add_loop_test(all, a_request_that_never_completes_is_aborted, 0, WAYS);
     tcase_add_loop_test(all, a_device_that_does_not_abort_is_reset, 0, 2 * WAYS);
+    tcase_add_loop_test(all, a_device_in_reset_is_left_alone_and_gets_the_batch_afterwards, 0,
+                        BLOCK_MODES);
     tcase_add_loop_test(all, a_device_that_cannot_be_reset_fails_everything, 0, WAYS);
     tcase_add_loop_test(all, a_device_that_vanishes_closes_everything_soon, 0, WAYS);
     tcase_add_loop_test(all, a_backlog_that_gets_no_room_times_out, 0, WAYS);

@@ -312,6 +312,16 @@ static const struct {
     {"APFS", 32, 4, "NXSB"},
     {"ISO 9660", 0x8001, 5, "CD001"},
     {"squashfs", 0, 4, "hsqs"},
+    {"swap", 0x1ff6, 10, "SWAPSPACE2"},
+    {"swap", 0x7ff6, 10, "SWAPSPACE2"},
+    {"NILFS2", 0x406, 2, "\x34\x34"},
+    {"cramfs", 0, 4, "\x45\x3d\xcd\x28"},
+    {"bfs", 0, 4, "\xce\xfa\xad\x1b"},
+    {"minix", 0x410, 2, "\x7f\x13"},
+    {"minix", 0x410, 2, "\x8f\x13"},
+    {"minix", 0x410, 2, "\x68\x24"},
+    {"minix", 0x410, 2, "\x78\x24"},
+    {"minix", 0x418, 2, "\x5a\x4d"},
 };
 
 // Where something may begin: the disk, the range, a partition inside the range.

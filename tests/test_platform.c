@@ -229,3 +229,10 @@ const struct sched_cpu_ops *platform_sched(void **machine)
     *machine = NULL;
     return test_sched != NULL ? test_sched(machine) : NULL;
 }
+
+bool (*test_block)(unsigned index, struct platform_block *found);
+
+bool platform_block(unsigned index, struct platform_block *found)
+{
+    return test_block != NULL && test_block(index, found);
+}

@@ -42,6 +42,9 @@ extern bool (*test_cpu_start)(unsigned cpu, void (*function)(void *argument), vo
 // In place of platform_sched; NULL: there is none.
 extern const struct sched_cpu_ops *(*test_sched)(void **machine);
 
+// In place of platform_block; NULL: there is none.
+extern bool (*test_block)(unsigned index, struct platform_block *found);
+
 // Makes the calling thread CPU `cpu` (below CPU_MOST) until it says otherwise; new threads are what
 // the thread was that made them.
 void test_cpu_enter(unsigned cpu);

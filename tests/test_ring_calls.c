@@ -11,11 +11,13 @@
 #include "ring_subject.h"
 #include "run_checks.h"
 
-static const struct ring_ops *const in_place = &ring_fusion_spsc_in_place_ops;
+static const struct ring_ops *const in_place[] = {&ring_fusion_spsc_in_place_ops,
+                                                  &ring_fusion_mpmc_in_place_ops};
+#define IN_PLACE ((int)ARRAY_COUNT(in_place))
 
 START_TEST(a_message_is_built_and_read_in_its_slot)
 {
-    struct subject s = create(in_place, 4);
+    struct subject s = create(in_place[_i], 4);
     for (unsigned i = 0; i < 19; i++) {
         void *place;
         const void *found;
@@ -37,22 +39,79 @@ START_TEST(a_message_is_built_and_read_in_its_slot)
 }
 END_TEST
 
-START_TEST(a_reservation_that_is_not_committed_was_never_there)
+START_TEST(a_reservation_of_the_only_producer_that_is_not_committed_was_never_there)
 {
-    struct subject s = create(in_place, 2);
+    struct subject s = create(&ring_fusion_spsc_in_place_ops, 2);
     void *first, *again;
     ck_assert_int_eq(s.ops->reserve(s.ring, &first), STATUS_OK);
-    ck_assert_int_eq(s.ops->commit(s.ring, first, 57), STATUS_TOO_LARGE);
     ck_assert_uint_eq(s.ops->free_slots(s.ring), 2);
     expect_empty(&s);
     ck_assert_int_eq(s.ops->reserve(s.ring, &again), STATUS_OK);
     ck_assert_ptr_eq(first, again);
     ck_assert_int_eq(s.ops->commit(s.ring, again, 0), STATUS_OK);
+    destroy(&s);
+}
+END_TEST
+
+START_TEST(a_reservation_that_is_too_large_is_kept_and_one_that_is_abandoned_sends_nothing)
+{
+    struct subject s = create(in_place[_i], 2);
+    uint64_t *place;
+    const void *found;
+    size_t length;
+    for (uint64_t i = 0; i < 9; i++) {
+        ck_assert_int_eq(s.ops->reserve(s.ring, (void **)&place), STATUS_OK);
+        ck_assert_int_eq(s.ops->commit(s.ring, place, 57), STATUS_TOO_LARGE);
+        ck_assert_int_eq(s.ops->peek(s.ring, &found, &length), STATUS_EMPTY);
+        *place = ~i;
+        s.ops->abandon(s.ring, place);
+        ck_assert(s.ops->check(s.ring));
+        ck_assert_int_eq(s.ops->reserve(s.ring, (void **)&place), STATUS_OK);
+        *place = i;
+        ck_assert_int_eq(s.ops->commit(s.ring, place, 8), STATUS_OK);
+        ck_assert_int_eq(s.ops->peek(s.ring, &found, &length), STATUS_OK);
+        ck_assert_uint_eq(length, 8);
+        ck_assert_uint_eq(*(const uint64_t *)found, i);
+        s.ops->release(s.ring, found);
+    }
+    expect_empty(&s);
+    destroy(&s);
+}
+END_TEST
+
+START_TEST(a_full_or_closed_ring_gives_no_reservation)
+{
+    struct subject s = create(in_place[_i], 2);
+    void *place;
+    ck_assert_int_eq(send_number(&s, 0), STATUS_OK);
     ck_assert_int_eq(send_number(&s, 1), STATUS_OK);
-    ck_assert_int_eq(s.ops->reserve(s.ring, &again), STATUS_FULL);
+    ck_assert_int_eq(s.ops->reserve(s.ring, &place), STATUS_FULL);
     ck_assert_uint_eq(statistics_of(&s).refused_full, 1);
     s.ops->close(s.ring);
-    ck_assert_int_eq(s.ops->reserve(s.ring, &again), STATUS_CLOSED);
+    ck_assert_int_eq(s.ops->reserve(s.ring, &place), STATUS_CLOSED);
+    destroy(&s);
+}
+END_TEST
+
+// Behind one that is held nothing is received, and sends go on.
+START_TEST(what_is_sent_behind_a_reservation_waits_for_it)
+{
+    struct subject s = create(&ring_fusion_mpmc_in_place_ops, 4);
+    void *first, *second;
+    ck_assert_int_eq(s.ops->reserve(s.ring, &first), STATUS_OK);
+    ck_assert_int_eq(s.ops->reserve(s.ring, &second), STATUS_OK); // another producer's
+    ck_assert_ptr_ne(first, second);
+    ck_assert_uint_eq(s.ops->free_slots(s.ring), 2);
+    ck_assert_int_eq(send_number(&s, 2), STATUS_OK);
+    const struct ring_message one = message_of(1);
+    memcpy(second, one.payload, RING_PAYLOAD_MOST);
+    ck_assert_int_eq(s.ops->commit(s.ring, second, one.length), STATUS_OK);
+    struct ring_message message;
+    ck_assert_int_eq(s.ops->receive(s.ring, message.payload, &message.length), STATUS_EMPTY);
+    s.ops->abandon(s.ring, first);
+    expect_number(&s, 1);
+    expect_number(&s, 2);
+    expect_empty(&s);
     destroy(&s);
 }
 END_TEST
@@ -97,9 +156,29 @@ START_TEST(a_payload_arrives_with_its_kind_and_any_receive_takes_it)
 }
 END_TEST
 
+// The second look of a peek, behind a first one that found nothing: the message came in between.
+START_TEST(a_message_that_comes_between_the_looks_of_a_peek_is_there)
+{
+    struct subject s = create(in_place[_i], 4);
+    const struct ring_message sent = {.length = 24, .payload = {1, 2, 3}};
+    const struct ring_fusion_slot *found = NULL;
+    size_t length = 0;
+    ck_assert_int_eq(s.ops->send(s.ring, sent.payload, sent.length), STATUS_OK);
+    if (_i == 0)
+        ck_assert_int_eq(ring_fusion_spsc_peek_other(s.ring, &found, &length), STATUS_OK);
+    else
+        ck_assert_int_eq(ring_fusion_mpmc_peek_slowly(s.ring, &found, &length), STATUS_OK);
+    ck_assert_uint_eq(length, 24);
+    ck_assert_mem_eq(found->payload, sent.payload, 24);
+    s.ops->release(s.ring, found->payload);
+    expect_empty(&s);
+    destroy(&s);
+}
+END_TEST
+
 START_TEST(peeking_tells_a_message_that_is_not_inline)
 {
-    struct subject s = create(in_place, 4);
+    struct subject s = create(in_place[_i], 4);
     const uint64_t payload[7] = {0};
     const void *found;
     size_t length;
@@ -189,21 +268,30 @@ static const ptrdiff_t no_place[] = {-64, 4 * 64, 8};
 
 START_TEST(committing_what_is_no_place_dies)
 {
-    struct subject s = create(in_place, 4);
+    struct subject s = create(in_place[_i % IN_PLACE], 4);
     void *place;
     s.ops->reserve(s.ring, &place);
-    s.ops->commit(s.ring, (char *)place + no_place[_i], 8);
+    s.ops->commit(s.ring, (char *)place + no_place[_i / IN_PLACE], 8);
+}
+END_TEST
+
+START_TEST(abandoning_what_is_no_place_dies)
+{
+    struct subject s = create(in_place[_i % IN_PLACE], 4);
+    void *place;
+    s.ops->reserve(s.ring, &place);
+    s.ops->abandon(s.ring, (char *)place + no_place[_i / IN_PLACE]);
 }
 END_TEST
 
 START_TEST(releasing_what_is_no_place_dies)
 {
-    struct subject s = create(in_place, 4);
+    struct subject s = create(in_place[_i % IN_PLACE], 4);
     const void *place;
     size_t length;
     send_number(&s, 0);
     s.ops->peek(s.ring, &place, &length);
-    s.ops->release(s.ring, (const char *)place + no_place[_i]);
+    s.ops->release(s.ring, (const char *)place + no_place[_i / IN_PLACE]);
 }
 END_TEST
 
@@ -211,15 +299,22 @@ int main(void)
 {
     Suite *suite = suite_create("ring_calls");
     TCase *calls = tcase_create("calls");
-    tcase_add_test(calls, a_message_is_built_and_read_in_its_slot);
-    tcase_add_test(calls, a_reservation_that_is_not_committed_was_never_there);
+    tcase_add_loop_test(calls, a_message_is_built_and_read_in_its_slot, 0, IN_PLACE);
+    tcase_add_test(calls, a_reservation_of_the_only_producer_that_is_not_committed_was_never_there);
+    tcase_add_loop_test(
+        calls, a_reservation_that_is_too_large_is_kept_and_one_that_is_abandoned_sends_nothing, 0,
+        IN_PLACE);
+    tcase_add_loop_test(calls, a_full_or_closed_ring_gives_no_reservation, 0, IN_PLACE);
+    tcase_add_test(calls, what_is_sent_behind_a_reservation_waits_for_it);
     tcase_add_loop_test(calls, a_payload_arrives_with_its_kind_and_any_receive_takes_it, 0, KINDS);
-    tcase_add_test(calls, peeking_tells_a_message_that_is_not_inline);
+    tcase_add_loop_test(calls, a_message_that_comes_between_the_looks_of_a_peek_is_there, 0,
+                        IN_PLACE);
+    tcase_add_loop_test(calls, peeking_tells_a_message_that_is_not_inline, 0, IN_PLACE);
     tcase_add_test(calls, each_side_writes_its_own_page_and_the_consumer_no_slot);
-    tcase_add_loop_test_raise_signal(calls, committing_what_is_no_place_dies, SIGABRT, 0,
-                                     ARRAY_COUNT(no_place));
-    tcase_add_loop_test_raise_signal(calls, releasing_what_is_no_place_dies, SIGABRT, 0,
-                                     ARRAY_COUNT(no_place));
+    const int deaths = IN_PLACE * (int)ARRAY_COUNT(no_place);
+    tcase_add_loop_test_raise_signal(calls, committing_what_is_no_place_dies, SIGABRT, 0, deaths);
+    tcase_add_loop_test_raise_signal(calls, abandoning_what_is_no_place_dies, SIGABRT, 0, deaths);
+    tcase_add_loop_test_raise_signal(calls, releasing_what_is_no_place_dies, SIGABRT, 0, deaths);
     suite_add_tcase(suite, calls);
     return run_checks(suite);
 }

@@ -26,12 +26,14 @@
 #define VICTIM 1u
 #define OTHER  2u
 
-static const struct ring_ops *const victims[] = {&ring_fusion_spsc_ops,
-                                                 &ring_fusion_spsc_in_place_ops,
-                                                 &ring_fusion_stream_ops, &ring_fusion_mpmc_ops};
+static const struct ring_ops *const victims[] = {
+    &ring_fusion_spsc_ops, &ring_fusion_spsc_in_place_ops, &ring_fusion_stream_ops,
+    &ring_fusion_mpmc_ops, &ring_fusion_mpmc_in_place_ops};
 #define VICTIMS ((int)ARRAY_COUNT(victims))
 
-#define AREAS 5u
+#define AREAS         5u
+#define CONSUMER_AREA 1u // its first word: the position
+#define SLOTS_AREA    2u
 
 // Words that the hostile side may write: all that is shared, none of the first page.
 struct hostile {
@@ -39,6 +41,7 @@ struct hostile {
     uint64_t *words[AREAS];
     size_t counts[AREAS];
     unsigned areas;
+    uint64_t *closed[2];
     uint64_t writes;
     bool stop;
 };
@@ -71,13 +74,23 @@ static uint64_t hostile_number(struct random *random, uint64_t was)
     }
 }
 
+// Half of the time the first word of the slot that is received next, which says whether a message
+// is there and of which kind and length. Elsewhere anything; but a ring that is closed does nothing
+// any more, so that it is opened again soon.
 static void strike(struct hostile *hostile)
 {
-    const size_t area = random_below(&hostile->random, hostile->areas);
-    uint64_t *word = &hostile->words[area][random_below(&hostile->random, hostile->counts[area])];
+    struct random *random = &hostile->random;
+    const size_t area = random_below(random, hostile->areas);
+    uint64_t *word = &hostile->words[area][random_below(random, hostile->counts[area])];
+    if (random_below(random, 2) == 0)
+        word = &hostile->words[SLOTS_AREA]
+                              [__atomic_load_n(hostile->words[CONSUMER_AREA], __ATOMIC_RELAXED) %
+                               SLOTS * (CACHE_LINE / 8)];
     const uint64_t was = __atomic_load_n(word, __ATOMIC_RELAXED);
-    __atomic_store_n(word, hostile_number(&hostile->random, was), __ATOMIC_RELAXED);
+    __atomic_store_n(word, hostile_number(random, was), __ATOMIC_RELAXED);
     hostile->writes++;
+    for (unsigned i = 0; i < 2 && random_below(random, 8) != 0; i++)
+        __atomic_store_n(hostile->closed[i], 0, __ATOMIC_RELAXED);
 }
 
 static void *scribble(void *argument)
@@ -100,6 +113,13 @@ _Static_assert(PRODUCER_AT(ring_fusion_spsc) == PRODUCER_AT(ring_fusion_stream) 
 _Static_assert(CONSUMER_AT(ring_fusion_spsc) == CONSUMER_AT(ring_fusion_stream) &&
                    CONSUMER_AT(ring_fusion_spsc) == CONSUMER_AT(ring_fusion_mpmc),
                "one place for all");
+_Static_assert(offsetof(struct ring_fusion_spsc, producer_closing) ==
+                       PRODUCER_AT(ring_fusion_spsc) + CACHE_LINE &&
+                   offsetof(struct ring_fusion_spsc, consumer_closing) ==
+                       CONSUMER_AT(ring_fusion_spsc) + CACHE_LINE &&
+                   offsetof(struct ring_fusion_stream, consumer_closing) ==
+                       CONSUMER_AT(ring_fusion_stream) + CACHE_LINE,
+               "the line behind a side says that it is closed");
 
 static struct ring_producer *producer_of(const struct subject *s)
 {
@@ -122,6 +142,8 @@ static struct hostile hostile_to(const struct subject *s, uint64_t seed)
         .counts = {CACHE_LINE / 8, CACHE_LINE / 8, s->slots * s->ops->slot_bytes / 8,
                    (s->ops->state_bytes - PAGE_SIZE) / 8},
         .areas = 4,
+        .closed = {(uint64_t *)producer_of(s) + CACHE_LINE / 8,
+                   (uint64_t *)consumer_of(s) + CACHE_LINE / 8},
     };
 }
 
@@ -138,10 +160,27 @@ static void call_once(const struct subject *s, struct random *random, uint64_t *
     size_t count = 0;
     enum ring_kind kind = RING_INLINE;
     enum status status = STATUS_OK;
+    const void *found;
+    void *place;
     memset(payload, 0, RING_PAYLOAD_MOST);
     for (unsigned i = 0; i < 4; i++)
         messages[i] = (struct ring_message){.length = random_below(random, 57)};
-    switch (random_below(random, 6)) {
+    switch (random_below(random, s->ops->peek != NULL ? 8 : 6)) {
+    case 6:
+        status = s->ops->reserve(s->ring, &place);
+        if (status == STATUS_OK) {
+            memset(place, 3, RING_PAYLOAD_MOST);
+            status = s->ops->commit(s->ring, place, random_below(random, 57));
+        }
+        break;
+    case 7:
+        status = s->ops->peek(s->ring, &found, &count);
+        if (status == STATUS_OK) {
+            ck_assert_uint_le(count, RING_PAYLOAD_MOST);
+            memcpy(payload, found, RING_PAYLOAD_MOST);
+            s->ops->release(s->ring, found);
+        }
+        break;
     case 0:
         status = s->ops->send(s->ring, payload, random_below(random, 57));
         break;
@@ -211,6 +250,7 @@ START_TEST(a_peer_that_scribbles_all_the_time_breaks_nothing_but_its_messages)
     __atomic_store_n(&hostile.stop, true, __ATOMIC_RELAXED);
     ck_assert_int_eq(pthread_join(thread, NULL), 0);
     ck_assert_uint_gt(hostile.writes, 1000);
+    ck_assert_uint_lt(seen[-STATUS_CLOSED], 15000);
     free(s.ring);
     free(s.memory);
 }

@@ -217,6 +217,14 @@ static uint64_t soaked(uint64_t quick, uint64_t soak)
     return word != NULL && strcmp(word, "1") == 0 ? soak : quick;
 }
 
+// Many producers build their messages in place, one consumer reads them there.
+START_TEST(eight_producers_in_place_lose_and_double_nothing)
+{
+    const struct ring_ops *ops = &ring_fusion_mpmc_in_place_ops;
+    run_market(ops, 8, 1, soaked(100000, 100000000), _i == 0 ? RING_SLOTS_DEFAULT : 8, _i == 1);
+}
+END_TEST
+
 // The bounds and the baseline spin, and take long where threads outnumber CPUs.
 static uint64_t amount(const struct ring_ops *ops, uint64_t quick, uint64_t soak)
 {
@@ -244,9 +252,9 @@ END_TEST
 
 // ---- closing ------------------------------------------------------------------------------------
 
-static const struct ring_ops *const closing[] = {&ring_fusion_spsc_ops,
-                                                 &ring_fusion_spsc_in_place_ops,
-                                                 &ring_fusion_stream_ops, &ring_fusion_mpmc_ops};
+static const struct ring_ops *const closing[] = {
+    &ring_fusion_spsc_ops, &ring_fusion_spsc_in_place_ops, &ring_fusion_stream_ops,
+    &ring_fusion_mpmc_ops, &ring_fusion_mpmc_in_place_ops, &ring_locked_queue_ops};
 #define CLOSING ((int)ARRAY_COUNT(closing))
 
 START_TEST(a_closed_ring_is_emptied_and_then_closed_for_both)
@@ -265,7 +273,7 @@ START_TEST(a_closed_ring_is_emptied_and_then_closed_for_both)
     ck_assert_int_eq(s.ops->receive_batch(s.ring, &message, 1, &length), STATUS_CLOSED);
     unsigned more = 0;
     while (send_number(&s, 0) == STATUS_OK)
-        ck_assert_uint_le(++more, 8); // at the latest after as many as there are slots
+        ck_assert_uint_le(++more, 5); // what was free when the ring was closed
     ck_assert_int_eq(send_number(&s, 0), STATUS_CLOSED);
     make_messages(&message, 1, 0);
     ck_assert_int_eq(s.ops->send_batch(s.ring, &message, 1, &length), STATUS_CLOSED);
@@ -306,26 +314,70 @@ START_TEST(users_of_a_closed_ring_leave_and_its_memory_may_go)
 }
 END_TEST
 
+// However much is received meanwhile.
+START_TEST(a_closed_ring_takes_no_more_than_it_had_room_for)
+{
+    for (uint64_t before = 0; before <= 8; before++) {
+        struct subject s = create(closing[_i], 8);
+        uint64_t payload[7], sent = before, received = 0;
+        size_t length;
+        for (uint64_t i = 0; i < before; i++)
+            ck_assert_int_eq(send_number(&s, i), STATUS_OK);
+        s.ops->close(s.ring);
+        enum status status;
+        do {
+            while (s.ops->receive(s.ring, payload, &length) == STATUS_OK)
+                received++;
+            status = send_number(&s, 0);
+            sent += status == STATUS_OK;
+        } while (status == STATUS_OK);
+        ck_assert_int_eq(status, STATUS_CLOSED);
+        ck_assert_uint_le(sent, 8);
+        ck_assert_uint_eq(received, sent);
+        destroy(&s);
+    }
+}
+END_TEST
+
 // ---- a hole -------------------------------------------------------------------------------------
+
+static const struct ring_ops *const holed[] = {&ring_fusion_mpmc_ops,
+                                               &ring_fusion_mpmc_in_place_ops};
+#define HOLED ((int)ARRAY_COUNT(holed))
 
 START_TEST(a_hole_of_a_dead_producer_is_closed_and_passed_over)
 {
-    struct subject s = create(&ring_fusion_mpmc_ops, 4);
+    struct subject s = create(holed[_i], 4);
     struct ring_fusion_mpmc *ring = s.ring;
-    uint64_t payload[7];
+    uint64_t payload[7], position;
     size_t length;
-    ck_assert(!ring_fusion_mpmc_void(ring));
+    ck_assert(!ring_fusion_mpmc_hole(ring, &position));
+    ck_assert(!ring_fusion_mpmc_void(ring, 0));
     ck_assert_int_eq(send_number(&s, 0), STATUS_OK);
-    ck_assert(!ring_fusion_mpmc_void(ring));
-    uint64_t position = 1;
-    ck_assert(ring_fusion_mpmc_claim(ring, &position, 1)); // and dies
+    ck_assert(!ring_fusion_mpmc_hole(ring, &position));
+    ck_assert(!ring_fusion_mpmc_void(ring, 0));
+    if (s.ops->reserve != NULL) {
+        void *place;
+        ck_assert_int_eq(s.ops->reserve(s.ring, &place), STATUS_OK); // and dies
+    } else {
+        position = 1;
+        ck_assert(ring_fusion_mpmc_claim(ring, &position, 1)); // and dies
+    }
+    ck_assert(!ring_fusion_mpmc_hole(ring, &position)); // not the next yet
+    ck_assert(!ring_fusion_mpmc_void(ring, 1));
     ck_assert_int_eq(send_number(&s, 2), STATUS_OK);
     expect_number(&s, 0);
     ck_assert_int_eq(s.ops->receive(s.ring, payload, &length), STATUS_EMPTY);
     ring_fusion_mpmc_close(ring); // nothing is lost behind it
     ck_assert_int_eq(s.ops->receive(s.ring, payload, &length), STATUS_EMPTY);
-    ck_assert(ring_fusion_mpmc_void(ring));
-    ck_assert(!ring_fusion_mpmc_void(ring));
+    ck_assert(ring_fusion_mpmc_hole(ring, &position));
+    ck_assert_uint_eq(position, 1);
+    ck_assert(!ring_fusion_mpmc_void(ring, 0)); // of a message that was received
+    ck_assert(!ring_fusion_mpmc_void(ring, 2)); // of one that is not the next
+    ck_assert(!ring_fusion_mpmc_void(ring, 5)); // of the same slot in the next lap
+    ck_assert(ring_fusion_mpmc_void(ring, 1));
+    ck_assert(!ring_fusion_mpmc_void(ring, 1));
+    ck_assert(!ring_fusion_mpmc_hole(ring, &position));
     ck_assert(s.ops->check(s.ring));
     expect_number(&s, 2);
     ck_assert_int_eq(s.ops->receive(s.ring, payload, &length), STATUS_CLOSED);
@@ -397,6 +449,7 @@ int main(void)
     tcase_set_timeout(threads, getenv("TICKMARK_SOAK") != NULL ? 7200 : 240);
     tcase_add_loop_test(threads, eight_producers_and_eight_consumers_lose_and_double_nothing, 0,
                         MANY);
+    tcase_add_loop_test(threads, eight_producers_in_place_lose_and_double_nothing, 0, 2);
     tcase_add_loop_test(threads, eight_and_eight_in_batches_through_a_small_ring, 0, MANY);
     tcase_add_loop_test(threads, two_and_two_move_a_million_messages_in_batches, 0, MANY);
     suite_add_tcase(suite, threads);
@@ -404,7 +457,8 @@ int main(void)
     tcase_set_timeout(ends, 120);
     tcase_add_loop_test(ends, a_closed_ring_is_emptied_and_then_closed_for_both, 0, CLOSING);
     tcase_add_loop_test(ends, users_of_a_closed_ring_leave_and_its_memory_may_go, 0, CLOSING);
-    tcase_add_test(ends, a_hole_of_a_dead_producer_is_closed_and_passed_over);
+    tcase_add_loop_test(ends, a_closed_ring_takes_no_more_than_it_had_room_for, 0, CLOSING);
+    tcase_add_loop_test(ends, a_hole_of_a_dead_producer_is_closed_and_passed_over, 0, HOLED);
     tcase_add_test(ends, seats_are_taken_left_and_taken_again);
     tcase_add_test(ends, a_peer_that_stops_beating_is_noticed_and_evicted);
     suite_add_tcase(suite, ends);

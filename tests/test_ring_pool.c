@@ -265,6 +265,59 @@ START_TEST(pages_with_one_that_is_not_the_senders_are_not_sent)
 }
 END_TEST
 
+// A message whose sender made some of its names up. By a plain model of who has what: a message
+// with a wrong name gives the status of the first, and all pages that it names rightly are free
+// again, once; one without is the receiver's.
+START_TEST(a_message_with_wrong_names_gives_the_right_ones_back)
+{
+    const struct ring_ops *ops = rings[_i];
+    struct random random = seeded_for("wrong names");
+    unsigned whole = 0, refused = 0;
+    for (unsigned turn = 0; turn < 3000; turn++) {
+        struct fixture f = create_with_ring(8, ops, 4);
+        enum status expected = STATUS_OK;
+        bool bobs[8] = {false};
+        void *bytes[RING_PAGES_MOST];
+        struct ring_pages received, pages = {.pool = POOL};
+        pages.count = (uint16_t)(1 + random_below(&random, RING_PAGES_MOST));
+        pages.length = pages.count * PAGE_SIZE;
+        for (unsigned i = 0; i < pages.count; i++) {
+            const uint64_t how = random_below(&random, 12);
+            const struct ring_descriptor d = allocate(&f, how == 0 ? ALICE : BOB, &bytes[0]);
+            enum status one = how < 2 ? STATUS_STALE : STATUS_OK;
+            pages.page[i].index = d.index;
+            pages.page[i].generation = d.generation + (how == 1); // of a life to come
+            bobs[d.index] = how != 0;
+            if (how == 2) {
+                pages.page[i].index = 8 + (uint32_t)random_below(&random, 1000);
+                one = STATUS_FOREIGN;
+            }
+            expected = expected == STATUS_OK ? one : expected;
+            bobs[d.index] &= one != STATUS_OK; // what he has when the message was refused
+        }
+        ck_assert_int_eq(ops->send_kind(f.ring, &pages, sizeof(pages), RING_PAGES), STATUS_OK);
+        ck_assert_int_eq(ring_receive_pages(ops, f.ring, &f.pool, BOB, &received, bytes), expected);
+        if (expected == STATUS_OK) {
+            whole++;
+            ck_assert_uint_eq(statistics_of(&f).held, pages.count);
+            ck_assert_int_eq(ring_free_pages(&f.pool, BOB, &received), STATUS_OK);
+            ck_assert_uint_eq(statistics_of(&f).held, 0);
+        } else {
+            refused++;
+            size_t his = 0;
+            for (unsigned i = 0; i < ARRAY_COUNT(bobs); i++)
+                his += bobs[i];
+            ck_assert_uint_eq(ring_pool_reclaim(&f.pool, BOB, 0), his);
+            ck_assert_int_eq(ring_receive_pages(ops, f.ring, &f.pool, BOB, &received, bytes),
+                             STATUS_EMPTY);
+        }
+        destroy(&f);
+    }
+    ck_assert_uint_gt(whole, 100);
+    ck_assert_uint_gt(refused, 100);
+}
+END_TEST
+
 START_TEST(pages_of_impossible_counts_and_lengths_are_invalid)
 {
     const struct ring_ops *ops = &ring_fusion_spsc_ops;
@@ -391,6 +444,7 @@ int main(void)
     tcase_add_loop_test(pool, sending_with_the_pool_is_all_or_nothing, 0, RINGS);
     tcase_add_loop_test(pool, several_pages_are_one_message, 0, RINGS);
     tcase_add_test(pool, pages_with_one_that_is_not_the_senders_are_not_sent);
+    tcase_add_loop_test(pool, a_message_with_wrong_names_gives_the_right_ones_back, 0, RINGS);
     tcase_add_test(pool, pages_of_impossible_counts_and_lengths_are_invalid);
     tcase_add_loop_test(pool, a_message_of_another_kind_is_no_page, 0, RINGS);
     tcase_add_test(pool, pages_of_a_dead_receiver_are_reclaimed);

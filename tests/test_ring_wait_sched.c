@@ -19,7 +19,7 @@ static struct ring_wait wait;
 static struct ring_waiter waiter;
 static struct call_channel channel;
 static struct call_seat seats[CALLERS];
-static uint64_t messages, good, done;
+static uint64_t messages, good, done, ended;
 static uint8_t ring[16 * PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
 static uint8_t slots[PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
 
@@ -135,6 +135,22 @@ static void serve(void *unused)
     }
 }
 
+static void serve_directly(void *unused)
+{
+    uint64_t words[CALL_PAYLOAD_MOST / 8], reply[CALL_PAYLOAD_MOST / 8];
+    struct call_ticket ticket;
+    size_t length;
+    enum status status = call_next(&channel, words, &length, &ticket, RING_FOREVER);
+    (void)unused;
+    while (status == STATUS_OK) {
+        const size_t bytes = length;
+        memcpy(reply, words, sizeof(reply));
+        reply[0] ^= 0x5a5a;
+        status = call_answer_and_next(&channel, ticket, reply, bytes, words, &length, &ticket);
+    }
+    __atomic_add_fetch(&ended, status == STATUS_CLOSED, __ATOMIC_RELAXED);
+}
+
 static void ask(void *number)
 {
     const uint32_t seat = (uint32_t)(uintptr_t)number;
@@ -160,6 +176,39 @@ START_TEST(calls_on_one_cpu_and_on_two_come_back)
         subject_add(ask, (void *)i, 0);
     subject_run();
     ck_assert_uint_eq(good, CALLERS * messages);
+}
+END_TEST
+
+// Servers, callers, CPUs: with one of each side every call finds its server asleep.
+static void call_directly(unsigned servers, unsigned callers, unsigned cpus)
+{
+    begin(&ring_fusion_mpmc_ops, cpus, RING_USERS_PAY);
+    ck_assert_int_eq(waiter.hand_over != NULL, cpus == 1);
+    messages = cpus == 1 ? 500 : 100; // where CPUs are shared with others, a turn takes long
+    ended = 0;
+    done = CALLERS - callers;
+    ck_assert_int_eq(call_init(&channel, &wait, seats, CALLERS), STATUS_OK);
+    for (unsigned i = 0; i < servers; i++)
+        subject_add(serve_directly, NULL, 0);
+    for (uintptr_t i = 0; i < callers; i++)
+        subject_add(ask, (void *)i, 0);
+    subject_run();
+    ck_assert_uint_eq(good, callers * messages);
+    ck_assert_uint_eq(ended, servers);
+}
+
+START_TEST(calls_that_hand_their_cpu_over_come_back)
+{
+    call_directly(1 + (unsigned)_i % 2, CALLERS, 1 + (unsigned)_i / 2);
+}
+END_TEST
+
+START_TEST(calls_that_hand_their_cpu_over_set_no_timers)
+{
+    call_directly(1, 1, 1);
+    const struct sched_cpu_statistics *seen = &subject.sched.cpus[0].statistics;
+    ck_assert_uint_ge(seen->switches, 2 * messages);
+    ck_assert_uint_lt(seen->timers_set, messages / 10);
 }
 END_TEST
 
@@ -230,6 +279,8 @@ int main(void)
     tcase_add_loop_test(tests, threads_of_two_cpus_wake_each_other_whoever_pays, 0, 6);
     tcase_add_loop_test(tests, time_and_death_end_a_wait, 0, 2);
     tcase_add_loop_test(tests, calls_on_one_cpu_and_on_two_come_back, 0, 2);
+    tcase_add_loop_test(tests, calls_that_hand_their_cpu_over_come_back, 0, 3);
+    tcase_add_test(tests, calls_that_hand_their_cpu_over_set_no_timers);
     tcase_add_test(tests, barrier_interrupts_a_thread_that_makes_no_calls);
     tcase_add_test(tests, barriers_of_all_cpus_at_once_end);
     suite_add_tcase(suite, tests);

@@ -42,6 +42,12 @@ static enum status no_batch(void *ring, const struct ring_message *messages, siz
     return STATUS_OK;
 }
 
+static size_t no_slots(const void *ring)
+{
+    (void)ring;
+    return 0;
+}
+
 static enum status no_kind(void *ring, const void *payload, size_t length, enum ring_kind kind)
 {
     (void)ring;
@@ -55,6 +61,7 @@ static const struct ring_ops counting_ring = {
     .slot_bytes = 64,
     .several = true,
     .init = counting_init,
+    .free_slots = no_slots,
     .send_batch = no_batch,
     .send_kind = no_kind,
     .statistics = counting_statistics,
@@ -92,7 +99,10 @@ START_TEST(the_floor_is_a_bound_of_whole_slots_only)
 {
     for (size_t i = 0; i < ipc_suite.case_count; i++) {
         const char *name = ipc_suite.cases[i].name;
-        const bool shorter = begins(i, "pair_") && !begins(i, "pair_56") && i != named("pair_few");
+        // What waiting adds is the same whatever the queue.
+        const bool shorter =
+            (begins(i, "pair_") && !begins(i, "pair_56") && i != named("pair_few")) ||
+            begins(i, "waitable_");
         struct ring_ops ops = counting_ring;
         ck_assert_msg(ipc_suite.applies(i, &ops) == !begins(i, "bounce"), "%s", name);
         ops.about.role = VARIANT_FLOOR;
@@ -109,8 +119,10 @@ START_TEST(a_queue_is_asked_for_what_it_has)
         ops.several = false;
         ops.send_batch = NULL;
         ops.send_kind = NULL;
+        ops.free_slots = NULL;
         const bool asked = !begins(i, "bounce") && !begins(i, "many_") && !begins(i, "batch_") &&
-                           !begins(i, "zero_copy_") && !begins(i, "copied_");
+                           !begins(i, "waitable_") && !begins(i, "zero_copy_") &&
+                           !begins(i, "copied_");
         ck_assert_msg(ipc_suite.applies(i, &ops) == asked, "%s", name);
     }
 }
@@ -140,6 +152,20 @@ START_TEST(rows_for_two_cpus_want_two_or_the_machine_that_counts_instructions)
         if (wants_cpus(i))
             ck_assert_msg(ipc_suite.applies(i, &ring_floor_ops), "%s", name);
     }
+}
+END_TEST
+
+START_TEST(who_pays_for_the_order_at_a_queue_where_nobody_sleeps_is_as_the_case_says)
+{
+    const struct ipc_context *context =
+        ipc_suite.prepare(named("waitable_56"), &ring_fusion_spsc_ops, memory, MEMORY_BYTES, 5);
+    ck_assert_uint_eq(context->wait->sides[RING_RECEIVERS].watch, 0);
+    ck_assert_uint_eq(context->wait->sides[RING_SENDERS].watch, 0);
+    context = ipc_suite.prepare(named("waitable_56_paid"), &ring_fusion_spsc_ops, memory,
+                                MEMORY_BYTES, 5);
+    ck_assert_uint_eq(context->wait->sides[RING_RECEIVERS].watch, RING_WATCH_PAYS);
+    ck_assert_uint_eq(context->wait->sides[RING_SENDERS].watch, RING_WATCH_PAYS);
+    ck_assert(!ipc_suite.applies(named("waitable_56"), &ring_fusion_spsc_in_place_ops));
 }
 END_TEST
 
@@ -199,6 +225,8 @@ int main(void)
     tcase_add_test(tests, a_queue_is_asked_for_what_it_has);
     tcase_add_test(tests, what_builds_in_place_is_asked_where_its_other_name_is_not_the_same);
     tcase_add_test(tests, rows_for_two_cpus_want_two_or_the_machine_that_counts_instructions);
+    tcase_add_test(tests,
+                   who_pays_for_the_order_at_a_queue_where_nobody_sleeps_is_as_the_case_says);
     tcase_add_test(tests, ring_counters_are_the_ring_s_own);
     tcase_add_test(tests, fairness_is_jain_s_index_of_what_each_had_sent_when_the_first_was_done);
     suite_add_tcase(suite, tests);

@@ -5,6 +5,7 @@
 //   PHASE   a slice on the track of the benchmark that runs: begin and end
 //   SPAN    a slice on the thread's track, nested in the one that is open: begin and end
 //   MARK    an instant on the thread's track
+//   STATE   what something of the row's is in, until the next one
 //   COUNT   a counter, BYTES the same in bytes: changes are recorded, sums are shown
 //
 // `value` names the number that comes with begin or instant; "" if there is none to be shown.
@@ -30,6 +31,16 @@
     X(SCHED_MIGRATE, "sched", "migrate", MARK, "thread")                                           \
     X(SCHED_IDLE, "sched", "idle", MARK, "waits")                                                  \
     X(SCHED_EXIT, "sched", "exit", MARK, "thread")                                                 \
+    X(BLOCK_WAIT, "block", "wait for request", SPAN, "block")                                      \
+    X(BLOCK_QUEUED, "block", "queued", STATE, "")                                                  \
+    X(BLOCK_SUBMITTED, "block", "submitted", STATE, "request")                                     \
+    X(BLOCK_INTERRUPT, "block", "interrupt", STATE, "requests")                                    \
+    X(BLOCK_DONE, "block", "done", STATE, "status")                                                \
+    X(BLOCK_TAKEN, "block", "taken", MARK, "request")                                              \
+    X(BLOCK_BY_INTERRUPT, "block", "interrupt", STATE, "")                                         \
+    X(BLOCK_BY_POLLING, "block", "polling", STATE, "")                                             \
+    X(BLOCK_BY_HYBRID, "block", "hybrid", STATE, "")                                               \
+    X(BLOCK_BY_BATCH, "block", "batch", STATE, "")                                                 \
     X(PROBE, "trace", "probe", MARK, "number")                                                     \
     X(LOST, "trace", "events lost", MARK, "events")
 
@@ -44,6 +55,7 @@ enum trace_kind {
     TRACE_KIND_PHASE,
     TRACE_KIND_SPAN,
     TRACE_KIND_MARK,
+    TRACE_KIND_STATE,
     TRACE_KIND_COUNT,
     TRACE_KIND_BYTES,
 };

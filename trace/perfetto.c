@@ -163,7 +163,7 @@ uint64_t perfetto_resync(struct perfetto *perfetto, const struct perfetto_record
     return ns;
 }
 
-static void resync_bench(struct perfetto *perfetto)
+void perfetto_resync_bench(struct perfetto *perfetto)
 {
     struct proto *out = &perfetto->chunk;
     const size_t packet = perfetto_packet_open(perfetto, PERFETTO_SEQUENCE_BENCH);
@@ -183,6 +183,7 @@ struct track {
     uint32_t rank;
     bool ordered; // its children stand in the order of their ranks
     uint32_t counter_unit;
+    bool state;
     const struct perfetto_thread *process, *thread;
 };
 
@@ -222,6 +223,8 @@ static void put_track(struct perfetto *perfetto, uint32_t sequence, const struct
         proto_number(out, COUNTER_UNIT, track->counter_unit);
         proto_close(out, counter, SMALL_WIDTH);
     }
+    if (track->state)
+        proto_text(out, TRACK_STATE, "");
     if (track->ordered)
         proto_number(out, TRACK_CHILD_ORDERING, ORDERING_EXPLICIT);
     if (track->parent != 0)
@@ -298,6 +301,17 @@ void perfetto_row_tracks(struct perfetto *perfetto, uint32_t sequence,
     }
 }
 
+void perfetto_device_track(struct perfetto *perfetto, const struct perfetto_row *row,
+                           uint32_t which, const char *name, bool state)
+{
+    const struct track track = {.uuid = PERFETTO_UUID_DEVICE(row->number, which),
+                                .parent = PERFETTO_UUID_ROW(row->number),
+                                .name = name,
+                                .rank = TRACE_EVENT_COUNT + which,
+                                .state = state};
+    put_track(perfetto, PERFETTO_SEQUENCE_BENCH, &track);
+}
+
 // ---- the beginning ------------------------------------------------------------------------------
 
 void perfetto_init(struct perfetto *perfetto, struct perfetto_memory *memory, bool compress,
@@ -321,7 +335,7 @@ void perfetto_open(struct perfetto *perfetto, const struct perfetto_system *syst
 {
     struct proto *out = &perfetto->chunk;
     perfetto->snapshot_ticks = system->ticks;
-    resync_bench(perfetto);
+    perfetto_resync_bench(perfetto);
     size_t packet = perfetto_packet_open(perfetto, PERFETTO_SEQUENCE_BENCH);
     const size_t snapshot = proto_open(out, PACKET_CLOCK_SNAPSHOT, SMALL_WIDTH);
     put_clock(out, CLOCK_BOOTTIME, to_ns(perfetto, system->ticks), false);
@@ -451,12 +465,13 @@ void perfetto_row(struct perfetto *perfetto, const struct perfetto_row *row)
     perfetto_scheduled_threads(perfetto, row);
     for (size_t i = 0; i < row->recording_count; i++)
         perfetto_schedule(perfetto, row, &row->recordings[i]);
+    perfetto_devices(perfetto, row, left_out);
     perfetto_record(perfetto, row, counters, left_out);
     if (perfetto_is_scheduled(row))
         perfetto->tid_before += row->threads->next;
     // Begin and end of all phases in one chunk, with what they need.
     perfetto_make_room(perfetto, 2 * PROLOGUE_BYTES + row->phase_count * 2 * PERFETTO_PACKET_MOST);
-    resync_bench(perfetto);
+    perfetto_resync_bench(perfetto);
     perfetto_row_tracks(perfetto, PERFETTO_SEQUENCE_BENCH, row, 0, NULL);
     for (size_t i = 0; i < row->phase_count; i++)
         put_phase(perfetto, row, &row->phases[i], left_out[i]);

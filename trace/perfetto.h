@@ -41,6 +41,13 @@
 #define PERFETTO_LEAVES_DRAWN   192u
 #define PERFETTO_NESTED_DRAWN   256u
 #define PERFETTO_OTHERS_SAMPLED 64u
+// Requests of devices: drawn of one phase, tracks for those on their way, and of those that one
+// interrupt finds, how many have a flow over it.
+#define PERFETTO_REQUESTS_DRAWN   128u
+#define PERFETTO_REQUESTS_AT_ONCE 16u
+#define PERFETTO_INTERRUPT_FLOWS  16u
+#define PERFETTO_DEVICE_TRACKS    272u
+#define PERFETTO_QUEUES_MOST      64u
 
 // Receives whole packets in the order of the file. Called from within the writer's functions.
 struct perfetto_sink {
@@ -70,12 +77,35 @@ struct perfetto_bundle {
     char name[PERFETTO_NAMES_MOST][TRACE_NAME_MOST + 1];
 };
 
+// What devices do, while a row is written.
+struct perfetto_request {
+    uint32_t key, serial;
+    uint32_t state; // enum trace_event; 0: nothing is drawn here
+    bool flows;
+    uint64_t last; // ns
+};
+struct perfetto_interrupt {
+    bool open;
+    size_t recording;     // whose CPU sees to it
+    uint64_t begin, last; // ns
+    uint32_t found;       // requests that are drawn
+    uint32_t serials[PERFETTO_INTERRUPT_FLOWS];
+};
+struct perfetto_devices {
+    uint8_t declared[PERFETTO_DEVICE_TRACKS]; // in this chunk
+    struct perfetto_request requests[PERFETTO_REQUESTS_AT_ONCE];
+    struct perfetto_interrupt interrupts[PERFETTO_QUEUES_MOST]; // of queues
+    uint32_t modes[PERFETTO_QUEUES_MOST];                       // enum trace_event; 0: not known
+    uint64_t began[PERFETTO_QUEUES_MOST]; // ticks + 1 of handlers of one CPU; 0: none
+};
+
 // What the writer needs. `deflate` may be NULL: then chunks are sent as they are.
 struct perfetto_memory {
     uint8_t chunk[PERFETTO_CHUNK_BYTES];
     uint8_t squeezed[PERFETTO_CHUNK_BYTES + PERFETTO_CHUNK_BYTES / 8 + 64];
     struct deflate deflate;
     struct perfetto_bundle bundle;
+    struct perfetto_devices devices;
 };
 
 struct perfetto_counts {
@@ -166,8 +196,8 @@ struct perfetto_phase {
 
 struct perfetto_recording {
     struct trace_buffer *buffer; // the first one; the others by `next`
-    // The scheduler's events, and what there was no room for; NULL: there was no scheduler. Their
-    // entries are moved about when the row is written.
+    // The scheduler's events and devices', and what there was no room for; NULL: there are none.
+    // Their entries are moved about when the row is written.
     struct trace_buffer *events, *full;
     uint32_t cpu;
     struct perfetto_thread thread; // what ran there outside of a scheduler
@@ -230,6 +260,13 @@ struct perfetto_texts {
 struct perfetto_thread perfetto_scheduled(const struct perfetto *perfetto,
                                           const struct perfetto_row *row, uint32_t number,
                                           struct perfetto_texts *room);
+// What drivers recorded; adds the requests that are not drawn, by phase.
+void perfetto_devices(struct perfetto *perfetto, const struct perfetto_row *row,
+                      uint64_t *left_out);
+void perfetto_device_track(struct perfetto *perfetto, const struct perfetto_row *row,
+                           uint32_t which, const char *name, bool state);
+// Begins anew on the framework's sequence: forgets names and declares them.
+void perfetto_resync_bench(struct perfetto *perfetto);
 // False if what the scheduler says was not recorded in this row.
 bool perfetto_is_scheduled(const struct perfetto_row *row);
 
@@ -276,6 +313,8 @@ void perfetto_record(struct perfetto *perfetto, const struct perfetto_row *row, 
     ((tid) < 0x10000u ? 0x40000u + (uint64_t)(tid) : 0x10000000u + (uint64_t)(tid))
 #define PERFETTO_UUID_ROW(number)            (0x100000u + (uint64_t)(number)*64)
 #define PERFETTO_UUID_COUNTER(number, event) (PERFETTO_UUID_ROW(number) + 1 + (event))
+
+#define PERFETTO_UUID_DEVICE(number, track) (((uint64_t)(number) << 9) + 0x4000000000u + (track))
 
 _Static_assert(TRACE_EVENT_COUNT < 63, "a row and its counters share 64 numbers, and a mask");
 

@@ -56,6 +56,7 @@ enum track_field {
     TRACK_CHILD_ORDERING = 11,
     TRACK_RANK = 12,
     TRACK_DESCRIPTION = 14,
+    TRACK_STATE = 18,
 };
 enum track_ordering { ORDERING_EXPLICIT = 3 };
 enum process_field { PROCESS_PID = 1, PROCESS_NAME = 6 };
@@ -73,7 +74,13 @@ enum event_field {
     EVENT_FLOW = 47,
     EVENT_FLOW_ENDS = 48,
 };
-enum event_type { TYPE_BEGIN = 1, TYPE_END = 2, TYPE_INSTANT = 3, TYPE_COUNTER = 4 };
+enum event_type {
+    TYPE_BEGIN = 1,
+    TYPE_END = 2,
+    TYPE_INSTANT = 3,
+    TYPE_COUNTER = 4,
+    TYPE_STATE = 5,
+};
 enum annotation_field {
     ANNOTATION_NAME_IID = 1,
     ANNOTATION_UINT = 3,
@@ -107,7 +114,14 @@ enum compact_field {
     COMPACT_WAKING_NAME = 11,
     COMPACT_WAKING_FLAGS = 12,
 };
-enum ftrace_field { FTRACE_TIME = 1, FTRACE_PID = 2, FTRACE_CPU_IDLE = 13 };
+enum ftrace_field {
+    FTRACE_TIME = 1,
+    FTRACE_PID = 2,
+    FTRACE_CPU_IDLE = 13,
+    FTRACE_IRQ_ENTRY = 36,
+    FTRACE_IRQ_EXIT = 37,
+};
+enum irq_field { IRQ_NUMBER = 1, IRQ_NAME = 2, IRQ_HANDLED = 2 }; // the name at entry only
 enum cpu_idle_field { CPU_IDLE_STATE = 1, CPU_IDLE_CPU = 2 };
 #define CPU_IDLE_NOT 0xffffffffu
 // How a thread was left. The names Perfetto gives them go with systems that are not Linux.

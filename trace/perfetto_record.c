@@ -118,49 +118,56 @@ static bool begins(const struct trace_entry *entry)
     return entry->phase <= TRACE_PHASE_BEGIN_IN;
 }
 
-// The entry that ends the operation which begins where the walk is, how many entries it has, and
-// whether it is a leaf. NULL if none begins, or it does not end.
-static const struct trace_entry *operation_end(const struct walk *walk, uint32_t *count, bool *leaf)
+// An operation that begins where the walk is.
+struct operation {
+    const struct trace_entry *end; // NULL: it does not, or none begins
+    uint32_t count;                // entries
+    uint32_t number;               // as it was at last
+    bool leaf;
+};
+
+static struct operation operation_of(const struct walk *walk)
 {
     struct perfetto_cursor cursor = walk->cursor;
+    struct operation operation = {.leaf = true};
     const struct trace_entry *entry;
     uint32_t depth = 0;
-    *leaf = true;
-    for (*count = 0; (entry = perfetto_entry(&cursor)) != NULL; cursor.at++) {
-        *leaf = *leaf && (*count == 0 || !begins(entry));
-        ++*count;
+    for (; (entry = perfetto_entry(&cursor)) != NULL; cursor.at++) {
+        if (operation.count == 0 || (entry->phase == TRACE_PHASE_NUMBER && depth == 1))
+            operation.number = entry->value;
+        operation.leaf = operation.leaf && (operation.count == 0 || !begins(entry));
+        operation.count++;
         depth += begins(entry);
         if (depth == 0)
-            return NULL;
+            break;
         depth -= entry->phase == TRACE_PHASE_END;
-        if (depth == 0)
-            return entry;
+        if (depth == 0) {
+            operation.end = entry;
+            break;
+        }
     }
-    return NULL;
+    return operation;
 }
 
 // Whether a flow is drawn from or to the operation that begins with `entry`, where the walk is: not
 // one that was refused.
-static bool has_flow(const struct walk *walk, const struct trace_entry *entry)
+static bool has_flow(const struct operation *operation, const struct trace_entry *entry)
 {
-    uint32_t count;
-    bool leaf;
-    if ((entry->phase != TRACE_PHASE_BEGIN_OUT && entry->phase != TRACE_PHASE_BEGIN_IN) ||
-        entry->value % PERFETTO_FLOW_EVERY != 0)
-        return false;
-    const struct trace_entry *end = operation_end(walk, &count, &leaf);
-    return end == NULL || end->value == TRACE_END_DONE;
+    return (entry->phase == TRACE_PHASE_BEGIN_OUT || entry->phase == TRACE_PHASE_BEGIN_IN) &&
+           operation->number % PERFETTO_FLOW_EVERY == 0 &&
+           (operation->end == NULL || operation->end->value == TRACE_END_DONE);
 }
 
 static void put_begin(struct walk *walk, const struct trace_entry *entry)
 {
     size_t packet;
+    const struct operation operation = operation_of(walk);
     const size_t event = open_event(walk, &packet, TYPE_BEGIN);
-    if (has_flow(walk, entry))
+    if (has_flow(&operation, entry))
         proto_fixed64(&walk->perfetto->chunk,
                       entry->phase == TRACE_PHASE_BEGIN_OUT ? EVENT_FLOW : EVENT_FLOW_ENDS,
-                      flow_id(walk, entry->value));
-    put_name(walk, entry->event, entry->value);
+                      flow_id(walk, operation.number));
+    put_name(walk, entry->event, operation.number);
     close_event(walk, packet, event, entry->ticks);
     walk->depth++;
 }
@@ -230,13 +237,14 @@ static void add(struct walk *walk, const struct trace_entry *entry)
 // is.
 static uint32_t not_drawn(struct walk *walk, const struct trace_entry *entry)
 {
-    bool leaf;
-    uint32_t count;
-    if (walk->depth != 0 || operation_end(walk, &count, &leaf) == NULL || has_flow(walk, entry))
+    if (walk->depth != 0)
         return 0;
-    if (leaf)
-        return walk->leaves++ < PERFETTO_LEAVES_DRAWN ? 0 : count;
-    return walk->nested++ < PERFETTO_NESTED_DRAWN ? 0 : count;
+    const struct operation operation = operation_of(walk);
+    if (operation.end == NULL || has_flow(&operation, entry))
+        return 0;
+    if (operation.leaf)
+        return walk->leaves++ < PERFETTO_LEAVES_DRAWN ? 0 : operation.count;
+    return walk->nested++ < PERFETTO_NESTED_DRAWN ? 0 : operation.count;
 }
 
 // Takes the operation of `count` entries without drawing it.

@@ -35,7 +35,7 @@ bool perfetto_is_scheduled(const struct perfetto_row *row)
 {
     for (size_t i = 0; i < row->recording_count && row->threads != NULL; i++) {
         const struct trace_buffer *events = row->recordings[i].events;
-        if (events != NULL && events->used > 0)
+        if (events != NULL && events->thread != 0)
             return true;
     }
     return false;
@@ -389,7 +389,8 @@ static void take(struct native *native, const struct trace_entry *entry)
     const uint32_t number = trace_value_number(entry->value);
     struct perfetto_texts room;
     struct perfetto_thread thread = native->outside;
-    if (number != 0 && entry->event != TRACE_SCHED_IDLE)
+    // Others have another value: an idle CPU's, and those of devices.
+    if (number != 0 && (entry->event == TRACE_SCHED_SWITCH || entry->event == TRACE_SCHED_WAKE))
         thread = perfetto_scheduled(native->perfetto, native->row, number, &room);
     if (entry->event == TRACE_SCHED_SWITCH) {
         switch_to(native, entry->ticks, &thread, left_as(trace_value_left(entry->value)),
@@ -442,7 +443,7 @@ void perfetto_schedule(struct perfetto *perfetto, const struct perfetto_row *row
     const struct trace_buffer *events = recording->events;
     const bool first_cpu = recording == row->recordings;
     struct native native = {.perfetto = perfetto, .row = row, .recording = recording};
-    if (!perfetto_is_scheduled(row) || events == NULL || (events->used == 0 && !first_cpu))
+    if (!perfetto_is_scheduled(row) || events == NULL || (events->thread == 0 && !first_cpu))
         return;
     struct perfetto_bundle *bundle = bundle_of(&native);
     bundle->switches = bundle->wakings = bundle->idles = bundle->names = 0;

@@ -4,7 +4,8 @@
 // In the plain flavour of the object code CONFIG_TRACE is 0 and nothing of this is left. In the
 // traced flavour an event costs a load, a compare, a time stamp and 16 bytes. A full buffer counts
 // what it loses; nothing waits. Events are recorded by the CPU that owns the buffer, not from
-// interrupt handlers; what a scheduler records from there goes elsewhere (trace_sched.h).
+// interrupt handlers; what a scheduler or a driver records from there goes elsewhere
+// (trace_sched.h, trace_device.h).
 #ifndef TRACE_H
 #define TRACE_H
 
@@ -21,7 +22,8 @@ enum trace_phase {
     TRACE_PHASE_BEGIN_IN,  // begins, and the flow of that number arrives here
     TRACE_PHASE_END,       // the value is TRACE_END_DONE or TRACE_END_REFUSED
     TRACE_PHASE_INSTANT,
-    TRACE_PHASE_ADD, // the value, signed, is what is added to a counter
+    TRACE_PHASE_ADD,    // the value, signed, is what is added to a counter
+    TRACE_PHASE_NUMBER, // the open operation's number turned out to be this one
 };
 
 enum { TRACE_END_DONE, TRACE_END_REFUSED };
@@ -92,6 +94,24 @@ trace_record(enum trace_event event, enum trace_phase phase, uint32_t value)
         trace_record_into(buffer, event, phase, value);
 }
 
+// What the open operation `event` said at its begin was a guess: the number is this one. Records
+// nothing if that was right.
+static inline __attribute__((always_inline)) void trace_record_number(enum trace_event event,
+                                                                      uint32_t number)
+{
+    struct trace_buffer *buffer = cpu_trace_buffer();
+    if (buffer == NULL)
+        return;
+    // A thread that was moved since has said nothing here yet, and says it again.
+    if (buffer->used > 0) {
+        const struct trace_entry *last = &buffer->entries[buffer->used - 1];
+        if (last->event == event && last->value == number &&
+            (last->phase == TRACE_PHASE_BEGIN_OUT || last->phase == TRACE_PHASE_BEGIN_IN))
+            return;
+    }
+    trace_record_into(buffer, event, TRACE_PHASE_NUMBER, number);
+}
+
 // What kernel code says. Macros, because a call that is inlined and then found empty can still
 // change the registers a compiler chooses around it, and the plain flavour must not differ by a
 // byte from code that was never traced. In it, the arguments are not evaluated.
@@ -112,6 +132,14 @@ trace_record(enum trace_event event, enum trace_phase phase, uint32_t value)
 // Begins what sends message `number`; whoever receives it says trace_begin_in with the same number.
 #define trace_begin_out(event, number) TRACE_RECORD(event, TRACE_PHASE_BEGIN_OUT, number)
 #define trace_begin_in(event, number)  TRACE_RECORD(event, TRACE_PHASE_BEGIN_IN, number)
+
+// The number that the open operation began with was a guess, since others were at it too: it is
+// this one. To be said by whoever took the number, at once.
+#define trace_number(event, number)                                                                \
+    do {                                                                                           \
+        if (CONFIG_TRACE)                                                                          \
+            trace_record_number(event, (uint32_t)(number));                                        \
+    } while (0)
 
 // A counter went up or, with a negative change, down; within 2^31.
 #define trace_add(event, change) TRACE_RECORD(event, TRACE_PHASE_ADD, change)

@@ -104,8 +104,10 @@ void trace_stretch(uint32_t number)
 void trace_sched_event(enum trace_event event, uint32_t value)
 {
     struct trace_cpu *cpu = here();
-    if (cpu != NULL)
-        trace_record_into(cpu->events, event, TRACE_PHASE_INSTANT, value);
+    if (cpu == NULL)
+        return;
+    cpu->events->thread = 1;
+    trace_record_into(cpu->events, event, TRACE_PHASE_INSTANT, value);
 }
 
 uint64_t trace_cpu_lost(const struct trace_cpu *cpu)

@@ -4,7 +4,8 @@
 //   number   of a thread in this recording, from 1; 0 is what runs outside of a scheduler
 //   stretch  the entries that one thread recorded on a CPU between two switches: a struct
 //            trace_buffer within the CPU's memory
-//   events   of the scheduler: SCHED_* entries, in a buffer of their own on each CPU
+//   events   of the scheduler: SCHED_* entries, in a buffer of their own on each CPU. Devices' are
+//            among them (trace_device.h); its field `thread` is 1 if a scheduler recorded there
 //
 // Why stretches: a thread may be interrupted in the middle of trace_record and go on much later, on
 // another CPU even. It then finishes its entry in the stretch that it had, where one entry is kept
@@ -41,7 +42,7 @@ struct trace_threads {
 
 struct trace_cpu {
     struct trace_buffer *first;  // stretch; the others by `next`, in the order of time
-    struct trace_buffer *events; // the scheduler's
+    struct trace_buffer *events; // the scheduler's, and devices'
     struct trace_buffer *full;   // takes the place of a stretch that there is no room for
     struct trace_threads *threads;
 };

@@ -9,7 +9,7 @@
 
 static const char *const words_known[] = {
     "session", "boot",  "output", "suites", "filter", "rounds",  "samples",   "seed", "size",
-    "die",     "smoke", "clock",  "trace",  "memory", "disturb", "die_after", NULL,
+    "die",     "smoke", "clock",  "trace",  "memory", "disturb", "die_after", "line", NULL,
 };
 
 // A boot loader may put words of its own (without `=`) in front: only name=value words are checked.

@@ -14,6 +14,7 @@
 #include "ipc_several.h"
 #include "ipc_zero_copy.h"
 #include "ring.h"
+#include "ring_wait.h"
 
 #define SUITE           ipc
 #define SUITE_MECHANISM ring
@@ -24,6 +25,10 @@
       "56 B sent and received on one thread, 4096 slots")                                          \
     X(v, pair_56_small, 4096, false, 8, 8192, 128, 4, 30,                                          \
       "56 B sent and received on one thread, 64 slots: the ring fits the first-level cache")       \
+    X(v, waitable_56, 4096, false, 8, 8192, 128, 4, 30,                                            \
+      "pair_56 at a queue where somebody may sleep but nobody does: who sleeps pays")              \
+    X(v, waitable_56_paid, 4096, false, 8, 8192, 128, 4, 30,                                       \
+      "the same where who sends and receives pays, by a locked instruction each time")             \
     X(v, pair_0, 4096, false, 4, 8192, 128, 4, 30,                                                 \
       "empty messages sent and received on one thread, 4096 slots")                                \
     X(v, pair_8, 512, false, 4, 512, 64, 2, 30, "8 B sent and received on one thread")             \
@@ -201,6 +206,33 @@ ALWAYS_INLINE uint64_t many_56(const struct ring_ops *ops, struct ipc_context *c
 {
     return pair(IPC_MANY(ops), context, operations, RING_PAYLOAD_MOST);
 }
+
+// ---- where threads may sleep --------------------------------------------------------------------
+
+// As pair(), with what ring_wait.h adds while nobody sleeps.
+ALWAYS_INLINE uint64_t waitable_56(const struct ring_ops *ops, struct ipc_context *context,
+                                   uint64_t operations)
+{
+    struct ring_wait *const wait = context->wait;
+    uint64_t outgoing[MESSAGE_WORDS] = {0}, incoming[MESSAGE_WORDS], *from = outgoing,
+             *to = incoming;
+    uint64_t sum = 0;
+    for (uint64_t i = 0; i < operations; i++) {
+        size_t length;
+        from[RING_PAYLOAD_MOST / 8 - 1] = i;
+        BODY_HIDE(from);
+        if (UNLIKELY(ring_wait_send(ops, wait, from, RING_PAYLOAD_MOST, 0) != STATUS_OK))
+            return BENCH_FAILED;
+        if (UNLIKELY(ring_wait_receive(ops, wait, to, &length, 0) != STATUS_OK))
+            return BENCH_FAILED;
+        BODY_HIDE(to);
+        sum += to[RING_PAYLOAD_MOST / 8 - 1];
+        BODY_SETTLE();
+    }
+    return sum;
+}
+
+#define waitable_56_paid waitable_56
 
 // ---- batches ------------------------------------------------------------------------------------
 

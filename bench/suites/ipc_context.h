@@ -9,6 +9,7 @@
 #include "crew.h"
 #include "ring.h"
 #include "ring_pool.h"
+#include "ring_wait.h"
 
 #define BATCH_MOST      64u
 #define DEPTH_MOST      4096u // messages queued at once
@@ -43,6 +44,10 @@ struct ipc_context {
     struct ring_message *incoming;
     uint8_t *lengths; // LENGTHS of them
     uint64_t lengths_sum;
+
+    // Where threads may sleep.
+    struct ring_wait *wait;
+    struct ring_waiter *waiter;
 
     // Of messages of more than 56 bytes.
     struct ring_pool *pool;

@@ -70,11 +70,17 @@ static size_t large_bytes(size_t which)
     return bytes[which];
 }
 
+static bool is_waitable(size_t which)
+{
+    return which == CASE_waitable_56 || which == CASE_waitable_56_paid;
+}
+
 // Messages are built and read where they lie, by those who can.
 static bool is_in_place(size_t which)
 {
     return !is_of_batches(which) && which != CASE_pair_0 && which != CASE_pair_any &&
-           which != CASE_refused_full && which != CASE_refused_empty && large_bytes(which) == 0;
+           which != CASE_refused_full && which != CASE_refused_empty && !is_waitable(which) &&
+           large_bytes(which) == 0;
 }
 
 // Rows for two CPUs are there where two are, and on the machine that counts instructions, where one
@@ -101,6 +107,8 @@ static bool applies(size_t which, const void *ops_)
     // The floor copies a whole slot whatever the length: no bound for messages that are shorter.
     if (is_of_short_messages(which))
         return !is_floor;
+    if (is_waitable(which))
+        return !is_floor && ops->free_slots != NULL;
     if (large_bytes(which) > 0)
         return ops->send_kind != NULL;
     return !is_of_batches(which) || ops->send_batch != NULL;
@@ -179,6 +187,23 @@ static bool carve_pool(struct ipc_context *context, uint8_t **next, uint8_t *end
     return *next <= end && ring_pool_init(context->pool, pages, shared, POOL_PAGES, 1) == STATUS_OK;
 }
 
+// Nobody sleeps in these cases, so nothing of a waiter is called but what says that it can.
+static bool never_needed(void *place)
+{
+    (void)place;
+    return false;
+}
+
+static void carve_wait(size_t which, const struct ring_ops *ops, struct ipc_context *context,
+                       uint8_t **next)
+{
+    context->wait = carve(next, sizeof(struct ring_wait), 2 * CACHE_LINE);
+    context->waiter = carve(next, sizeof(struct ring_waiter), CACHE_LINE);
+    *context->waiter = (struct ring_waiter){
+        .name = "nobody", .barrier = which == CASE_waitable_56 ? never_needed : NULL};
+    ring_wait_init(context->wait, ops, context->ring, slots_of(which), context->waiter);
+}
+
 static void *prepare(size_t which, const void *ops_, void *memory, size_t length, uint64_t seed)
 {
     const struct ring_ops *const ops =
@@ -201,6 +226,10 @@ static void *prepare(size_t which, const void *ops_, void *memory, size_t length
     context->ring = carve_ring(ops, slots_of(which), &next, end);
     if (context->ring == NULL || (large_bytes(which) > 0 && !carve_pool(context, &next, end)))
         return NULL;
+    if (is_waitable(which)) {
+        carve_wait(which, ops, context, &next);
+        return next <= end ? context : NULL;
+    }
     if (is_round_trip(which)) {
         context->back = carve_ring(ops, slots_of(which), &next, end);
         return context->back != NULL ? context : NULL;

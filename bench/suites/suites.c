@@ -2,6 +2,7 @@
 // Every suite, once.
 #include "bench.h"
 
+extern const struct bench_suite driver_suite;
 extern const struct bench_suite frames_suite;
 extern const struct bench_suite heap_suite;
 extern const struct bench_suite ipc_suite;
@@ -14,6 +15,6 @@ extern const struct bench_suite switch_suite;
 extern const struct bench_suite trace_suite;
 
 const struct bench_suite *const bench_suites[] = {
-    &frames_suite, &heap_suite, &ipc_suite,    &ipc_wait_suite, &kmalloc_suite, &pages_suite,
-    &sched_suite,  &slub_suite, &switch_suite, &trace_suite,    NULL,
+    &driver_suite, &frames_suite, &heap_suite, &ipc_suite,    &ipc_wait_suite, &kmalloc_suite,
+    &pages_suite,  &sched_suite,  &slub_suite, &switch_suite, &trace_suite,    NULL,
 };

@@ -48,7 +48,8 @@ enum status block_init(struct block_device *device, const struct block_config *c
     assert(config->clock.hz >= 1000 && config->clock.hz <= DEVICE_HZ_MOST);
     assert(config->queues <= BLOCK_QUEUES_MOST && config->hybrid_ns <= BLOCK_HYBRID_NS);
     assert((uintptr_t)memory % CACHE_LINE == 0 && (uintptr_t)device % CACHE_LINE == 0);
-    *device = (struct block_device){.config = *config, .queues = memory};
+    *device =
+        (struct block_device){.config = *config, .queues = memory, .interrupt = block_interrupt};
     struct block_config *own = &device->config;
     own->hybrid_ns = or_default(own->hybrid_ns, BLOCK_HYBRID_NS);
     own->batch_ns = or_default(own->batch_ns, BLOCK_BATCH_NS);
@@ -123,8 +124,10 @@ enum block_device_state block_device_state(const struct block_device *device)
 
 void block_arm(struct block_device *device, struct block_queue *queue)
 {
+    if (!block_running(device))
+        return; // the driver is left alone; a reset comes by here when it is over
     const bool wanted =
-        device->facts.interrupts && block_running(device) &&
+        device->facts.interrupts &&
         (queue->sleepers > 0 || queue->mode == BLOCK_INTERRUPT || queue->mode == BLOCK_BATCH);
     if (wanted == queue->armed)
         return;
@@ -139,6 +142,7 @@ void block_enter_mode(struct block_device *device, struct block_queue *queue, en
     if (queue->mode == BLOCK_BATCH && mode != BLOCK_BATCH)
         block_flush(device, queue, now, finished);
     queue->mode = mode;
+    block_trace_mode(queue);
     block_arm(device, queue);
 }
 
@@ -238,7 +242,7 @@ static enum status hand_over(struct block_device *device, struct block_queue *qu
 {
     if (!guarded(device, request))
         return STATUS_REFUSED;
-    if (queue->outstanding >= device->facts.depth)
+    if (!block_running(device) || queue->outstanding >= device->facts.depth)
         return STATUS_FULL;
     request->status = STATUS_OK;
     request->device_status = 0;
@@ -250,6 +254,7 @@ static enum status hand_over(struct block_device *device, struct block_queue *qu
     request->deadline = now + device->timeout_ticks;
     request->aborting = false;
     block_set_state(request, BLOCK_SUBMITTED);
+    block_trace_submitted(queue, request);
     list_insert_after(queue->submitted.previous, &request->link);
     queue->outstanding++;
     queue->statistics.commands++;
@@ -324,6 +329,7 @@ static enum status take(struct block_device *device, struct block_queue *queue,
     request->single = false;
     request->waiter = NULL;
     request->queued_at = now;
+    block_trace_request(TRACE_BLOCK_QUEUED, queue, request);
     return STATUS_OK;
 }
 
@@ -331,8 +337,12 @@ static enum status submit(struct block_device *device, struct block_queue *queue
                           struct block_request *request, uint64_t now)
 {
     enum status status = take(device, queue, request, now);
-    if (status == STATUS_OK)
+    if (status == STATUS_OK) {
         status = block_give(device, queue, request, now);
+        if (CONFIG_TRACE && status != STATUS_OK)
+            block_trace(TRACE_BLOCK_DONE, queue, trace_device_ending(status, true),
+                        trace_device_key(request));
+    }
     queue->statistics.submitted += status == STATUS_OK;
     return status;
 }
@@ -340,8 +350,9 @@ static enum status submit(struct block_device *device, struct block_queue *queue
 static enum status gather(struct block_device *device, struct block_queue *queue,
                           struct block_request *request, uint64_t now, struct list *finished)
 {
-    // A flush is not one of many: the batch goes before it.
-    if (request->operation == BLOCK_FLUSH) {
+    // A flush is not one of many: the batch goes before it. A batch that is full already is one
+    // that a reset came upon, which may be about to begin: none is added to it.
+    if (request->operation == BLOCK_FLUSH || queue->batch_count == BLOCK_BATCH_MOST) {
         block_flush(device, queue, now, finished);
         return submit(device, queue, request, now);
     }

@@ -263,6 +263,9 @@ struct CACHE_ALIGNED block_device {
     struct block_queue *queues;
     uint64_t hybrid_ticks, batch_ticks, timeout_ticks, abort_ticks, health_ticks;
     // Atomic:
+    // block_interrupt of whoever uses the device: where this layer is linked more than once (the
+    // measured one, and the platform's own), handlers finish requests with the user's.
+    void (*interrupt)(struct block_device *device, unsigned queue);
     uint32_t state CACHE_ALIGNED; // enum block_device_state
     uint32_t resets;
 };
@@ -326,7 +329,8 @@ enum status block_submit_several(struct block_device *device, unsigned queue,
 enum status block_batch_operation(struct block_device *device, unsigned queue,
                                   struct block_request *request);
 
-// Sorts, merges and submits what the queue's batch holds. Returns how many requests that were.
+// Sorts, merges and submits what the queue's batch holds. Returns how many requests that were; none
+// during a reset, after which it goes by itself.
 unsigned block_flush_batch(struct block_device *device, unsigned queue);
 
 // As the queue's mode says: into the batch, or at once. Records the operation with the controller.
@@ -343,6 +347,13 @@ unsigned block_poll(struct block_device *device, unsigned queue);
 // From the interrupt handler of the queue's vector, or with preemption disabled: finishes what is
 // done, or leaves that to whoever holds the queue's lock.
 void block_interrupt(struct block_device *device, unsigned queue);
+
+// Before the first request to a device that another copy of this layer has made: from here on its
+// handlers call the caller's block_interrupt. At rest only.
+ALWAYS_INLINE void block_attach(struct block_device *device)
+{
+    __atomic_store_n(&device->interrupt, block_interrupt, __ATOMIC_RELAXED);
+}
 
 // Whether the request is done, after one look at its queue.
 bool block_poll_status(struct block_device *device, struct block_request *request);

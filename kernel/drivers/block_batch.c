@@ -132,7 +132,8 @@ unsigned block_flush(struct block_device *device, struct block_queue *queue, uin
                      struct list *finished)
 {
     struct block_request *requests[BLOCK_BATCH_MOST];
-    if (queue->batch_count == 0)
+    // During a reset it stays what it is, and goes when that is over.
+    if (queue->batch_count == 0 || !block_running(device))
         return 0;
     const unsigned count = sorted(queue, requests);
     queue->statistics.batches++;
@@ -169,6 +170,7 @@ void block_unload(struct block_device *device, struct block_queue *queue,
         request->device_status = carrier->device_status;
         if (again) {
             request->single = true;
+            block_trace_request(TRACE_BLOCK_QUEUED, queue, request);
             block_put_back(device, queue, request, now);
         } else {
             block_end(device, queue, request, status, now, finished);

@@ -16,6 +16,7 @@ void block_finish(struct block_queue *queue, struct block_request *request, uint
         statistics->bytes += (uint64_t)request->count
                              << log2_u64(request->owner->facts.block_bytes);
     request->completed_at = now;
+    block_trace_done(queue, request);
     const struct block_waiter *waiter = request->waiter;
     if (request->done != NULL) {
         block_set_state(request, BLOCK_ENDED);
@@ -108,8 +109,12 @@ static void serve(struct block_device *device, struct block_queue *queue)
         // that the look misses marks the queue anew.
         __atomic_exchange_n(&queue->interrupted, 0, __ATOMIC_SEQ_CST);
         queue->statistics.interrupts++;
-        if (block_collect(device, queue, device_ticks(&device->config.clock), &finished) == 0)
+        block_trace(TRACE_BLOCK_INTERRUPT, queue, 1, 0);
+        const unsigned found =
+            block_collect(device, queue, device_ticks(&device->config.clock), &finished);
+        if (found == 0)
             queue->statistics.idle_interrupts++;
+        block_trace(TRACE_BLOCK_INTERRUPT, queue, 0, found);
         spinlock_release(&queue->lock);
         tell(&finished);
     }
@@ -170,7 +175,10 @@ bool block_poll_status(struct block_device *device, struct block_request *reques
     check_owner(device, request);
     if (!block_done(request))
         block_poll(device, request->queue);
-    return block_done(request);
+    const bool done = block_done(request);
+    if (CONFIG_TRACE && done)
+        block_trace_taken(device, request);
+    return done;
 }
 
 // ---- waiting ------------------------------------------------------------------------------------
@@ -215,6 +223,7 @@ static enum status wait(struct block_device *device, struct block_request *reque
                         const struct block_waiter *waiter, uint64_t poll_ticks)
 {
     check_owner(device, request);
+    trace_begin(TRACE_BLOCK_WAIT, request->first);
     const struct device_clock *clock = &device->config.clock;
     const bool sleeps = waiter != NULL && device->facts.interrupts;
     const uint64_t start = device_ticks(clock);
@@ -231,6 +240,8 @@ static enum status wait(struct block_device *device, struct block_request *reque
     struct block_queue *queue = block_lock(device, request->queue);
     block_controller_spend(&queue->controller, spent);
     block_unlock(device, queue, NULL);
+    block_trace_taken(device, request);
+    trace_end(TRACE_BLOCK_WAIT);
     return request->status;
 }
 

@@ -63,9 +63,9 @@ struct trace {
         name, offset, step, places, sizeof(bytes) - 1, bytes                                       \
     }
 
-// The marks that each format is known by; not every one has been compared with a volume that
-// another system made. What is told apart by a boot sector's text comes before the boot sector's
-// mark, which means a partition table or a FAT without a name.
+// The marks that each format is known by; tests/test_block_images.c has volumes made by the
+// systems' own tools for some thirty of them. What is told apart by a boot sector's text comes
+// before the boot sector's mark, which means a partition table or a FAT without a name.
 static const struct trace traces[] = {
     EACH("GPT", 0, 512, 9, "EFI PART"), // header in the second block, whatever a block's size
     AT("LUKS", 0, "LUKS\xba\xbe"),
@@ -82,7 +82,9 @@ static const struct trace traces[] = {
     AT("FAT", 82, "FAT32   "),
     AT("swap", 4096 - 10, "SWAPSPACE2"),
     AT("swap", 4096 - 10, "SWAP-SPACE"),
+    AT("swap", 8192 - 10, "SWAPSPACE2"), // of systems with larger pages
     AT("swap", 16384 - 10, "SWAPSPACE2"),
+    AT("swap", 32768 - 10, "SWAPSPACE2"),
     AT("swap", 65536 - 10, "SWAPSPACE2"),
     EACH("RAID", 0, 4096, 2, "\xfc\x4e\x2b\xa9"), // Linux md, 1.1 and 1.2; others at the end
     EACH("ZFS", 131072, 1024, 4, "\x0c\xb1\xba\x00\x00\x00\x00\x00"),
@@ -101,6 +103,14 @@ static const struct trace traces[] = {
     AT("UDF", 32768 + 1, "BEA01"),
     AT("squashfs", 0, "hsqs"),
     AT("VMFS", 0, "\x5e\xf1\xab\x2f"),
+    AT("NILFS2", 1024 + 6, "\x34\x34"),
+    AT("cramfs", 0, "\x45\x3d\xcd\x28"),
+    AT("bfs", 0, "\xce\xfa\xad\x1b"),
+    AT("minix", 1024 + 16, "\x7f\x13"), // the first, with names of 14 characters, of 30
+    AT("minix", 1024 + 16, "\x8f\x13"),
+    AT("minix", 1024 + 16, "\x68\x24"), // the second
+    AT("minix", 1024 + 16, "\x78\x24"),
+    AT("minix", 1024 + 24, "\x5a\x4d"), // the third
     AT("MBR", 510, "\x55\xaa"),
 };
 

@@ -150,6 +150,8 @@ void block_cure(struct block_device *device, enum block_remedy remedy)
     for (unsigned i = 0; i < device->queue_count; i++) {
         struct block_queue *queue = block_lock(device, i);
         block_arm(device, queue);
+        // Somebody may have asked for it meanwhile.
+        block_flush(device, queue, device_ticks(&device->config.clock), &finished[i]);
         block_unlock(device, queue, &finished[i]);
     }
 }

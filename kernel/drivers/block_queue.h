@@ -6,6 +6,7 @@
 
 #include "assert.h"
 #include "block.h"
+#include "block_trace.h"
 
 // What the caller of a look has to do when it holds no lock any more.
 enum block_remedy {
@@ -58,7 +59,8 @@ void block_ring(struct block_device *device, struct block_queue *queue);
 // Gives the backlog, as far as there is room, and rings.
 void block_give_backlog(struct block_device *device, struct block_queue *queue, uint64_t now,
                         struct list *finished);
-// Applies a mode: interrupts as it wants them, no batch left behind.
+// Applies a mode: interrupts as it wants them, no batch left behind. During a reset, both follow
+// when it is over.
 void block_enter_mode(struct block_device *device, struct block_queue *queue, enum block_mode mode,
                       uint64_t now, struct list *finished);
 // Interrupts as mode and sleepers want them.

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 // The least that drives a device: its functions, called directly. No lock, no checks but the
-// device's own, no timeouts that depend on a clock, nothing counted. A bound: one thread, polling.
+// device's own, nothing counted; the clock is looked at after many looks at the device only, to
+// give up one that does not answer. A bound: one thread, polling.
 #ifndef DRIVER_FLOOR_H
 #define DRIVER_FLOOR_H
 
 #include "driver.h"
 
-#define DRIVER_FLOOR_LOOKS (UINT64_C(1) << 32) // at the device, then it has failed
+#define DRIVER_FLOOR_LOOKS      4096u // at the device, then one at the clock
+#define DRIVER_FLOOR_PATIENCE_S 2u    // since the first of those; then it has failed
 
 static inline void driver_floor_begin(struct block_device *device, unsigned queue)
 {
@@ -30,9 +32,15 @@ static inline enum status driver_floor_wait(struct block_device *device,
 {
     (void)waiter;
     struct block_request *done[BLOCK_POLL_ONCE];
-    for (uint64_t look = 0; request->state != BLOCK_DONE; look++) {
-        if (UNLIKELY(look == DRIVER_FLOOR_LOOKS))
-            return STATUS_TIMEOUT;
+    const struct device_clock *const clock = &device->config.clock;
+    uint64_t since = 0;
+    for (uint64_t look = 1; request->state != BLOCK_DONE; look++) {
+        if (UNLIKELY(look % DRIVER_FLOOR_LOOKS == 0)) {
+            const uint64_t now = device_ticks(clock);
+            since = look == DRIVER_FLOOR_LOOKS ? now : since;
+            if (now - since > DRIVER_FLOOR_PATIENCE_S * clock->hz)
+                return STATUS_TIMEOUT;
+        }
         const unsigned found =
             device->config.ops->poll(device->config.driver, request->queue, done, BLOCK_POLL_ONCE);
         for (unsigned i = 0; i < found; i++)

@@ -75,9 +75,10 @@ static bool is_past(const struct ring_waiter *waiter, uint64_t until_ns)
            (until_ns == 0 || (int64_t)(until_ns - waiter->now_ns(waiter->place)) <= 0);
 }
 
-// Until the call is answered, ended or left; how it is then.
+// Until the call is answered, ended or left; how it is then. *heir, NULL: nobody, is woken with the
+// first sleep; it stays if there is none.
 static unsigned wait_for_answer(struct call_channel *channel, struct call_seat *seat, uint32_t call,
-                                uint64_t until_ns)
+                                uint64_t until_ns, void **heir)
 {
     const struct ring_waiter *const waiter = channel->requests->waiter;
     uint32_t looks = waiter->looks;
@@ -96,10 +97,23 @@ static unsigned wait_for_answer(struct call_channel *channel, struct call_seat *
             // Fails if the answer has come meanwhile. An end that comes in between is seen by the
             // next look, or sees this.
             (void)change(seat, STATE(call, ASKED), STATE(call, ASLEEP));
+        } else if (*heir != NULL) {
+            void *const who = *heir;
+            *heir = NULL;
+            waiter->hand_over(waiter->place, who);
         } else {
             waiter->block(waiter->place, until_ns);
         }
     }
+}
+
+static enum status send_request(struct call_channel *channel, const struct request *message,
+                                size_t length, uint64_t until_ns, void **heir)
+{
+    struct ring_wait *const requests = channel->requests;
+    if (requests->waiter->hand_over != NULL && until_ns == RING_FOREVER)
+        return ring_wait_send_quietly(requests, message, length, heir);
+    return ring_wait_send(requests->ops, requests, message, length, until_ns);
 }
 
 enum status call_ask(struct call_channel *channel, uint32_t number, const void *request,
@@ -120,13 +134,16 @@ enum status call_ask(struct call_channel *channel, uint32_t number, const void *
     memcpy(message.payload, request, length);
     // Relaxed: the server has the ticket from the ring, behind its release.
     __atomic_store_n(&seat->state, STATE(call, ASKED), __ATOMIC_RELAXED);
-    const enum status sent = ring_wait_send(channel->requests->ops, channel->requests, &message,
-                                            sizeof(message.ticket) + length, until_ns);
+    void *heir = NULL;
+    const enum status sent =
+        send_request(channel, &message, sizeof(message.ticket) + length, until_ns, &heir);
     if (sent != STATUS_OK) {
         __atomic_store_n(&seat->state, STATE(call, FREE), __ATOMIC_RELAXED);
         return sent;
     }
-    const unsigned how = wait_for_answer(channel, seat, call, until_ns);
+    const unsigned how = wait_for_answer(channel, seat, call, until_ns, &heir);
+    if (heir != NULL)
+        channel->requests->waiter->wake(channel->requests->waiter->place, heir);
     if (how == LEFT)
         return end_of(channel) != STATUS_OK ? end_of(channel) : STATUS_TIMEOUT;
     if (how == ANSWERED) {
@@ -139,6 +156,22 @@ enum status call_ask(struct call_channel *channel, uint32_t number, const void *
 
 // ---- who answers --------------------------------------------------------------------------------
 
+// Takes a message of `received` bytes apart.
+static enum status open_request(const struct call_channel *channel, const struct request *message,
+                                size_t received, void *request, size_t *length,
+                                struct call_ticket *ticket)
+{
+    *ticket = (struct call_ticket){.seat = (uint32_t)(message->ticket >> 32),
+                                   .call = (uint32_t)message->ticket};
+    if (received < sizeof(message->ticket) ||
+        received > sizeof(message->ticket) + CALL_PAYLOAD_MOST ||
+        ticket->seat >= channel->seat_count)
+        return STATUS_CORRUPT;
+    *length = received - sizeof(message->ticket);
+    memcpy(request, message->payload, *length);
+    return STATUS_OK;
+}
+
 enum status call_next(struct call_channel *channel, void *request, size_t *length,
                       struct call_ticket *ticket, uint64_t until_ns)
 {
@@ -146,27 +179,19 @@ enum status call_next(struct call_channel *channel, void *request, size_t *lengt
     size_t received;
     const enum status status =
         ring_wait_receive(channel->requests->ops, channel->requests, &message, &received, until_ns);
-    if (status != STATUS_OK)
-        return status;
-    *ticket = (struct call_ticket){.seat = (uint32_t)(message.ticket >> 32),
-                                   .call = (uint32_t)message.ticket};
-    if (received < sizeof(message.ticket) ||
-        received > sizeof(message.ticket) + CALL_PAYLOAD_MOST ||
-        ticket->seat >= channel->seat_count)
-        return STATUS_CORRUPT;
-    *length = received - sizeof(message.ticket);
-    memcpy(request, message.payload, *length);
-    return STATUS_OK;
+    return status != STATUS_OK ? status
+                               : open_request(channel, &message, received, request, length, ticket);
 }
 
 // Wakes the caller, if it sleeps, before it can find the call over and go; `was` ASKED or ASLEEP,
-// is `how` from now on. Preemption disabled; returns who is to be woken late.
+// is `how` from now on. Preemption disabled; returns who is to be woken late, or, `quietly`, at
+// all.
 static void *settle(const struct call_channel *channel, struct call_seat *seat, uint64_t was,
-                    unsigned how)
+                    unsigned how, bool quietly)
 {
     const struct ring_waiter *const waiter = channel->requests->waiter;
     void *const who = HOW(was) == ASLEEP ? seat->who : NULL;
-    if (who != NULL)
+    if (who != NULL && !quietly)
         waiter->wake(waiter->place, who);
     // Release: with it the reply is there, and the seat the caller's again.
     __atomic_store_n(&seat->state, STATE(CALL(was), how), __ATOMIC_RELEASE);
@@ -180,8 +205,9 @@ static void wake_late(const struct call_channel *channel, void *who)
         waiter->wake_late(waiter->place, who);
 }
 
-enum status call_answer(struct call_channel *channel, struct call_ticket ticket, const void *reply,
-                        size_t length)
+// `heir` NULL: the caller is woken. Else *heir is who sleeps for this answer, or NULL.
+static enum status answer(struct call_channel *channel, struct call_ticket ticket,
+                          const void *reply, size_t length, void **heir)
 {
     assert(ticket.seat < channel->seat_count);
     struct call_seat *const seat = &channel->seats[ticket.seat];
@@ -206,11 +232,37 @@ enum status call_answer(struct call_channel *channel, struct call_ticket ticket,
         }
         seat->length = length;
         memcpy(seat->reply, reply, length);
-        void *const who = settle(channel, seat, was, ANSWERED);
+        void *const who = settle(channel, seat, was, ANSWERED, heir != NULL);
         cpu_preempt_enable();
-        wake_late(channel, who);
+        if (heir != NULL)
+            *heir = who;
+        else
+            wake_late(channel, who);
         return STATUS_OK;
     }
+}
+
+enum status call_answer(struct call_channel *channel, struct call_ticket ticket, const void *reply,
+                        size_t length)
+{
+    return answer(channel, ticket, reply, length, NULL);
+}
+
+enum status call_answer_and_next(struct call_channel *channel, struct call_ticket answered,
+                                 const void *reply, size_t reply_length, void *request,
+                                 size_t *length, struct call_ticket *ticket)
+{
+    struct request message;
+    size_t received;
+    void *heir = NULL;
+    if (channel->requests->waiter->hand_over == NULL) {
+        (void)call_answer(channel, answered, reply, reply_length);
+        return call_next(channel, request, length, ticket, RING_FOREVER);
+    }
+    (void)answer(channel, answered, reply, reply_length, &heir);
+    const enum status status = ring_wait_receive_for(channel->requests, &message, &received, heir);
+    return status != STATUS_OK ? status
+                               : open_request(channel, &message, received, request, length, ticket);
 }
 
 void call_end(struct call_channel *channel, enum status status)
@@ -231,7 +283,7 @@ void call_end(struct call_channel *channel, enum status status)
         const uint64_t was = __atomic_fetch_or(&seat->state, 0, __ATOMIC_ACQ_REL);
         void *who = NULL;
         if (HOW(was) == ASLEEP && change(seat, was, STATE(CALL(was), ANSWERING)))
-            who = settle(channel, seat, was, ENDED);
+            who = settle(channel, seat, was, ENDED, false);
         cpu_preempt_enable();
         wake_late(channel, who);
     }

@@ -13,8 +13,10 @@
 //   time      a call whose time is up is left: its seat takes no further call until the server has
 //             answered in vain, or the channel has ended
 //   end       call_end wakes all, callers and servers; all further calls end with its status
-//   CPU       a reply wakes its caller like any other wake-up: the scheduler has no switch straight
-//             to a thread. A server that waits again gives its CPU up, on which the caller runs
+//   CPU       where the waiter can hand a CPU over (ring_waiter.h), a request without an end to its
+//             time takes the caller's CPU along to a server that sleeps, and call_answer_and_next
+//             takes it back with the reply. Threads that call and serve so live until the channel
+//             has ended. call_answer wakes its caller like any other wake-up
 #ifndef CALL_H
 #define CALL_H
 
@@ -63,6 +65,12 @@ enum status call_next(struct call_channel *channel, void *request, size_t *lengt
 // done, and it still waits.
 enum status call_answer(struct call_channel *channel, struct call_ticket ticket, const void *reply,
                         size_t length);
+
+// The server's: call_answer and call_next without an end to its time, of which the second follows
+// whatever the first says. Returns what call_next does.
+enum status call_answer_and_next(struct call_channel *channel, struct call_ticket answered,
+                                 const void *reply, size_t reply_length, void *request,
+                                 size_t *length, struct call_ticket *ticket);
 
 // Any thread: `status` is STATUS_CLOSED, or STATUS_DEAD where the servers have died. The first end
 // stays.

@@ -7,9 +7,9 @@
 //   messages   0 to 56 bytes of payload inline; a message is delivered once, whole, in order
 //   failure    a status; no call waits
 //   closing    calls of a closed ring end with STATUS_CLOSED: a receive when nothing is left, a
-//              send at the latest when as many more were sent as the ring has slots, of which
-//              those behind the last receive are lost. Whoever was told leaves its seat
-//              (ring_seats.h); when all have left, the memory may go
+//              send at the latest when all slots that were free at the closing are used: what is
+//              received later makes no room. What is sent behind the last receive is lost. Whoever
+//              was told leaves its seat (ring_seats.h); when all have left, the memory may go
 //
 // A variant NAME is two files, ring_NAME.h and ring_NAME.c, and two lines in ring_variants.h. It
 // defines `static const struct ring_ops ring_NAME_ops` in its header, with the fast paths inline.
@@ -47,7 +47,9 @@ struct ring_statistics {
     uint64_t sent;
     uint64_t received;
     uint64_t refused_full;
-    uint64_t fences;   // release operations of the last batch send: what publishes it
+    // Release operations of the last batch send: what publishes it, and, where producers share
+    // their credit, what hands on a look for room.
+    uint64_t fences;
     uint64_t acquires; // acquire operations of the batch send with the most: what looks for room
 };
 
@@ -80,12 +82,14 @@ struct ring_ops {
 
     // In place: the message is built in its slot and read there. `reserve` gives room for 56
     // bytes, 8-aligned: STATUS_OK, STATUS_FULL, STATUS_CLOSED. `commit` sends what stands there:
-    // STATUS_OK or, with the reservation still held, STATUS_TOO_LARGE. `peek` gives the payload:
+    // STATUS_OK or, with the reservation still held, STATUS_TOO_LARGE. `abandon` ends a reservation
+    // without a message; a variant may allow to just forget it. `peek` gives the payload:
     // STATUS_OK, STATUS_EMPTY, STATUS_CLOSED, or STATUS_INVALID if the message is not inline, for
-    // which receive_kind is there; it stays until `release`. A side has one reservation or one
-    // peek at a time and makes no other call in between; what it does not commit was never there.
+    // which receive_kind is there; it stays until `release`. A thread has one reservation or one
+    // peek at a time and makes no other call in between.
     enum status (*reserve)(void *ring, void **payload);
     enum status (*commit)(void *ring, void *payload, size_t length);
+    void (*abandon)(void *ring, void *payload);
     enum status (*peek)(void *ring, const void **payload, size_t *length);
     void (*release)(void *ring, const void *payload);
 

@@ -59,6 +59,7 @@ ALWAYS_INLINE enum status ring_floor_mpmc_send(void *object, const void *payload
                                                __ATOMIC_RELAXED, __ATOMIC_RELAXED)))
             break;
     } while (true);
+    ring_trace_took_to_send(position);
     ring_copy_whole(slot->payload, payload);
     slot->length = (uint32_t)length;
     // Release: the slot is written before a consumer sees it as sent.
@@ -91,6 +92,7 @@ ALWAYS_INLINE enum status ring_floor_mpmc_receive(void *object, void *payload, s
                                                __ATOMIC_RELAXED, __ATOMIC_RELAXED)))
             break;
     } while (true);
+    ring_trace_took_to_receive(position);
     ring_copy_whole(payload, slot->payload);
     *length = slot->length;
     // Release: the slot is read before a producer sees it as free.

@@ -54,13 +54,15 @@ static bool is_closed(const struct ring_fusion_mpmc *ring)
 static COLD enum status renew(struct ring_fusion_mpmc *ring, uint64_t *position)
 {
     const int64_t slots = (int64_t)(ring->mask + 1);
-    if (is_closed(ring))
-        return STATUS_CLOSED;
     // Acquire, with the consumers' release of their position: they have read the slots below
     // before a producer writes them again. Before the producers' position, so that this one is not
     // behind it.
     uint64_t received = __atomic_load_n(&ring->consumer.position, __ATOMIC_ACQUIRE);
     for (unsigned turn = 0; turn < RENEWALS_MOST; turn++) {
+        // After the look at the consumers: a ring that was closed when they got there gives no
+        // credit for that, however many renewals were under way.
+        if (is_closed(ring))
+            return STATUS_CLOSED;
         *position = __atomic_load_n(&ring->producer.position, __ATOMIC_RELAXED);
         const uint64_t limit = received + (uint64_t)slots;
         const int64_t credit = (int64_t)(limit - *position);
@@ -124,6 +126,7 @@ static enum status take_any(struct ring_fusion_mpmc *ring, uint64_t *position, v
         ++*position;
         return STATUS_FULL;
     }
+    ring_trace_took_to_receive(*position);
     if (!sound)
         return STATUS_CORRUPT;
     *length = ring_fusion_length(control);
@@ -151,23 +154,59 @@ NOINLINE enum status ring_fusion_mpmc_receive_slowly(struct ring_fusion_mpmc *ri
     return receive_any(ring, payload, length, &kind);
 }
 
+NOINLINE enum status ring_fusion_mpmc_claim_slowly(struct ring_fusion_mpmc *ring,
+                                                   uint64_t *position)
+{
+    *position = __atomic_load_n(&ring->producer.position, __ATOMIC_RELAXED);
+    for (unsigned turn = 0; turn < RING_FUSION_MPMC_TURNS; turn++) {
+        if (ring_fusion_mpmc_credit(ring, *position) <= 0) {
+            const enum status status = renew(ring, position);
+            if (status != STATUS_OK)
+                return status;
+        }
+        if (ring_fusion_mpmc_claim(ring, position, 1))
+            return STATUS_OK;
+    }
+    return STATUS_FULL;
+}
+
 NOINLINE enum status ring_fusion_mpmc_send_slowly(struct ring_fusion_mpmc *ring,
                                                   const void *payload, size_t length,
                                                   enum ring_kind kind)
 {
-    uint64_t position = __atomic_load_n(&ring->producer.position, __ATOMIC_RELAXED);
+    uint64_t position;
+    const enum status status = ring_fusion_mpmc_claim_slowly(ring, &position);
+    if (status != STATUS_OK)
+        return status;
+    ring_trace_took_to_send(position);
+    ring_fusion_mpmc_publish(ring, position, payload, length, kind);
+    return STATUS_OK;
+}
+
+NOINLINE enum status ring_fusion_mpmc_peek_slowly(struct ring_fusion_mpmc *ring,
+                                                  const struct ring_fusion_slot **slot,
+                                                  size_t *length)
+{
+    uint64_t position = __atomic_load_n(&ring->consumer.position, __ATOMIC_RELAXED);
     for (unsigned turn = 0; turn < RING_FUSION_MPMC_TURNS; turn++) {
-        if (ring_fusion_mpmc_credit(ring, position) <= 0) {
-            const enum status status = renew(ring, &position);
-            if (status != STATUS_OK)
-                return status;
+        uint64_t control;
+        const enum status status = find_sent(ring, &position, &control);
+        if (status == STATUS_FULL)
+            continue; // somebody has written to the consumers' position
+        if (status != STATUS_OK)
+            return status;
+        if (ring_fusion_is_sound(control)) {
+            *slot = slot_of(ring, position);
+            *length = ring_fusion_length(control);
+            return ring_fusion_kind(control) == RING_INLINE ? STATUS_OK : STATUS_INVALID;
         }
-        if (ring_fusion_mpmc_claim(ring, &position, 1)) {
-            ring_fusion_mpmc_publish(ring, position, payload, length, kind);
-            return STATUS_OK;
-        }
+        // The only consumer takes it as any of several does.
+        const bool taken = ring_fusion_mpmc_take(ring, &position, 1);
+        if (taken && ring_fusion_kind(control) != RING_VOID)
+            return STATUS_CORRUPT;
+        position += taken;
     }
-    return STATUS_FULL;
+    return STATUS_EMPTY;
 }
 
 enum status ring_fusion_mpmc_receive_kind(void *object, void *payload, size_t *length,
@@ -196,9 +235,17 @@ ALWAYS_INLINE void publish(struct ring_fusion_mpmc *ring, uint64_t first,
     }
     struct ring_fusion_slot *slot = slot_of(ring, first);
     ring_fusion_mpmc_write(slot, messages[0].payload, RING_PAYLOAD_MOST / 8);
-    __atomic_store_n(&ring->producer.fences, 1, __ATOMIC_RELAXED);
     __atomic_store_n(&slot->control, ring_fusion_control(first, messages[0].length),
                      __ATOMIC_RELEASE);
+}
+
+// What a batch has ordered, itself not yet published. Relaxed: statistics, the last one's.
+ALWAYS_INLINE void count_orders(struct ring_producer *producer, uint64_t releases,
+                                uint64_t acquires)
+{
+    __atomic_store_n(&producer->fences, releases, __ATOMIC_RELAXED);
+    if (UNLIKELY(acquires > __atomic_load_n(&producer->acquires, __ATOMIC_RELAXED)))
+        __atomic_store_n(&producer->acquires, acquires, __ATOMIC_RELAXED);
 }
 
 ALWAYS_INLINE enum status send_batch(struct ring_fusion_mpmc *ring,
@@ -211,19 +258,24 @@ ALWAYS_INLINE enum status send_batch(struct ring_fusion_mpmc *ring,
     if (ring_any_too_large(messages, count)) // what is claimed cannot be given back
         return STATUS_TOO_LARGE;
     uint64_t position = __atomic_load_n(&ring->producer.position, __ATOMIC_RELAXED);
+    uint64_t releases = 2, acquires = 0; // the claim and the first control word
     for (unsigned turn = 0; turn < RING_FUSION_MPMC_TURNS; turn++) {
         // The credit does not cover the batch: look for more once, then take what there is.
         int64_t credit = ring_fusion_mpmc_credit(ring, position);
+        acquires++;
         if (UNLIKELY(credit < (int64_t)count)) {
             const enum status status = renew(ring, &position);
-            __atomic_store_n(&ring->producer.acquires, 1, __ATOMIC_RELAXED);
             if (status != STATUS_OK)
                 return status;
             credit = ring_fusion_mpmc_credit(ring, position);
+            releases++; // the renewed credit
+            acquires += RING_RENEWAL_ACQUIRES + 1;
         }
         const uint64_t fitting = credit <= 0 ? 0 : min_u64(count, (uint64_t)credit);
         // 0: another renewal has left an older limit; its producer has gone on since.
         if (fitting != 0 && LIKELY(ring_fusion_mpmc_claim(ring, &position, fitting))) {
+            count_orders(&ring->producer, releases, acquires);
+            ring_trace_took_to_send(position);
             publish(ring, position, messages, fitting);
             *sent = fitting;
             return STATUS_OK;
@@ -273,6 +325,7 @@ ALWAYS_INLINE enum status receive_batch(struct ring_fusion_mpmc *ring,
             return count == 0 ? STATUS_EMPTY : receive_first(ring, messages, received);
         }
         if (LIKELY(ring_fusion_mpmc_take(ring, &first, there))) {
+            ring_trace_took_to_receive(first);
             *received = there;
             return STATUS_OK;
         }
@@ -290,17 +343,38 @@ enum status ring_fusion_mpmc_receive_batch(void *object, struct ring_message *me
     return status;
 }
 
-bool ring_fusion_mpmc_void(void *object)
+// Whether the message of `position` is the next one, claimed and not published; *control is what
+// stands in its slot.
+static bool is_hole(const struct ring_fusion_mpmc *ring, uint64_t position, uint64_t *control)
+{
+    // Acquire, and before the next load: what was sent there a lap later was sent by who knew that
+    // a consumer is past this position.
+    *control = __atomic_load_n(&slot_of(ring, position)->control, __ATOMIC_ACQUIRE);
+    // Acquire, with take: who got here had found all messages before, so that the producers'
+    // position is not behind.
+    if (__atomic_load_n(&ring->consumer.position, __ATOMIC_ACQUIRE) != position)
+        return false;
+    // Acquire, with claim: which beats are from before it.
+    return !ring_fusion_is_sent(*control, position) &&
+           __atomic_load_n(&ring->producer.position, __ATOMIC_ACQUIRE) != position;
+}
+
+bool ring_fusion_mpmc_hole(const void *object, uint64_t *position)
+{
+    const struct ring_fusion_mpmc *ring = object;
+    uint64_t control;
+    *position = __atomic_load_n(&ring->consumer.position, __ATOMIC_RELAXED);
+    return is_hole(ring, *position, &control);
+}
+
+bool ring_fusion_mpmc_void(void *object, uint64_t position)
 {
     struct ring_fusion_mpmc *ring = object;
-    const uint64_t position = __atomic_load_n(&ring->consumer.position, __ATOMIC_ACQUIRE);
-    uint64_t *word = &slot_of(ring, position)->control;
-    uint64_t control = __atomic_load_n(word, __ATOMIC_ACQUIRE);
-    if (ring_fusion_is_sent(control, position) ||
-        __atomic_load_n(&ring->producer.position, __ATOMIC_RELAXED) == position)
+    uint64_t control;
+    if (!is_hole(ring, position, &control))
         return false;
-    // Release, as in send: what the owner knows of the death. It fails if the dead one published.
-    return __atomic_compare_exchange_n(word, &control,
+    // Release, as in send: what the owner knows of the death, which is all that the dead one wrote.
+    return __atomic_compare_exchange_n(&slot_of(ring, position)->control, &control,
                                        ring_fusion_control_of_kind(position, 0, RING_VOID), false,
                                        __ATOMIC_RELEASE, __ATOMIC_RELAXED);
 }

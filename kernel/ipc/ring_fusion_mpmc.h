@@ -14,7 +14,9 @@
 // Who may call what, at the same time:
 //   anybody           send, send_kind, send_batch, receive, receive_kind, receive_batch, close;
 //                     free_slots, statistics: a moment's view, exact while nobody is in a call
-//   owner             void: see there
+//   anybody, but      reserve, commit, abandon, peek, release (ring_fusion_mpmc_in_place.h): while
+//                     one consumer at a time is in any call, or between peek and release
+//   owner             hole, void: see there
 //   nobody active     init, check
 //
 // Progress: a call is repeated only when a call of another CPU has succeeded meanwhile, a bounded
@@ -70,16 +72,34 @@ size_t ring_fusion_mpmc_free_slots(const void *object);
 void ring_fusion_mpmc_statistics(const void *object, struct ring_statistics *statistics);
 bool ring_fusion_mpmc_check(const void *object);
 
-// Closes the hole that a dead producer left: the claimed but unpublished message that is next
-// becomes one of the kind RING_VOID, which receives pass over; it counts as sent and received. For
-// the owner, when it knows that the producer cannot run any more. False: the next message is
-// published, or there is none.
-bool ring_fusion_mpmc_void(void *object);
+// ---- Death of a producer between its claim and its publication, the hole that it leaves. Nothing
+// in the ring tells it from a live producer's, which is closed soon: time does. The owner
+//   1. knows that a producer is dead: it cannot run any more, and what it wrote is seen
+//   2. finds a hole, and remembers its position
+//   3. waits until each live producer was between two calls since: each has beaten its seat once
+//      more, or has left it (ring_seats_watch). A producer that holds a reservation is in a call
+//   4. voids that position. If it is still a hole, no live producer claimed it
+// Again from 2: a batch, or several dead, leave several. What a dead producer had written of its
+// batch behind the first message may arrive, each message whole.
+
+// Whether the next message is claimed but not published, and its position. Any thread.
+bool ring_fusion_mpmc_hole(const void *object, uint64_t *position);
+
+// The hole at `position` becomes a message of the kind RING_VOID, which receives pass over; it
+// counts as sent and received. The owner's, as said above. False: it is no hole any more.
+bool ring_fusion_mpmc_void(void *object, uint64_t position);
 
 // The slow half of send, of a message that is small enough: no credit was left, or another producer
 // was quicker.
 enum status ring_fusion_mpmc_send_slowly(struct ring_fusion_mpmc *ring, const void *payload,
                                          size_t length, enum ring_kind kind);
+
+// The slow half of reserve: claims a position.
+enum status ring_fusion_mpmc_claim_slowly(struct ring_fusion_mpmc *ring, uint64_t *position);
+
+// The slow half of peek: there was no sound inline message.
+enum status ring_fusion_mpmc_peek_slowly(struct ring_fusion_mpmc *ring,
+                                         const struct ring_fusion_slot **slot, size_t *length);
 
 // The slow half of receive: there was no sound inline message, or another consumer was quicker.
 enum status ring_fusion_mpmc_receive_slowly(struct ring_fusion_mpmc *ring, void *payload,
@@ -144,12 +164,14 @@ ALWAYS_INLINE int64_t ring_fusion_mpmc_credit(const struct ring_fusion_mpmc *rin
     return (int64_t)(__atomic_load_n(&ring->producer.limit, __ATOMIC_ACQUIRE) - position);
 }
 
-// Relaxed: whose turn it is; the credit orders the slot's reuse, the control word what is in it.
+// Whose turn it is; the credit orders the slot's reuse, the control word what is in it. Release,
+// for who finds a hole there: it sees what the producer did before, its last beat (ring_seats.h)
+// too.
 ALWAYS_INLINE bool ring_fusion_mpmc_claim(struct ring_fusion_mpmc *ring, uint64_t *position,
                                           uint64_t count)
 {
     return __atomic_compare_exchange_n(&ring->producer.position, position, *position + count, false,
-                                       __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+                                       __ATOMIC_RELEASE, __ATOMIC_RELAXED);
 }
 
 // Release, for the producer that renews the credit: the slots were read before they are free. And
@@ -186,6 +208,7 @@ ALWAYS_INLINE enum status ring_fusion_mpmc_send_untraced(void *object, const voi
     if (UNLIKELY(ring_fusion_mpmc_credit(ring, position) <= 0) ||
         UNLIKELY(!ring_fusion_mpmc_claim(ring, &position, 1)))
         return ring_fusion_mpmc_send_slowly(ring, payload, length, kind);
+    ring_trace_took_to_send(position);
     ring_fusion_mpmc_publish(ring, position, payload, length, kind);
     return STATUS_OK;
 }
@@ -193,7 +216,6 @@ ALWAYS_INLINE enum status ring_fusion_mpmc_send_untraced(void *object, const voi
 ALWAYS_INLINE enum status ring_fusion_mpmc_send_kind(void *object, const void *payload,
                                                      size_t length, enum ring_kind kind)
 {
-    // With several producers the number is a guess, and only a flow's.
     ring_trace_send(((struct ring_fusion_mpmc *)object)->producer.position);
     const enum status status = ring_fusion_mpmc_send_untraced(object, payload, length, kind);
     ring_trace_sent(status, 1);
@@ -221,6 +243,7 @@ ALWAYS_INLINE enum status ring_fusion_mpmc_receive_untraced(void *object, void *
     if (LIKELY(past_empty <= RING_PAYLOAD_MOST)) {
         ring_fusion_mpmc_read(payload, slot);
         if (LIKELY(ring_fusion_mpmc_take(ring, &position, 1))) {
+            ring_trace_took_to_receive(position);
             *length = past_empty;
             return STATUS_OK;
         }

@@ -70,4 +70,13 @@ ALWAYS_INLINE bool ring_fusion_is_sound(uint64_t control)
            ring_fusion_kind(control) < RING_VOID;
 }
 
+// Whether that is where one of the slots has its payload. Not whether it is the slot of a position:
+// that may lie where a peer writes, who must not be able to make an assertion fail.
+ALWAYS_INLINE bool ring_fusion_is_place(const struct ring_fusion_slot *slots, uint64_t mask,
+                                        const void *payload)
+{
+    const uintptr_t offset = (uintptr_t)payload - (uintptr_t)slots[0].payload;
+    return offset / sizeof(slots[0]) <= mask && offset % sizeof(slots[0]) == 0;
+}
+
 #endif

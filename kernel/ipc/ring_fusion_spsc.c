@@ -56,11 +56,12 @@ static bool is_closed(const struct ring_fusion_spsc *ring)
 // STATUS_OK does not say that there is room now.
 static enum status renew_credit(struct ring_fusion_spsc *ring)
 {
+    // Acquire, with the consumer's release of its position: it has read the slots below before
+    // the producer writes them again. And before the look at the closing: a ring that was closed
+    // when the consumer got there gives no credit for that.
+    const uint64_t received = __atomic_load_n(&ring->consumer.position, __ATOMIC_ACQUIRE);
     if (is_closed(ring))
         return STATUS_CLOSED;
-    // Acquire, with the consumer's release of its position: it has read the slots below before
-    // the producer writes them again.
-    const uint64_t received = __atomic_load_n(&ring->consumer.position, __ATOMIC_ACQUIRE);
     if (ring->producer.position - received > ring->mask + 1)
         return STATUS_CORRUPT;
     ring->producer.limit = received + ring->mask + 1;
@@ -115,16 +116,24 @@ NOINLINE enum status ring_fusion_spsc_receive_other(struct ring_fusion_spsc *rin
     return sound ? STATUS_OK : STATUS_CORRUPT;
 }
 
-NOINLINE enum status ring_fusion_spsc_peek_other(struct ring_fusion_spsc *ring)
+NOINLINE enum status ring_fusion_spsc_peek_other(struct ring_fusion_spsc *ring,
+                                                 const struct ring_fusion_slot **slot,
+                                                 size_t *length)
 {
     uint64_t control;
     const enum status status = find_sent(ring, &control);
     if (status != STATUS_OK)
         return status;
-    if (ring_fusion_is_sound(control))
-        return ring_fusion_kind(control) == RING_INLINE ? STATUS_EMPTY : STATUS_INVALID;
-    take_one(ring);
-    return STATUS_CORRUPT;
+    if (!ring_fusion_is_sound(control)) {
+        take_one(ring);
+        return STATUS_CORRUPT;
+    }
+    if (ring_fusion_kind(control) != RING_INLINE)
+        return STATUS_INVALID;
+    // It came between the two looks.
+    *slot = slot_of(ring, ring->consumer.position);
+    *length = ring_fusion_length(control);
+    return STATUS_OK;
 }
 
 // Gives up a batch before its publication: slots 1 to written - 1 of it get the words back that say
@@ -198,7 +207,7 @@ static COLD enum status send_what_fits(struct ring_fusion_spsc *ring,
     if (ring_any_too_large(messages, count))
         return STATUS_TOO_LARGE;
     const enum status status = renew_credit(ring);
-    __atomic_store_n(&ring->producer.acquires, 1, __ATOMIC_RELAXED);
+    __atomic_store_n(&ring->producer.acquires, RING_RENEWAL_ACQUIRES, __ATOMIC_RELAXED);
     if (status != STATUS_OK)
         return status;
     const uint64_t room = ring->producer.limit - ring->producer.position;

@@ -7,7 +7,7 @@
 // it has sent as many messages as that line had promised room for.
 //
 // Who may call what, at the same time:
-//   producer          send, send_kind, send_batch, reserve, commit
+//   producer          send, send_kind, send_batch, reserve, commit, abandon
 //   consumer          receive, receive_kind, receive_batch, peek, release
 //   anybody           free_slots, statistics: a moment's view, exact while nobody else is active;
 //                     close
@@ -83,8 +83,9 @@ ALWAYS_INLINE enum status ring_fusion_spsc_receive_any(struct ring_fusion_spsc *
     return status;
 }
 
-// The slow half of peek.
-enum status ring_fusion_spsc_peek_other(struct ring_fusion_spsc *ring);
+// The slow half of peek: there was no sound inline message.
+enum status ring_fusion_spsc_peek_other(struct ring_fusion_spsc *ring,
+                                        const struct ring_fusion_slot **slot, size_t *length);
 
 // FAST: expected 26 instructions for 56 bytes.
 ALWAYS_INLINE enum status ring_fusion_spsc_send_untraced(void *object, const void *payload,
@@ -188,15 +189,6 @@ ALWAYS_INLINE enum status ring_fusion_spsc_receive_kind(void *object, void *payl
 
 // ---- in place -----------------------------------------------------------------------------------
 
-// Whether that is where a slot has its payload. Not whether it is the slot of the position: that
-// may lie where a peer writes, who must not be able to make an assertion fail.
-ALWAYS_INLINE bool ring_fusion_spsc_is_place(const struct ring_fusion_spsc *ring,
-                                             const void *payload)
-{
-    const uintptr_t offset = (uintptr_t)payload - (uintptr_t)ring->slots[0].payload;
-    return offset / sizeof(ring->slots[0]) <= ring->mask && offset % sizeof(ring->slots[0]) == 0;
-}
-
 // FAST: expected 6 instructions.
 ALWAYS_INLINE enum status ring_fusion_spsc_reserve(void *object, void **payload)
 {
@@ -218,7 +210,7 @@ ALWAYS_INLINE enum status ring_fusion_spsc_commit(void *object, void *payload, s
     const uint64_t position = ring->producer.position;
     if (UNLIKELY(length > RING_PAYLOAD_MOST))
         return STATUS_TOO_LARGE;
-    assert_slow(ring_fusion_spsc_is_place(ring, payload));
+    assert_slow(ring_fusion_is_place(ring->slots, ring->mask, payload));
     ring_trace_send(position);
     uint64_t *control = (uint64_t *)payload - 1;
     // Order: as in send.
@@ -226,6 +218,15 @@ ALWAYS_INLINE enum status ring_fusion_spsc_commit(void *object, void *payload, s
     __atomic_store_n(control, ring_fusion_control(position, length), __ATOMIC_RELEASE);
     ring_trace_sent(STATUS_OK, 1);
     return STATUS_OK;
+}
+
+// Forgets a reservation: nothing to do, as what is not committed was never there.
+ALWAYS_INLINE void ring_fusion_spsc_abandon(void *object, void *payload)
+{
+    const struct ring_fusion_spsc *ring = object;
+    assert_slow(ring_fusion_is_place(ring->slots, ring->mask, payload));
+    (void)ring;
+    (void)payload;
 }
 
 // FAST: expected 10 instructions.
@@ -236,9 +237,17 @@ ALWAYS_INLINE enum status ring_fusion_spsc_peek(void *object, const void **paylo
     const struct ring_fusion_slot *slot = &ring->slots[position & ring->mask];
     // Acquire: as in receive.
     const uint64_t control = __atomic_load_n(&slot->control, __ATOMIC_ACQUIRE);
-    const uint64_t past_empty = ring_fusion_past_empty(control, position);
-    if (UNLIKELY(past_empty > RING_PAYLOAD_MOST))
-        return ring_fusion_spsc_peek_other(ring);
+    uint64_t past_empty = ring_fusion_past_empty(control, position);
+    if (UNLIKELY(past_empty > RING_PAYLOAD_MOST)) {
+        // Variables of their own, so that the others can stay in registers.
+        const struct ring_fusion_slot *found = NULL;
+        size_t bytes = 0;
+        const enum status status = ring_fusion_spsc_peek_other(ring, &found, &bytes);
+        if (status != STATUS_OK)
+            return status;
+        slot = found;
+        past_empty = bytes;
+    }
     *payload = slot->payload;
     *length = past_empty;
     return STATUS_OK;
@@ -249,7 +258,7 @@ ALWAYS_INLINE void ring_fusion_spsc_release(void *object, const void *payload)
 {
     struct ring_fusion_spsc *ring = object;
     const uint64_t position = ring->consumer.position;
-    assert_slow(ring_fusion_spsc_is_place(ring, payload));
+    assert_slow(ring_fusion_is_place(ring->slots, ring->mask, payload));
     (void)payload;
     ring_trace_receive(position);
     // Release: as in receive.

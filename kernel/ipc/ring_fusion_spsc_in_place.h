@@ -55,6 +55,7 @@ static const struct ring_ops ring_fusion_spsc_in_place_ops = {
     .check = ring_fusion_spsc_check,
     .reserve = ring_fusion_spsc_reserve,
     .commit = ring_fusion_spsc_commit,
+    .abandon = ring_fusion_spsc_abandon,
     .peek = ring_fusion_spsc_peek,
     .release = ring_fusion_spsc_release,
     .send_kind = ring_fusion_spsc_send_kind,

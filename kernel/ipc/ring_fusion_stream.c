@@ -35,11 +35,11 @@ static bool is_closed(const struct ring_fusion_stream *ring)
 // STATUS_OK does not say that there is room now.
 static enum status renew_credit(struct ring_fusion_stream *ring)
 {
+    // Acquire, with the consumer's release of its position: it has read the slots below before
+    // the producer writes them again. Before the look at the closing: as in ring_fusion_spsc.c.
+    const uint64_t received = __atomic_load_n(&ring->consumer.position, __ATOMIC_ACQUIRE);
     if (is_closed(ring))
         return STATUS_CLOSED;
-    // Acquire, with the consumer's release of its position: it has read the slots below before
-    // the producer writes them again.
-    const uint64_t received = __atomic_load_n(&ring->consumer.position, __ATOMIC_ACQUIRE);
     if (ring->producer.position - received > ring->mask + 1)
         return STATUS_CORRUPT;
     ring->producer.limit = received + ring->mask + 1;
@@ -84,7 +84,7 @@ ALWAYS_INLINE enum status send_batch(struct ring_fusion_stream *ring,
     const uint64_t first = ring->producer.position;
     if (UNLIKELY(ring->producer.limit - first < count)) {
         const enum status status = renew_credit(ring);
-        __atomic_store_n(&ring->producer.acquires, 1, __ATOMIC_RELAXED);
+        __atomic_store_n(&ring->producer.acquires, RING_RENEWAL_ACQUIRES, __ATOMIC_RELAXED);
         if (status != STATUS_OK)
             return status;
     }

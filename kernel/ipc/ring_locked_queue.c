@@ -12,6 +12,7 @@ enum status ring_locked_queue_init_at(void *object, void *memory, size_t slots, 
         .start = position,
         .front = position,
         .back = position,
+        .limit = position + slots,
     };
     spinlock_init(&queue->lock);
     return STATUS_OK;
@@ -20,6 +21,33 @@ enum status ring_locked_queue_init_at(void *object, void *memory, size_t slots, 
 enum status ring_locked_queue_init(void *object, void *memory, size_t slots)
 {
     return ring_locked_queue_init_at(object, memory, slots, 0);
+}
+
+void ring_locked_queue_close(void *object)
+{
+    struct ring_locked_queue *queue = object;
+    spinlock_acquire(&queue->lock);
+    queue->closed = true;
+    queue->limit = queue->back; // the next send looks
+    spinlock_release(&queue->lock);
+}
+
+COLD enum status ring_locked_queue_renew(struct ring_locked_queue *queue)
+{
+    if (queue->closed)
+        return STATUS_CLOSED;
+    queue->limit = queue->front + queue->mask + 1;
+    if (queue->back != queue->limit)
+        return STATUS_OK;
+    queue->refused_full++;
+    return STATUS_FULL;
+}
+
+COLD enum status ring_locked_queue_nothing(struct ring_locked_queue *queue)
+{
+    const enum status status = queue->closed ? STATUS_CLOSED : STATUS_EMPTY;
+    spinlock_release(&queue->lock);
+    return status;
 }
 
 static void copy_message(struct ring_message *to, const struct ring_message *from)
@@ -40,15 +68,22 @@ ALWAYS_INLINE enum status ring_locked_queue_send_batch_untraced(void *object,
         return STATUS_TOO_LARGE;
     spinlock_acquire(&queue->lock);
     const uint64_t back = queue->back;
-    const size_t fitting = min_u64(count, queue->mask + 1 - (back - queue->front));
+    if (queue->limit - back < count) {
+        const enum status status = ring_locked_queue_renew(queue);
+        if (status != STATUS_OK) {
+            spinlock_release(&queue->lock);
+            return status;
+        }
+    }
+    const size_t fitting = min_u64(count, queue->limit - back);
     for (size_t i = 0; i < fitting; i++)
         copy_message(&queue->slots[(back + i) & queue->mask], &messages[i]);
     queue->back = back + fitting;
-    queue->refused_full += fitting == 0;
-    queue->fences = queue->acquires = 1; // the lock's exchange above and its releasing store below
+    ring_trace_took_to_send(back);
+    queue->fences = 1; // the lock's exchange above and its releasing store below
     spinlock_release(&queue->lock);
     *sent = fitting;
-    return fitting == 0 ? STATUS_FULL : STATUS_OK;
+    return STATUS_OK;
 }
 
 enum status ring_locked_queue_send_batch(void *object, const struct ring_message *messages,
@@ -71,9 +106,13 @@ ALWAYS_INLINE enum status ring_locked_queue_receive_batch_untraced(void *object,
     for (size_t i = 0; i < there; i++)
         copy_message(&messages[i], &queue->slots[(front + i) & queue->mask]);
     queue->front = front + there;
+    ring_trace_took_to_receive(front);
+    const bool over = there < count && queue->closed;
     spinlock_release(&queue->lock);
     *received = there;
-    return there == 0 ? STATUS_EMPTY : STATUS_OK;
+    if (LIKELY(there != 0))
+        return STATUS_OK;
+    return over ? STATUS_CLOSED : STATUS_EMPTY;
 }
 
 enum status ring_locked_queue_receive_batch(void *object, struct ring_message *messages,
@@ -111,7 +150,7 @@ void ring_locked_queue_statistics(const void *object, struct ring_statistics *st
         .received = queue->front - queue->start,
         .refused_full = queue->refused_full,
         .fences = queue->fences,
-        .acquires = queue->acquires,
+        .acquires = queue->fences,
     };
     spinlock_release(&queue->lock);
 }
@@ -124,6 +163,8 @@ bool ring_locked_queue_check(const void *object)
     const uint64_t queued = queue->back - queue->front;
     // Both positions only grow from `start`, and no message is received before it is sent.
     if (queued > queue->mask + 1 || queue->front - queue->start > queue->back - queue->start)
+        return false;
+    if (queue->limit - queue->back > queue->mask + 1 - queued)
         return false;
     for (uint64_t i = 0; i < queued; i++) {
         if (queue->slots[(queue->front + i) & queue->mask].length > RING_PAYLOAD_MOST)

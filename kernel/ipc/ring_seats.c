@@ -49,7 +49,7 @@ enum status ring_seats_take(struct ring_seats *seats, struct ring_ticket *ticket
                                          __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
             continue;
         *ticket = (struct ring_ticket){.seat = i, .generation = generation};
-        __atomic_store_n(&seat->beats, seat->beats + 1, __ATOMIC_RELAXED);
+        ring_seats_beat(seats, *ticket);
         if (__atomic_load_n(&seats->closed, __ATOMIC_SEQ_CST) == 0)
             return STATUS_OK;
         ring_seats_leave(seats, *ticket);
@@ -62,8 +62,9 @@ uint32_t ring_seats_watch(const struct ring_seats *seats, uint32_t seat, struct 
                           enum status *status)
 {
     const struct ring_seat *one = &seats->seat[seat % RING_SEATS_MOST];
-    const uint64_t taken = __atomic_load_n(&one->taken, __ATOMIC_RELAXED);
-    const uint64_t beats = __atomic_load_n(&one->beats, __ATOMIC_RELAXED);
+    // Acquire, with the release of leaving, of beating: the user's calls before that are over.
+    const uint64_t taken = __atomic_load_n(&one->taken, __ATOMIC_ACQUIRE);
+    const uint64_t beats = __atomic_load_n(&one->beats, __ATOMIC_ACQUIRE);
     const uint32_t generation = (uint32_t)(taken >> GENERATION_SHIFT);
     const bool same = watch->beats == beats && watch->generation == generation;
     *status = taken & TAKEN ? STATUS_OK : STATUS_STALE;

@@ -8,14 +8,13 @@
 //   threads    any; a seat's own calls (beat, leave) its user's
 //   memory     the table is the caller's, zeroed or not; it outlives what it guards
 //   closing    ring_seats_close after the object was closed (ring_ops.close). No seat is taken
-//   then;
-//              a user leaves when a call has told it STATUS_CLOSED, and calls no more. When
+//              then; a user leaves when a call has told it STATUS_CLOSED, and calls no more. When
 //              ring_seats_quiet says true nobody touches the object any more
 //   death      nothing but the watcher's patience tells death from slowness: what counts as dead
 //              after how many looks is the watcher's to know. Evicting a seat says "dead": only
 //              for a user that cannot run any more (its domain was stopped). Its pages are
 //              reclaimed by ring_pool_reclaim, its hole in a ring is closed by
-//              ring_fusion_mpmc_void
+//              ring_fusion_mpmc_void, when all others have beaten once more
 //   reuse      a seat has a generation: a ticket of an earlier user is STATUS_STALE
 #ifndef RING_SEATS_H
 #define RING_SEATS_H
@@ -59,16 +58,19 @@ enum status ring_seats_take(struct ring_seats *seats, struct ring_ticket *ticket
 // STATUS_INVALID: no such seat.
 enum status ring_seats_leave(struct ring_seats *seats, struct ring_ticket ticket);
 
-// "I am alive." The user's own.
+// "I am alive, and in no call of the object." The user's own, between its calls; not between a
+// reserve and its commit.
 ALWAYS_INLINE void ring_seats_beat(struct ring_seats *seats, struct ring_ticket ticket)
 {
     struct ring_seat *seat = &seats->seat[ticket.seat % RING_SEATS_MOST];
-    __atomic_store_n(&seat->beats, seat->beats + 1, __ATOMIC_RELAXED);
+    // Release, with the watcher's acquire: the calls before are over.
+    __atomic_store_n(&seat->beats, seat->beats + 1, __ATOMIC_RELEASE);
 }
 
 // Looks at a seat and returns how many looks in a row, this one included, have found no beat since
 // the one before; 0: it has beaten, or another user has the seat. The first look of a zeroed watch
-// finds a beat. STATUS_STALE in *status: nobody sits there.
+// finds a beat. STATUS_STALE in *status: nobody sits there. After 0 or STATUS_STALE, all calls
+// that the seat's user had begun before the look before are over, and what they did is seen.
 uint32_t ring_seats_watch(const struct ring_seats *seats, uint32_t seat, struct ring_watch *watch,
                           enum status *status);
 

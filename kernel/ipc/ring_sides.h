@@ -9,6 +9,9 @@
 #include "compiler.h"
 #include "ring.h"
 
+// Of a look for room: both closing words and the other side's position.
+#define RING_RENEWAL_ACQUIRES 3u
+
 // Written by the producer only.
 struct ring_producer {
     uint64_t position; // of the next message to send

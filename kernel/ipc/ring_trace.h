@@ -2,7 +2,9 @@
 // What a message queue records when it is traced: sending and receiving, how many messages are
 // under way, and which receive belongs to which send. Macros for the reason trace.h gives.
 //
-// `position` is that of the message, or of the first of a batch, and the same at both ends.
+// `position` is that of the message, or of the first of a batch, and the same at both ends. Where
+// several send or receive, what is said at first is a guess, and whoever then takes a position says
+// which (ring_trace_took_...).
 #ifndef RING_TRACE_H
 #define RING_TRACE_H
 
@@ -10,6 +12,8 @@
 #include "trace.h"
 
 #define ring_trace_send(position) trace_begin_out(TRACE_RING_SEND, position)
+
+#define ring_trace_took_to_send(position) trace_number(TRACE_RING_SEND, position)
 
 #define ring_trace_sent(status, count)                                                             \
     do {                                                                                           \
@@ -19,6 +23,8 @@
     } while (0)
 
 #define ring_trace_receive(position) trace_begin_in(TRACE_RING_RECEIVE, position)
+
+#define ring_trace_took_to_receive(position) trace_number(TRACE_RING_RECEIVE, position)
 
 #define ring_trace_received(status, count)                                                         \
     do {                                                                                           \

@@ -30,9 +30,8 @@ static void unlock(struct ring_sleepers *sleepers)
 
 // ---- waking -------------------------------------------------------------------------------------
 
-// Takes the first one off the list, behind the lock, and wakes it there: a sleeper leaves by that
-// lock too, so it is not gone before. Returns it, or NULL: there was none.
-static void *wake_first(struct ring_wait *wait, struct ring_sleepers *sleepers)
+// Takes the first one off the list, behind the lock. Returns it, or NULL: there was none.
+static void *take_first(struct ring_sleepers *sleepers)
 {
     struct ring_sleeper *const first = (struct ring_sleeper *)sleepers->list.next;
     if (list_empty(&sleepers->list))
@@ -45,7 +44,15 @@ static void *wake_first(struct ring_wait *wait, struct ring_sleepers *sleepers)
     sleepers->statistics.wakes++;
     // Release: the sleeper that sees it sees what was sent.
     __atomic_store_n(&first->woken, true, __ATOMIC_RELEASE);
-    wait->waiter->wake(wait->waiter->place, who);
+    return who;
+}
+
+// The same, and wakes it there: a sleeper leaves by that lock too, so it is not gone before.
+static void *wake_first(struct ring_wait *wait, struct ring_sleepers *sleepers)
+{
+    void *const who = take_first(sleepers);
+    if (who != NULL)
+        wait->waiter->wake(wait->waiter->place, who);
     return who;
 }
 
@@ -55,14 +62,20 @@ static void wake_late(const struct ring_waiter *waiter, void *who)
         waiter->wake_late(waiter->place, who);
 }
 
-NOINLINE void ring_wait_wake(struct ring_wait *wait, enum ring_side side)
+// Whether somebody sleeps, behind what may have ended the wait.
+static bool somebody_sleeps(struct ring_sleepers *sleepers)
 {
-    struct ring_sleepers *const sleepers = &wait->sides[side];
     // Of this change and a sleeper's in say_so() one comes first, whatever lies between. If the
     // sleeper's, this reads it, or what came of it. If this one, then the sleeper's reads this one
     // or what came of it: release, so that its second look, behind that acquire, finds what the
     // caller has published before.
-    if (__atomic_fetch_add(&sleepers->watch, 0, __ATOMIC_ACQ_REL) < RING_WATCH_ONE)
+    return __atomic_fetch_add(&sleepers->watch, 0, __ATOMIC_ACQ_REL) >= RING_WATCH_ONE;
+}
+
+NOINLINE void ring_wait_wake(struct ring_wait *wait, enum ring_side side)
+{
+    struct ring_sleepers *const sleepers = &wait->sides[side];
+    if (!somebody_sleeps(sleepers))
         return;
     lock(sleepers);
     void *const who = wake_first(wait, sleepers);
@@ -169,14 +182,29 @@ static bool is_woken(const struct ring_sleeper *self)
     return __atomic_load_n(&self->woken, __ATOMIC_ACQUIRE);
 }
 
+// Waits once. Who is to be woken is, before or by it.
+static void block(const struct ring_waiter *waiter, struct ring_wanted *wanted, uint64_t until_ns)
+{
+    void *const heir = wanted->heir;
+    wanted->heir = NULL;
+    if (heir != NULL && until_ns == RING_FOREVER) {
+        waiter->hand_over(waiter->place, heir);
+        return;
+    }
+    if (heir != NULL)
+        waiter->wake(waiter->place, heir);
+    waiter->block(waiter->place, until_ns);
+}
+
 // Until it is woken; false: until its time was up.
-static bool sleep(const struct ring_wait *wait, struct ring_sleeper *self, uint64_t until_ns)
+static bool sleep(const struct ring_wait *wait, struct ring_wanted *wanted, uint64_t until_ns)
 {
     const struct ring_waiter *const waiter = wait->waiter;
+    struct ring_sleeper *const self = &wanted->sleeper;
     bool woken;
     while (!(woken = is_woken(self)) &&
            (until_ns == RING_FOREVER || (int64_t)(until_ns - waiter->now_ns(waiter->place)) > 0)) {
-        waiter->block(waiter->place, until_ns);
+        block(waiter, wanted, until_ns);
         self->blocks++;
     }
     return woken;
@@ -219,7 +247,7 @@ static enum status sleep_for(struct ring_wait *wait, struct ring_wanted *wanted)
             until_ns = min_u64(until_ns, waiter->now_ns(waiter->place) + RING_WAIT_AGAIN_NS);
         enum status status = attempt_or_end(wait, wanted); // the second look
         if (not_now(status))
-            last = !sleep(wait, self, until_ns) && until_ns == wanted->until_ns;
+            last = !sleep(wait, wanted, until_ns) && until_ns == wanted->until_ns;
         withdraw(sleepers, self);
         if (not_now(status))
             status = attempt_or_end(wait, wanted);
@@ -244,5 +272,41 @@ NOINLINE enum status ring_wait_slowly(struct ring_wait *wait, struct ring_wanted
         ring_wait_look(wait, other);
         pass_on(wait, side);
     }
+    return status;
+}
+
+// ---- handing a CPU over -------------------------------------------------------------------------
+
+enum status ring_wait_send_quietly(struct ring_wait *wait, const void *payload, size_t length,
+                                   void **heir)
+{
+    struct ring_wanted wanted = {
+        .side = RING_SENDERS, .from = payload, .length = length, .until_ns = RING_FOREVER};
+    struct ring_sleepers *const receivers = &wait->sides[RING_RECEIVERS];
+    assert(wait->waiter->hand_over != NULL);
+    *heir = NULL;
+    const enum status status = attempt(wait, &wanted);
+    if (not_now(status))
+        return ring_wait_slowly(wait, &wanted);
+    // As in ring_wait_look.
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    if (status != STATUS_OK || __atomic_load_n(&receivers->watch, __ATOMIC_RELAXED) == 0 ||
+        !somebody_sleeps(receivers))
+        return status;
+    lock(receivers);
+    *heir = take_first(receivers);
+    unlock(receivers);
+    return status;
+}
+
+enum status ring_wait_receive_for(struct ring_wait *wait, void *payload, size_t *length, void *heir)
+{
+    struct ring_wanted wanted = {
+        .side = RING_RECEIVERS, .to = payload, .until_ns = RING_FOREVER, .heir = heir};
+    assert(wait->waiter->hand_over != NULL);
+    const enum status status = ring_wait_slowly(wait, &wanted);
+    if (wanted.heir != NULL) // the caller did not sleep
+        wait->waiter->wake(wait->waiter->place, wanted.heir);
+    *length = wanted.length;
     return status;
 }

@@ -82,6 +82,7 @@ struct ring_wanted {
     void *to;         // RING_RECEIVERS
     size_t length;    // of what is sent; of what was received
     uint64_t until_ns;
+    void *heir; // is woken when the caller sleeps, and gets its CPU where it can be handed over
     struct ring_sleeper sleeper;
 };
 
@@ -183,5 +184,18 @@ ALWAYS_INLINE enum status ring_wait_send_batch(const struct ring_ops *ops, struc
         ring_wait_look(wait, RING_RECEIVERS);
     return status;
 }
+
+// ---- handing a CPU over -------------------------------------------------------------------------
+// For waiters that can (ring_waiter.hand_over), and threads that live until they have been woken.
+
+// As ring_wait_send without an end to its time, but a receiver that sleeps is not woken: *heir is
+// who, for the caller to hand its CPU over to. NULL: nobody slept.
+enum status ring_wait_send_quietly(struct ring_wait *wait, const void *payload, size_t length,
+                                   void **heir);
+
+// As ring_wait_receive without an end to its time. `heir`, a thread that waits for the caller, is
+// woken: with the CPU of the caller where that finds nothing.
+enum status ring_wait_receive_for(struct ring_wait *wait, void *payload, size_t *length,
+                                  void *heir);
 
 #endif

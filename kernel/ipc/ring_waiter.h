@@ -22,6 +22,9 @@ struct ring_waiter {
     void (*block)(void *place, uint64_t until_ns);
     // Preemption is disabled and a lock is held: does not wait, and gives no CPU up.
     void (*wake)(void *place, void *who);
+    // Wakes `who` and waits for a wake-up of the caller, who gives its CPU straight to it where
+    // that can be. Preemption is enabled, no lock is held. NULL: there is no such thing.
+    void (*hand_over)(void *place, void *who);
     // What of a wake-up is left for behind the lock, where who was woken may be gone already; NULL:
     // nothing.
     void (*wake_late)(void *place, void *who);

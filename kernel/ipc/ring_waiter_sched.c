@@ -27,6 +27,11 @@ static void wake(void *place, void *who)
     sched_wake(place, who);
 }
 
+static void hand_over(void *place, void *who)
+{
+    sched_hand_over(place, who);
+}
+
 // All threads run on one CPU, and a CPU sees its own stores in order.
 static bool one_cpu(void *place)
 {
@@ -50,6 +55,7 @@ void ring_waiter_sched(struct ring_waiter *waiter, struct sched *sched, enum rin
         .current = current,
         .block = block,
         .wake = wake,
+        .hand_over = alone ? hand_over : NULL, // two that have a CPU each are faster side by side
         .barrier = alone                        ? one_cpu
                    : payer == RING_SLEEPERS_PAY ? barrier
                                                 : NULL,

@@ -461,6 +461,26 @@ void sched_wake(struct sched *sched, struct sched_thread *thread)
     sched_end(sched, let_in);
 }
 
+void sched_hand_over(struct sched *sched, struct sched_thread *thread)
+{
+    bool let_in;
+    struct sched_cpu *cpu = begin_by_thread(sched, &let_in);
+    // Only then is this queue's lock the one that protects its state.
+    const bool here = __atomic_load_n(&thread->cpu, __ATOMIC_RELAXED) == cpu->index;
+    if (!here || thread->state != SCHED_BLOCKED || cpu->ready > 0 || cpu->current->permit) {
+        spinlock_release(&cpu->lock);
+        sched_end(sched, let_in);
+        sched_wake(sched, thread);
+        sched_block(sched);
+        return;
+    }
+    thread->statistics.wakeups++;
+    cpu->statistics.wakeups++;
+    (void)ready_at(cpu, cpu, thread, SCHED_ENQUEUE_WOKEN);
+    leave_as(cpu, SCHED_BLOCKED, cpu->charged_ns); // until when the wake-up has charged the caller
+    sched_end(sched, let_in);
+}
+
 void sched_join(struct sched *sched, struct sched_thread *thread)
 {
     bool let_in;

@@ -327,6 +327,11 @@ void sched_block(struct sched *sched);
 // lock of the scheduler's.
 void sched_wake(struct sched *sched, struct sched_thread *thread);
 
+// Wakes `thread` and waits as sched_block does, in one step: where nobody else waits for this CPU
+// and `thread` waits on it, it runs next, with no timer set and no decision in between. Else the
+// two calls one after the other. Consumes a permit: then it only wakes.
+void sched_hand_over(struct sched *sched, struct sched_thread *thread);
+
 // A barrier on all CPUs, paid by who calls it (sched_barrier.c): true when every other CPU that had
 // joined has been interrupted since the call, and so has done a full barrier. What its threads
 // stored before that is visible to the caller; what they load behind it sees what the caller stored

@@ -10,6 +10,7 @@
 
 #include "cpu.h"
 #include "host.h"
+#include "host_disk.h"
 #include "peers.h"
 #include "platform.h"
 #include "run.h"
@@ -71,6 +72,8 @@ static void read_arguments(int count, char **words)
     for (int i = 1; i < count; i++) {
         if (strncmp(words[i], "line=", 5) == 0)
             host.line = atoi(words[i] + 5);
+        else if (strncmp(words[i], "disk=", 5) == 0)
+            host_disk.folder = words[i] + 5;
         else
             host.arguments = words[i];
     }

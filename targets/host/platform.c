@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "host.h"
+#include "host_disk.h"
 #include "peers.h"
 #include "sched_host.h"
 
@@ -143,6 +144,8 @@ void platform_describe(void (*emit)(void *context, const char *key, const char *
         snprintf(text, sizeof(text), "%.30s %.30s", names.sysname, names.release);
         emit(context, "host.kernel", text);
     }
+    if (peers_may_measure(host.arguments, "driver"))
+        host_disk_describe(emit, context); // writes a file
     peers_describe(emit, context);
 }
 
@@ -219,4 +222,9 @@ _Noreturn void platform_exit(bool success)
 const struct sched_cpu_ops *platform_sched(void **machine)
 {
     return sched_host(machine);
+}
+
+bool platform_block(unsigned index, struct platform_block *found)
+{
+    return host_block(index, found);
 }

@@ -138,11 +138,17 @@ class Topology:
         return words
 
 
+def disk_image(values: dict[str, str]) -> str:
+    """The image that was given; a folder is for others."""
+    place = values.get("disk", "")
+    return "" if os.path.isdir(place) else place
+
+
 def disk_words(image: str = "") -> list[str]:
     """An NVMe and a virtio disk: both show `image`, read-only, or are scratch.
 
-    A scratch disk is empty at the start of each boot. What is written goes to a sparse temporary
-    file that QEMU unlinks once it is open: nothing is left behind, however the run ends.
+    A scratch disk is empty, zeros, at the start of each boot. What is written goes to a sparse
+    temporary file that QEMU unlinks once it is open: nothing is left behind, however the run ends.
     """
     if image:
         path = image.replace(",", ",,")  # or QEMU would take what follows for another option
@@ -235,7 +241,7 @@ class MultiMachine(Machine):
         )
 
     def parts(self, values: Mapping[str, str]) -> list[str]:
-        return [*self.topology(values).words(), *disk_words(values.get("disk", ""))]
+        return [*self.topology(values).words(), *disk_words(disk_image(values))]
 
 
 MACHINES: dict[str, Machine] = {

@@ -18,11 +18,11 @@
 #include "machine_cpu.h"
 #include "pci_boot.h"
 #include "run.h"
+#include "serial_line.h"
 #include "string.h"
 #include "timer.h"
 #include "traps.h"
 
-#define COM1            0x3f8u
 #define ARENA_ALIGNMENT ((uint64_t)2 << 20)
 #define ARENA_LEAST     ((uint64_t)16 << 20)
 #define ARENA_MOST      ((uint64_t)512 << 20) // all of it is touched: more would only take longer
@@ -60,6 +60,8 @@ static void read_boot_info(uint32_t protocol, uint32_t information)
     const struct boot_memory memory = {.bytes = NULL, .base = 0, .length = KERNEL_MAP_BOOT_END};
     const enum status status = boot_info_read(&kernel.boot, protocol, memory, information);
     read_options();
+    if (!serial_line_choose(kernel.boot.arguments))
+        last_words_refused("line= is none of com1, com2, com3, com4");
     if (status == STATUS_TOO_LARGE)
         last_words_refused("the boot loader's command line or memory map is longer than supported");
     if (status != STATUS_OK)
@@ -118,7 +120,9 @@ static unsigned map_windows(struct pci_boot_window *windows)
 static void find_devices(void)
 {
     struct pci_boot_window windows[PCI_WINDOWS_MOST];
-    pci_boot(windows, map_windows(windows), COM1, boot_log_line, NULL);
+    serial_line_find_console();
+    pci_boot(windows, map_windows(windows), kernel.line.port, boot_log_line, NULL);
+    serial_line_find_card();
 }
 
 // `disturb=US`: interrupts the benchmarks every US microseconds, to see what that does to them.
@@ -166,7 +170,7 @@ void kernel_main(uint32_t protocol, uint32_t information)
     traps_init(last_words_trap);
     kernel_load_descriptors(machine_cpu_here());
     hpet_init(HPET_USUAL_ADDRESS);
-    uart_init(&kernel.line, COM1, hpet_ns);
+    serial_line_init();
     read_boot_info(protocol, information);
     die_if_asked("arguments");
     for (unsigned i = 0; i < ARRAY_COUNT(steps); i++) {

@@ -19,6 +19,7 @@
 #include "pci_boot.h"
 #include "pci_describe.h"
 #include "sched_machine.h"
+#include "serial_line.h"
 #include "smp.h"
 #include "string.h"
 #include "x86.h"
@@ -127,6 +128,7 @@ void platform_describe(void (*emit)(void *context, const char *key, const char *
     format(value, sizeof(value), "%lu", kernel.boot.memory_bytes);
     emit(context, "memory.bytes", value);
     emit(context, "boot.protocol", kernel.boot.protocol == BOOT_BY_PVH ? "pvh" : "multiboot2");
+    serial_line_describe(emit, context);
     kernel_describe_memory(emit, context);
     kernel_describe_cpus(emit, context);
     clocks_describe(emit, context);

@@ -13,6 +13,12 @@ void pci_msi_deed(void);
 void pci_msix_deed(void);
 void pci_ecam_deed(void);
 
+// deeds_block.c
+void block_read_deed(void);
+void block_errors_deed(void);
+void block_late_deed(void);
+void block_gone_deed(void);
+
 // deeds_paging.c
 void paging_walk_deed(void);
 void paging_storm_deed(void);

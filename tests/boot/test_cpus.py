@@ -64,7 +64,7 @@ def finished(deed: str, cpus: int = 4, arguments: str = "") -> dict[str, int]:
     done = boot(deed, cpus, arguments, timeout=600 if SOAK else 60)
     assert done.exit_code == machines.SUCCESS_EXIT, done.line[-600:]
     keys = ("storm", "once", "threads", "line", "unexpected", "spurious", "all")
-    return {k: int(v) for k, v in done.facts.items() if k.split(".")[0] in keys}
+    return {k: int(v) for k, v in done.facts.items() if k.partition(".")[0] in keys and k != "line"}
 
 
 # ---- reports ------------------------------------------------------------------------------------

@@ -67,6 +67,15 @@ def test_memory_page_names_every_variant_of_its_suites(suite: str) -> None:
     assert [name for name in variants if f"`{name}`" not in text] == []
 
 
+def test_drivers_page_explains_every_case_of_the_suite() -> None:
+    page = (ROOT / "docs/drivers.md").read_text()
+    section = page.split("\n## The suite `driver`\n")[1]
+    cases = re.findall(r"\bX\(v, (\w+),", (ROOT / "bench/suites/driver_cases.h").read_text())
+    assert len(cases) > 20
+    between = {"ordered_4", "ordered_16", "random_4", "random_16"}  # of a range that is named
+    assert [case for case in cases if f"`{case}`" not in section and case not in between] == []
+
+
 def test_readme_names_every_suite() -> None:
     readme = (ROOT / "README.md").read_text()
     assert len(SUITES) > 8

@@ -10,6 +10,7 @@
 
 #include "pci_describe.h"
 #include "pci_msi.h"
+#include "pci_serial.h"
 #include "pci_space.h"
 
 #define MOST   40u // functions
@@ -121,6 +122,17 @@ static void interrupt(const struct pci_function *function, struct pci_access acc
     free(pending.bytes);
 }
 
+static void look_for_serial_ports(const struct pci *pci)
+{
+    const struct pci_function *at = NULL, *before_it = NULL;
+    uint16_t port = 0;
+    while ((at = pci_serial_find(pci, at, &port)) != NULL) {
+        space_insist((before_it == NULL || at > before_it) && at < pci->functions + pci->count);
+        space_insist(port != 0 && port % PCI_SERIAL_PORTS == 0);
+        before_it = at;
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct pci pci;
@@ -154,5 +166,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     space_insist(facts >= 1 + pci.count);
     for (unsigned i = 0; i < pci.count; i++)
         interrupt(&pci.functions[i], search.access);
+    look_for_serial_ports(&pci);
     return 0;
 }

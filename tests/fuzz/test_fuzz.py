@@ -25,6 +25,8 @@ FUZZERS = {
     "fuzz_session": "corpus",
     "fuzz_acpi": "corpus_acpi",
     "fuzz_pci": "corpus_pci",
+    "fuzz_nvme": "corpus_nvme",
+    "fuzz_virtio": "corpus_virtio",
 }
 CORPUS = sorted((ROOT / "tests/fuzz/corpus").glob("*.bin"))
 ACPI_CORPUS = sorted((ROOT / "tests/fuzz/corpus_acpi").glob("*.bin"))

@@ -12,7 +12,7 @@
 
 #include "model_parts.h"
 
-#define LOCATIONS_MOST 64u
+#define LOCATIONS_MOST 128u
 #define STORES_MOST    48u
 
 struct store {

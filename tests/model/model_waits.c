@@ -41,8 +41,8 @@ END_TEST
 
 // What must be noticed when it is gone.
 static const char *const needed[] = {
-    "ring_wait_wake: change acq_rel as acquire", // what was published before is found later
-    "say_so: change acq_rel as release",         // by the second look
+    "somebody_sleeps: change acq_rel as acquire", // what was published before is found later
+    "say_so: change acq_rel as release",          // by the second look
 };
 
 START_TEST(each_side_of_the_race_needs_its_order)

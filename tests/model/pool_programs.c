@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Pages of a pool under the checker: two owners and one page between them, allocated, passed on,
 // freed, and reclaimed from under its owner.
-#include "pool_programs.h"
+#include "beside_programs.h"
 
 #include "compiler.h"
 #include "ring_pool.h"
@@ -141,10 +141,11 @@ static const struct model_program freed_or_reclaimed = {
 static const struct model_program reclaimed_and_allocated = {
     "reclaimed, allocated", 3, begin_held, {free_held, reclaim_held, allocate_as_other}, finish};
 
-const struct model_program *const pool_programs[] = {&two_owners,
-                                                     &passed,
-                                                     &passed_and_freed,
-                                                     &passed_and_reclaimed,
-                                                     &freed_or_reclaimed,
-                                                     &reclaimed_and_allocated,
-                                                     NULL};
+const struct model_set pool_set = {
+    .name = "pool",
+    .programs = {&two_owners, &passed, &passed_and_freed, &passed_and_reclaimed,
+                 &freed_or_reclaimed, &reclaimed_and_allocated},
+    .weakenings = 7,
+    .harmless = {{"ring_pool_reclaim: compare acq_rel as acquire",
+                  "give_back releases the same, and nobody opens the record of a free page"}},
+};

@@ -3,6 +3,7 @@
 #include "ring_programs.h"
 
 #include "ring_actions.h"
+#include "ring_fusion_mpmc_in_place.h"
 #include "ring_variants.h"
 
 void ring_programs_use(const struct ring_model *used)
@@ -113,6 +114,64 @@ static void receive_in_place(void)
     }
 }
 
+// A reservation that comes to nothing, whose slot another producer builds its message in, a lap
+// later.
+static void abandon_one(void)
+{
+    void *payload;
+    MODEL_UNTIL(model->ops->reserve(RING, &payload) == STATUS_OK);
+    *(uint64_t *)payload = 99;
+    model->ops->abandon(RING, payload);
+}
+
+static void send_two_in_place(void)
+{
+    const struct ring_message message = message_of(0);
+    for (uint64_t i = 0; i < 2; i++) {
+        void *payload;
+        MODEL_UNTIL(model->ops->reserve(RING, &payload) == STATUS_OK);
+        *(uint64_t *)payload = message.payload[0] + i;
+        model_require(model->ops->commit(RING, payload, 8) == STATUS_OK, "no commit");
+    }
+}
+
+static void abandon_and_send(void)
+{
+    abandon_one();
+    send_two_in_place();
+}
+
+// Two of them share the credit that one of them renews. Once: each refusal is counted where the
+// other one counts, so that neither would wait.
+static void send_one_if_there_is_room(void)
+{
+    void *payload;
+    model_begin();
+    if (model->ops->reserve(RING, &payload) != STATUS_OK)
+        return;
+    *(uint64_t *)payload = 1;
+    model->ops->commit(RING, payload, 8);
+}
+
+static void begin_full(void)
+{
+    begin_at(0);
+    send_two_in_place();
+}
+
+static void receive_past_the_abandoned(void)
+{
+    const struct ring_message message = message_of(0);
+    for (uint64_t i = 0; i < 2; i++) {
+        const void *payload;
+        size_t length;
+        MODEL_UNTIL(model->ops->peek(RING, &payload, &length) == STATUS_OK);
+        model_require(length == 8 && *(const uint64_t *)payload == message.payload[0] + i,
+                      "a message is not whole");
+        model->ops->release(RING, payload);
+    }
+}
+
 static void send_kinds(void)
 {
     for (uint64_t i = 0; i < MESSAGES; i++) {
@@ -198,6 +257,20 @@ static void send_until_closed(void)
         model_require(status == STATUS_OK, "a send has another status");
     }
     model_require(false, "a closed ring took more than it holds");
+}
+
+// A consumer that closes a full ring and receives what is left: that makes no room any more.
+static void close_and_receive_the_rest(void)
+{
+    model->ops->close(RING);
+    receive_until_closed();
+}
+
+static void finish_within_the_room(void)
+{
+    struct ring_statistics end;
+    model->ops->statistics(RING, &end);
+    model_require(end.sent <= SLOTS, "a closed ring took more than there was room for");
 }
 
 // ---- Several producers, several consumers
@@ -345,6 +418,25 @@ static const struct model_program singles_for_two = {
     finish_after_two};
 static const struct model_program given_up = {
     "given up", 2, begin_at_0, {send_until_closed, receive_one_and_close}, NULL};
+static const struct model_program no_more_room = {"no more room",
+                                                  2,
+                                                  begin_at_0,
+                                                  {send_until_closed, close_and_receive_the_rest},
+                                                  finish_within_the_room};
+static const struct model_program abandoned = {
+    "abandoned", 2, begin_before_2_32, {abandon_and_send, receive_past_the_abandoned}, NULL};
+static const struct model_program credit_of_one = {
+    "credit of one",
+    3,
+    begin_full,
+    {send_one_if_there_is_room, send_one_if_there_is_room, receive_past_the_abandoned},
+    NULL};
+static const struct model_program abandoned_by_another = {
+    "abandoned by another",
+    3,
+    begin_at_0,
+    {abandon_one, send_two_in_place, receive_past_the_abandoned},
+    NULL};
 static const struct model_program one_each = {"one each",
                                               3,
                                               begin_before_2_32,
@@ -368,35 +460,48 @@ static const struct model_program a_batch_and_one = {
 const struct ring_model ring_models[] = {
     {
         .ops = &ring_fusion_mpmc_ops,
-        .weakenings = 18,
+        .weakenings = 19,
         .init_at = ring_fusion_mpmc_init_at,
         .programs = {&singly, &in_batches, &kinds, &given_up, &one_each, &singles_for_two,
-                     &kinds_for_two, &batches_for_two, &closed_by_another, &shared_credit, &closed},
-
+                     &kinds_for_two, &batches_for_two, &closed_by_another, &shared_credit, &closed,
+                     &no_more_room},
         .soak = {&a_batch_and_one, &credit_of_another},
+        .harmless = {{"ring_fusion_mpmc_claim: compare release",
+                      "for who looks for holes: see holes_programs.c"}},
+    },
+    {
+        .ops = &ring_fusion_mpmc_in_place_ops,
+        .init_at = ring_fusion_mpmc_init_at,
+        .programs = {&in_place, &abandoned, &abandoned_by_another, &one_each, &kinds,
+                     &closed_by_another, &no_more_room, &closed, &credit_of_one},
+        .soak = {&a_batch_and_one, &credit_of_another},
+        .weakenings = 18,
+        .harmless = {{"ring_fusion_mpmc_claim: compare release",
+                      "for who looks for holes: see holes_programs.c"},
+                     {"receive_any: load acquire", "the one consumer's own position"},
+                     {"find_sent: load acquire #2", "the one consumer's own position"}},
     },
     {
         .ops = &ring_fusion_stream_ops,
         .weakenings = 11,
         .init_at = ring_fusion_stream_init_at,
         .programs = {&singly, &over_32, &over_64, &in_batches, &sent_in_batches, &mixed, &withdrawn,
-                     &looked_on, &room, &closed, &closed_by_another, &given_up},
+                     &looked_on, &room, &closed, &closed_by_another, &given_up, &no_more_room},
         .soak = {&looked_on_longer, &room_longer},
     },
     {
         .ops = &ring_fusion_spsc_in_place_ops,
         .init_at = ring_fusion_spsc_init_at,
-        .programs = {&in_place, &kinds, &closed, &closed_by_another},
+        .programs = {&in_place, &abandoned, &kinds, &closed, &closed_by_another, &no_more_room},
         .soak = {&given_up},
         .weakenings = 14,
-        .harmless = {{"find_sent: load acquire #2",
-                      "peek says empty whatever this finds: the next peek acquires it"}},
     },
     {
         .ops = &ring_fusion_spsc_ops,
         .init_at = ring_fusion_spsc_init_at,
         .programs = {&singly, &over_32, &over_64, &in_batches, &sent_in_batches, &mixed, &withdrawn,
-                     &looked_on, &room, &kinds, &closed, &closed_by_another, &given_up},
+                     &looked_on, &room, &kinds, &closed, &closed_by_another, &given_up,
+                     &no_more_room},
         .soak = {&looked_on_longer, &room_longer},
         .weakenings = 17,
     },
@@ -412,7 +517,8 @@ const struct ring_model ring_models[] = {
         .ops = &ring_locked_queue_ops,
         .init_at = ring_locked_queue_init_at,
         .turns = 2, // test-and-set: a waiter may lose any number of times
-        .programs = {&singly, &in_batches, &mixed, &withdrawn},
+        .programs = {&singly, &in_batches, &mixed, &withdrawn, &given_up, &no_more_room},
+        .soak = {&closed},
         .weakenings = 2,
     },
 };

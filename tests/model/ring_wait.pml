@@ -79,7 +79,7 @@ proctype sender(byte s)
             // code: if (UNLIKELY(__atomic_load_n(&wait->sides[side].watch, __ATOMIC_RELAXED) != 0))
             somebody = watch > 0
         :: MUTATION != 4 && PAYS ->
-            // code: if (__atomic_fetch_add(&sleepers->watch, 0, __ATOMIC_ACQ_REL) < RING_WATCH_ONE)
+            // code: return __atomic_fetch_add(&sleepers->watch, 0, __ATOMIC_ACQ_REL) >= RING_WATCH_ONE;
             atomic { DRAIN(s); somebody = watch > 0 }
         fi;
         if

@@ -72,7 +72,9 @@ def test_every_row_of_the_list_has_its_constants() -> None:
         variants.add(f"VARIANT_{suite}_{variant}")
     found = constants(ROOT)
     assert len(cases) > 10 and len(variants) > 6
-    assert cases | variants == set(found)
+    # What only a machine with a second disk can be asked.
+    elsewhere = {name for name in found if re.fullmatch(r"VARIANT_driver_\w+_virtio", name)}
+    assert cases | variants == set(found) - elsewhere and elsewhere
     assert len({found[name] for name in cases}) == len(cases)
 
 

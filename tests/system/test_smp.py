@@ -49,7 +49,6 @@ def test_memory_is_in_mib_whatever_its_suffix(
 @pytest.mark.parametrize(
     "text",
     [
-        "",
         "M",
         "0x100",
         "-64",

@@ -285,7 +285,10 @@ def test_every_benchmark_runs_sanitised_with_invariants_on() -> None:
     planned = [
         line.split()[0]
         for line in listed.splitlines()
-        if line.startswith("  ") and "/" in line.split()[0] and line.split()[1] != "peer"
+        if line.startswith("  ")
+        and "/" in line.split()[0]
+        and line.split()[1] != "peer"
+        and not line.split()[0].endswith("_called")  # ours, in the file of a peer's
     ]
     ran = [line.split(" - ")[1] for line in done.stdout.splitlines() if line.startswith("ok ")]
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]

@@ -67,10 +67,13 @@ def attributes(data: bytes) -> dict[str, str | int]:
 
 
 def rows(bench: Bench) -> set[str]:
-    """Those that are traced: peers are only measured."""
+    """Those that are traced: peers, what stands in their files, and the suites of a machine's own
+    are only measured."""
     database = sqlite3.connect(bench.results / "history.db")
     query = "SELECT id FROM bench_row WHERE aa = 0 AND role <> 'peer'"
-    return {row for (row,) in database.execute(query)}
+    own = {path.stem for path in (ROOT / "bench/suites/machine").glob("*.c")}
+    found = {row for (row,) in database.execute(query) if row.split("/")[0] not in own}
+    return {row for row in found if not row.endswith("_called")}
 
 
 def line_bytes(bench: Bench, target: str) -> int:

@@ -13,16 +13,23 @@ from typing import Any
 
 import pytest
 
+MADE_BY = (
+    "test_perfetto",
+    "test_perfetto_devices",
+    "test_perfetto_sched",
+    "test_traced_block",
+    "test_traced_rings",
+)
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT))
 
 
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with every trace that tests/test_perfetto*.c make."""
+    """A folder with every trace that tests/test_perfetto*.c and test_traced_*.c make."""
     folder = tmp_path_factory.mktemp("traces")
     words = {**os.environ, "TICKMARK_TRACES": str(folder)}
-    for name in ("test_perfetto", "test_perfetto_sched"):
+    for name in MADE_BY:
         program = ROOT / "build/test" / name
         done = subprocess.run([program], cwd=ROOT, env=words, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-BEGIN, END, INSTANT, COUNTER = 1, 2, 3, 4
+BEGIN, END, INSTANT, COUNTER, STATE = 1, 2, 3, 4, 5
 SEQUENCE_CLOCK = 64
 
 
@@ -33,6 +33,8 @@ class Told:
     tracks: dict[int, Any] = field(default_factory=dict)
     slices: dict[int, list[Slice]] = field(default_factory=dict)
     instants: list[tuple[int, str, dict[str, Any]]] = field(default_factory=list)
+    points: list[tuple[int, str, Any]] = field(default_factory=list)  # instants, with their track
+    states: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
     counters: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
     attributes: dict[str, Any] = field(default_factory=dict)
     stats: list[Any] = field(default_factory=list)
@@ -119,6 +121,11 @@ def follow(packets: list[Any]) -> Told:
             told.instants.append(
                 (time, here["names"][event.name_iid], notes_of(event, here["notes"]))
             )
+            told.points.append((time, told.tracks[uuid].name, event))
+        elif event.type == STATE:
+            assert told.tracks[uuid].HasField("state")
+            name = here["names"][event.name_iid] if event.HasField("name_iid") else ""
+            told.states.setdefault(told.tracks[uuid].name, []).append((time, name))
         elif event.type == COUNTER:
             name = told.tracks[uuid].name
             told.counters.setdefault(name, []).append((time, event.counter_value))
@@ -211,6 +218,19 @@ def test_flows_lead_from_send_to_receive(made: Path, decode: Any) -> None:
         assert send.begin < taken[flow].begin
     assert told.sequences == {1, 2, 3}
     assert len(told.slices[told.track("producer")]) == 40
+
+
+@pytest.mark.parametrize("ring", ["locked_queue", "fusion_mpmc", "floor"])
+def test_flows_of_several_senders_have_both_their_ends(ring: str, made: Path, decode: Any) -> None:
+    told = read(made / f"many_{ring}.perfetto-trace", decode)
+    slices = [one for track in told.slices.values() for one in track]
+    sent = sorted(flow for one in slices for flow in one.flows)
+    taken = sorted(flow for one in slices for flow in one.flows_end)
+    # One in sixteen of 6000, each once.
+    assert sent == taken == [1 << 32 | number for number in range(0, 6000, 16)]
+    for one in slices:
+        for flow in one.flows + one.flows_end:
+            assert one.notes["message"] == flow & 0xFFFFFFFF
 
 
 def test_a_counter_of_two_cpus_is_one_sum_in_the_order_of_time(made: Path, decode: Any) -> None:

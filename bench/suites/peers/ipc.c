@@ -37,6 +37,15 @@ static bool is_of_any_cpu(const struct ring_ops *ops)
     return many != NULL && many->several;
 }
 
+// The calls decide what the others' cases find out.
+static bool is_called(const struct ring_ops *ops)
+{
+    (void)ops;
+    return false IPC_PEER_BOOST(|| ops == &ring_boost_spsc_ops || ops == &ring_boost_queue_ops ||
+                                ops == &ring_fusion_spsc_called_ops ||
+                                ops == &ring_fusion_mpmc_called_ops);
+}
+
 // A call of the system takes a hundred times longer than one of ours, so those have cases of few
 // messages; the others would be left with the fewest windows there are. A new case is theirs when
 // it stands here. Shorter messages are no others to who moves 64 bytes whatever is said, or an
@@ -44,6 +53,9 @@ static bool is_of_any_cpu(const struct ring_ops *ops)
 static bool is_theirs(size_t which, const struct ring_ops *ops)
 {
     const bool is_mutex = ops == &ring_mutex_queue_ops;
+    if (is_called(ops))
+        return which == CASE_pair_56 || which == CASE_round_trip_56 || which == CASE_stream_56 ||
+               (is_of_many(which) && is_of_any_cpu(ops));
     switch (which) {
     case CASE_pair_few:
     case CASE_round_trip_56:
@@ -85,12 +97,22 @@ static bool is_without_bound(const struct ring_ops *ops)
     return false IPC_PEER_URCU(|| ops == &ring_wfcqueue_ops);
 }
 
+// Ours, by calls, are there where Boost's are.
+static const char *needed(const struct ring_ops *ops)
+{
+    // clang-format off
+    IPC_PEER_BOOST(if (ops == &ring_fusion_spsc_called_ops) return "boost_spsc";)
+    IPC_PEER_BOOST(if (ops == &ring_fusion_mpmc_called_ops) return "boost_queue";)
+    // clang-format on
+    return ops->about.name;
+}
+
 static bool applies_here(size_t which, const void *ops_)
 {
     const struct ring_ops *ops = ops_;
     if (is_without_bound(ops) && which != CASE_many_56)
         return false;
-    return ipc_peers_wanted(ops->about.name) && is_theirs(which, ops) && applies(which, ops);
+    return ipc_peers_wanted(needed(ops)) && is_theirs(which, ops) && applies(which, ops);
 }
 
 static void finish(size_t which, const void *ops, void *context_)

@@ -133,6 +133,8 @@ struct library ipc_peers_libraries[IPC_PEERS_COUNT] = {
     HEADER("rte_ring", "rte_ring.h", IPC_PEER_DPDK_VERSION),
     HEADER("rte_ring_elem64", "rte_ring.h", IPC_PEER_DPDK_VERSION),
     HEADER("wfcqueue", "urcu/wfcqueue.h", IPC_PEER_URCU_VERSION),
+    HEADER("boost_spsc", "boost/lockfree/spsc_queue.hpp", IPC_PEER_BOOST_VERSION),
+    HEADER("boost_queue", "boost/lockfree/queue.hpp", IPC_PEER_BOOST_VERSION),
     SYSTEM("mutex_queue"),
     SYSTEM("pipe"),
     SYSTEM("unix_socket"),

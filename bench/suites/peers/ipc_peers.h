@@ -6,7 +6,11 @@
 // Rules for callers, beyond those of ring.h
 //   messages     56 bytes in a buffer of 64, whatever length is said: what moves a fixed number of
 //                bytes moves all 64
-//   copies       ck_ring, rte_ring_elem64 and mutex_queue copy a message in and out; rte_ring
+//   calls        Boost's are called; so are fusion_spsc_called and fusion_mpmc_called, which are
+//   ours
+//                and here to stand beside them
+//   copies       ck_ring, rte_ring_elem64, Boost's and mutex_queue copy a message in and out;
+//   rte_ring
 //                passes its address, wfcqueue links it; pipe and unix_socket copy 56 bytes into the
 //                system and out of it; eventfd has no message, only a number
 //   capacity     ck_ring and rte_ring keep a slot empty, wfcqueue has no bound, the system's have
@@ -26,8 +30,9 @@
     IPC_PEER_CK(X(ck_ring))                                                                        \
     IPC_PEER_DPDK(X(rte_ring) X(rte_ring_elem64))                                                  \
     IPC_PEER_URCU(X(wfcqueue))                                                                     \
+    IPC_PEER_BOOST(X(boost_spsc) X(boost_queue) X(fusion_spsc_called) X(fusion_mpmc_called))       \
     X(mutex_queue) X(pipe) X(unix_socket) X(eventfd)
-#define IPC_PEERS_COUNT 8
+#define IPC_PEERS_COUNT 10
 
 // Rows are listed, not measured: those of what is not wanted here, too.
 extern bool ipc_peers_only_listed;

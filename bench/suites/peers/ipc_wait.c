@@ -24,6 +24,12 @@ static uint64_t window(uint64_t operations)
     return pair.calls ? ipc_sleepers_turns(operations) : 2 * ipc_sleepers_turns(operations / 2);
 }
 
+static bool is_theirs(size_t which)
+{
+    return which == CASE_wake_56 || which == CASE_wake_56_cpus || which == CASE_call_1 ||
+           which == CASE_call_2;
+}
+
 static bool is_of_two(size_t which)
 {
     return which == CASE_wake_56_cpus || which == CASE_call_2;
@@ -34,7 +40,7 @@ static bool applies(size_t which, const void *ops_)
     const struct ring_ops *ops = ops_;
     // A futex is there where the system is, as a pipe.
     const char *const needed = ops == &ring_futex_ops ? "pipe" : ops->about.name;
-    return ops->check == ring_system_check && ipc_peers_wanted(needed) &&
+    return is_theirs(which) && ops->check == ring_system_check && ipc_peers_wanted(needed) &&
            (!is_of_two(which) || platform_cpu_count() >= 2);
 }
 

@@ -14,8 +14,8 @@
 #include "platform.h"
 #include "switch_peers.h"
 
-extern const struct bench_suite heap_peers_suite, ipc_peers_suite, ipc_wait_peers_suite,
-    switch_peers_suite;
+extern const struct bench_suite driver_peers_suite, heap_peers_suite, ipc_peers_suite,
+    ipc_wait_peers_suite, switch_peers_suite;
 
 // The libraries of each suite that has some.
 static struct group {
@@ -32,8 +32,9 @@ static struct group {
 
 const struct bench_suite *const *platform_suites(void)
 {
-    static const struct bench_suite *const suites[] = {
-        &heap_peers_suite, &ipc_peers_suite, &ipc_wait_peers_suite, &switch_peers_suite, NULL};
+    static const struct bench_suite *const suites[] = {&driver_peers_suite, &heap_peers_suite,
+                                                       &ipc_peers_suite,    &ipc_wait_peers_suite,
+                                                       &switch_peers_suite, NULL};
     return suites;
 }
 
@@ -90,6 +91,11 @@ static bool lists_only(const char *words)
     return output != NULL && length == 4 && strncmp(output, "list", 4) == 0;
 }
 
+bool peers_may_measure(const char *words, const char *suite)
+{
+    return !lists_only(words) && in_suites(words, suite) && in_filter(words, suite);
+}
+
 // ---- start --------------------------------------------------------------------------------------
 
 static void *nothing(void *argument)
@@ -124,8 +130,7 @@ void peers_start(char **words)
         arguments = strncmp(*word, "line=", 5) != 0 ? *word : arguments;
     for (size_t i = 0; i < ARRAY_COUNT(groups); i++) {
         *groups[i].only_listed = lists_only(arguments);
-        if (!lists_only(arguments) && in_suites(arguments, groups[i].suite) &&
-            in_filter(arguments, groups[i].suite))
+        if (peers_may_measure(arguments, groups[i].suite))
             load(&groups[i], &room);
         any = any || groups[i].loaded;
     }

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT
+// The machine's disks for benchmarks: those whose drivers bring them up.
+#include "block_machine.h"
+#include "boot_log.h"
+#include "compiler.h"
+#include "nvme_machine.h"
+#include "platform.h"
+#include "virtio_machine.h"
+
+#define BLOCKS_MOST 4u
+#define EACH_MOST   8u // functions of a kind that are looked at
+
+// One that does not answer may take 30 s; none is begun after so many in all.
+#define LOOK_NS UINT64_C(60000000000)
+
+// In the order in which claims are judged on them.
+static const struct {
+    const char *name;
+    enum status (*disk)(unsigned index, struct block_device **device);
+} kinds[] = {
+    {"nvme", nvme_machine_disk},
+    {"virtio", virtio_machine_disk},
+};
+
+static struct platform_block blocks[BLOCKS_MOST];
+static unsigned block_count;
+static bool looked;
+
+static void add(const char *name, unsigned index, enum status status, struct block_device *device)
+{
+    const struct device_dma dma = block_machine_dma();
+    struct platform_block *block = &blocks[block_count];
+    *block = (struct platform_block){.name = name, .device = device, .bytes = PLATFORM_BLOCK_BYTES};
+    if (status == STATUS_OK) {
+        block->memory = dma.allocate(dma.context, block->bytes / PAGE_SIZE, &block->address);
+        status = block->memory != NULL ? STATUS_OK : STATUS_NO_MEMORY;
+    }
+    if (status == STATUS_OK)
+        block_count++;
+    else
+        boot_log("%s disk %u is not used: status %d", name, index, (int)status);
+}
+
+static void look(void)
+{
+    const uint64_t start = platform_clock_ns();
+    looked = true;
+    for (unsigned kind = 0; kind < ARRAY_COUNT(kinds); kind++) {
+        for (unsigned i = 0; i < EACH_MOST && block_count < BLOCKS_MOST; i++) {
+            struct block_device *device = NULL;
+            const uint64_t begun = platform_clock_ns();
+            if (begun - start > LOOK_NS) {
+                boot_log("disks took too long to answer: none is looked at from %s disk %u on",
+                         kinds[kind].name, i);
+                return;
+            }
+            const enum status status = kinds[kind].disk(i, &device);
+            const uint64_t took_ms = (platform_clock_ns() - begun) / 1000000;
+            if (status == STATUS_EMPTY)
+                break;
+            if (took_ms >= 1000)
+                boot_log("%s disk %u took %lu ms", kinds[kind].name, i, took_ms);
+            add(kinds[kind].name, i, status, device);
+        }
+    }
+}
+
+bool platform_block(unsigned index, struct platform_block *found)
+{
+    if (!looked)
+        look();
+    if (index >= block_count)
+        return false;
+    *found = blocks[index];
+    return true;
+}

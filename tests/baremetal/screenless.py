@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: MIT
+"""A machine in QEMU that boots from a medium or from the network, with somebody at its keyboard
+and at the other end of its serial line."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import select
+import socket
+import subprocess
+import time
+from types import TracebackType
+
+STEP_SECONDS = 0.2
+QMP_KEYS = {" ": "spc", "=": "equal", "/": "slash", "_": "shift-minus", "\n": "ret"}
+
+
+class Booted:
+    """`with Booted(command) as machine:` starts a command of machines.py. `line` is all that came
+    over the serial line; waiting for something is bounded and says what came instead."""
+
+    def __init__(self, command: list[str]) -> None:
+        self.line = b""
+        self._qmp_said = b""
+        self._serial, serial = socket.socketpair()
+        self._qmp, qmp = socket.socketpair()
+        places = {"{line}": str(serial.fileno()), "{qmp}": str(qmp.fileno())}
+        words = list(command)
+        for place, value in places.items():
+            words = [word.replace(place, value) for word in words]
+        self.process = subprocess.Popen(words, pass_fds=(serial.fileno(), qmp.fileno()))
+        serial.close()
+        qmp.close()
+        self._open = [self._serial, self._qmp]
+        self._qmp.sendall(b'{"execute": "qmp_capabilities"}\n')
+
+    def _read(self) -> None:
+        if not self._open:
+            time.sleep(STEP_SECONDS)
+        for end in select.select(self._open, [], [], STEP_SECONDS)[0]:
+            try:
+                data: bytes = end.recv(65536)
+            except ConnectionResetError:
+                data = b""
+            if not data:
+                self._open.remove(end)
+            elif end is self._serial:
+                self.line += data
+            else:
+                self._qmp_said += data
+
+    def wait_for(self, text: bytes, seconds: float) -> None:
+        """Until the line has said `text`."""
+        end = time.monotonic() + seconds
+        while text not in self.line:
+            alive = self.process.poll() is None and time.monotonic() < end
+            assert alive, f"{text!r} did not come: {self.line[-800:]!r}"
+            self._read()
+
+    def wait(self, seconds: float) -> None:
+        """So long, or until it has ended."""
+        end = time.monotonic() + seconds
+        while not self.ended() and time.monotonic() < end:
+            self._read()
+
+    def press(self, keys: str) -> None:
+        """On the keyboard: one key of QEMU's names, or several at once with a dash between. One
+        that has just ended takes no keys; why is for the test to ask."""
+        codes = [{"type": "qcode", "data": key} for key in keys.split("-")]
+        message = {"execute": "send-key", "arguments": {"keys": codes, "hold-time": 30}}
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self._qmp.sendall(json.dumps(message).encode() + b"\n")
+
+    def type(self, text: str) -> None:
+        """On the keyboard, letter by letter, slowly enough for firmware that polls it."""
+        for letter in text:
+            self.press(QMP_KEYS.get(letter, letter))
+            self._read()
+            time.sleep(STEP_SECONDS / 2)
+
+    def send(self, data: bytes) -> None:
+        """Over the serial line, as slowly as a person: nothing holds back here what GRUB does not
+        take yet."""
+        for byte in data:
+            self._serial.sendall(bytes([byte]))
+            time.sleep(STEP_SECONDS / 10)
+
+    def ended(self) -> bool:
+        return self.process.poll() is not None
+
+    def exit_code(self, seconds: float) -> int:
+        """Once it has ended."""
+        end = time.monotonic() + seconds
+        while not self.ended():
+            assert time.monotonic() < end, f"it does not end: {self.line[-800:]!r}"
+            self._read()
+        while self._serial in self._open:
+            self._read()
+        return self.process.wait()
+
+    def __enter__(self) -> Booted:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.process.kill()
+        self.process.wait()
+        self._serial.close()
+        self._qmp.close()

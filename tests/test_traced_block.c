@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: MIT
+// The block layer's traced flavour over the RAM disk, in each of its modes: every request goes from
+// queued to taken in an order that is possible, interrupts find what they say, and what comes out
+// is drawn whole. With TICKMARK_TRACES=FOLDER a trace of each mode is written there.
+#include <check.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "block_subject.h"
+#include "driver_variants.h"
+#include "perfetto.h"
+#include "recording_cpus.h"
+#include "run_checks.h"
+#include "trace_device.h"
+
+#define VARIANT_ENTRY(name) &driver_##name##_ops,
+static const struct driver_ops *const modes[] = {DRIVER_VARIANTS(VARIANT_ENTRY)};
+
+#define READINGS 24u
+#define QUEUES   2u
+#define MANY     1600u // more than a mode's threshold in one bucket of the controller
+
+static const struct trace_buffer *events(void)
+{
+    return cpus[0].events;
+}
+
+// Device's entries of one kind, and the sum of their values.
+static uint32_t count_of(enum trace_event event, uint64_t *sum)
+{
+    uint32_t count = 0;
+    *sum = 0;
+    for (uint32_t i = 0; i < events()->used; i++) {
+        if (events()->entries[i].event != event)
+            continue;
+        count++;
+        *sum += events()->entries[i].value;
+    }
+    return count;
+}
+
+static uint32_t count(enum trace_event event)
+{
+    uint64_t sum;
+    return count_of(event, &sum);
+}
+
+// The events of one request, in order; 0 behind the last.
+static void story_of(const struct block_request *request, enum trace_event story[8])
+{
+    unsigned length = 0;
+    memset(story, 0, 8 * sizeof(story[0]));
+    for (uint32_t i = 0; i < events()->used && length < 7; i++) {
+        const struct trace_entry *entry = &events()->entries[i];
+        const bool of_request = entry->event != TRACE_BLOCK_INTERRUPT &&
+                                entry->event < TRACE_BLOCK_BY_INTERRUPT &&
+                                trace_is_of_device(entry);
+        if (of_request && entry->value == trace_device_key(request))
+            story[length++] = (enum trace_event)entry->event;
+    }
+}
+
+static void expect_story(const struct block_request *request, const enum trace_event *expected,
+                         unsigned length)
+{
+    enum trace_event story[8];
+    story_of(request, story);
+    for (unsigned i = 0; i < length; i++)
+        ck_assert_msg(story[i] == expected[i], "event %u is %d, not %d", i, (int)story[i],
+                      (int)expected[i]);
+}
+
+// ---- traces -------------------------------------------------------------------------------------
+
+static struct perfetto perfetto;
+static struct perfetto_memory encoder;
+
+static void take(void *context, const void *packets, size_t length)
+{
+    if (context != NULL)
+        ck_assert_uint_eq(fwrite(packets, 1, length, context), length);
+}
+
+static void write_trace(const char *name)
+{
+    const char *folder = getenv("TICKMARK_TRACES");
+    const struct perfetto_thread thread = {
+        .pid = 0x1000, .tid = 0x1001, .process = "drivers", .name = name};
+    char path[PATH_MAX];
+    FILE *file = NULL;
+    if (folder != NULL) {
+        snprintf(path, sizeof(path), "%s/block_%s.perfetto-trace", folder, name);
+        file = fopen(path, "wb");
+        ck_assert_ptr_nonnull(file);
+    }
+    const struct perfetto_system system = {
+        .name = "Tickmark", .release = "0", .machine = "x", .machine_name = "y", .cpus = 1};
+    perfetto_init(&perfetto, &encoder, true, 0, (struct perfetto_sink){file, take});
+    perfetto_open(&perfetto, &system);
+    perfetto_thread(&perfetto, &thread);
+    const struct trace_entry *first = &events()->entries[0];
+    const struct perfetto_phase phase = {.event = TRACE_BENCH_RUN,
+                                         .begin = first->ticks,
+                                         .end = events()->entries[events()->used - 1].ticks};
+    const struct perfetto_recording recording = {
+        .buffer = cpus[0].first, .events = cpus[0].events, .full = cpus[0].full, .thread = thread};
+    const struct perfetto_row row = {.name = "drivers/read/mode",
+                                     .what = "a RAM disk",
+                                     .phases = &phase,
+                                     .phase_count = 1,
+                                     .recordings = &recording,
+                                     .recording_count = 1,
+                                     .threads = threads};
+    perfetto_row(&perfetto, &row);
+    perfetto_close(&perfetto);
+    ck_assert_uint_eq(perfetto.counts.lost, 0);
+    if (file != NULL)
+        fclose(file);
+}
+
+// ---- modes --------------------------------------------------------------------------------------
+
+static void begin(struct subject *subject, struct reading *readings)
+{
+    subject_prepare(subject, QUEUES);
+    subject_start(subject);
+    for (unsigned i = 0; i < READINGS; i++)
+        reading_init(&readings[i], (i ^ 1u) * 4, 4); // neighbours, the later one first
+    start_cpus(1, MEMORY_BYTES, EVENTS_BYTES);
+}
+
+static void finish(struct subject *subject, struct reading *readings)
+{
+    for (unsigned i = 0; i < READINGS; i++)
+        reading_free(&readings[i]);
+    subject_free(subject);
+}
+
+static void read_all(struct subject *subject, const struct driver_ops *ops,
+                     struct reading *readings)
+{
+    for (unsigned queue = 0; queue < QUEUES; queue++)
+        ops->begin(subject->device, queue);
+    for (unsigned i = 0; i < READINGS; i++)
+        ck_assert_int_eq(ops->submit(subject->device, (i / 4) % QUEUES, &readings[i].request),
+                         STATUS_OK);
+    for (unsigned queue = 0; queue < QUEUES; queue++)
+        ops->flush(subject->device, queue);
+    for (unsigned i = 0; i < READINGS; i++) {
+        ck_assert_int_eq(ops->wait(subject->device, &readings[i].request, &subject->waiter),
+                         STATUS_OK);
+        ck_assert(reading_is_right(&readings[i]));
+    }
+}
+
+START_TEST(every_request_is_seen_from_queued_to_taken)
+{
+    static const enum trace_event whole[] = {TRACE_BLOCK_QUEUED, TRACE_BLOCK_SUBMITTED,
+                                             TRACE_BLOCK_DONE, TRACE_BLOCK_TAKEN};
+    const struct driver_ops *ops = modes[_i];
+    struct subject subject;
+    struct reading readings[READINGS];
+    begin(&subject, readings);
+    read_all(&subject, ops, readings);
+    stop_cpus(1);
+    if (ops->about.role == VARIANT_FLOOR) { // it is not the layer's
+        ck_assert_uint_eq(count(TRACE_BLOCK_QUEUED), 0);
+    } else {
+        const struct block_statistics statistics = subject_statistics(&subject);
+        uint64_t found;
+        for (unsigned i = 0; i < READINGS; i++)
+            expect_story(&readings[i].request, whole, ARRAY_COUNT(whole));
+        ck_assert_uint_eq(count(TRACE_BLOCK_DONE), READINGS);
+        ck_assert_uint_eq(count_of(TRACE_BLOCK_INTERRUPT, &found), 2 * statistics.interrupts);
+        ck_assert_uint_le(found, READINGS);
+        if (ops->mode == BLOCK_POLLING)
+            ck_assert_uint_eq(statistics.interrupts, 0);
+        else
+            ck_assert_uint_gt(found, 0);
+        if (ops->mode == BLOCK_BATCH)
+            ck_assert_uint_gt(statistics.merged, 0);
+    }
+    ck_assert_uint_eq(events()->entries[0].event, TRACE_BLOCK_BY_INTERRUPT + (uint32_t)ops->mode);
+    write_trace(ops->about.name);
+    finish(&subject, readings);
+}
+END_TEST
+
+START_TEST(of_a_merged_command_that_failed_the_parts_are_queued_again)
+{
+    static const enum trace_event again[] = {TRACE_BLOCK_QUEUED, TRACE_BLOCK_SUBMITTED,
+                                             TRACE_BLOCK_QUEUED, TRACE_BLOCK_SUBMITTED,
+                                             TRACE_BLOCK_DONE};
+    struct subject subject;
+    struct reading readings[READINGS];
+    begin(&subject, readings);
+    subject.misbehaving.bad_block = 5;
+    driver_batch_ops.begin(subject.device, 0);
+    for (unsigned i = 0; i < 2; i++)
+        ck_assert_int_eq(driver_batch_ops.submit(subject.device, 0, &readings[i].request),
+                         STATUS_OK);
+    driver_batch_ops.flush(subject.device, 0);
+    for (unsigned i = 0; i < 2; i++)
+        ck_assert_int_eq(
+            driver_batch_ops.wait(subject.device, &readings[i].request, &subject.waiter),
+            i == 0 ? STATUS_FAILED : STATUS_OK);
+    stop_cpus(1);
+    expect_story(&readings[0].request, again, ARRAY_COUNT(again));
+    expect_story(&readings[1].request, again, ARRAY_COUNT(again));
+    write_trace("split");
+    finish(&subject, readings);
+}
+END_TEST
+
+static void do_nothing(struct block_request *request)
+{
+    (void)request;
+}
+
+START_TEST(a_request_with_a_call_is_taken_when_it_is_done_and_a_refused_one_at_once)
+{
+    struct subject subject;
+    struct reading readings[READINGS];
+    begin(&subject, readings);
+    readings[0].request.done = do_nothing;
+    ck_assert_int_eq(block_submit_request(subject.device, 0, &readings[0].request), STATUS_OK);
+    while (!block_done(&readings[0].request))
+        block_poll(subject.device, 0);
+    subject.misbehaving.refuses = STATUS_INVALID;
+    ck_assert_int_eq(block_submit_request(subject.device, 0, &readings[1].request), STATUS_INVALID);
+    stop_cpus(1);
+    const struct trace_entry *entry = &events()->entries[events()->used - 1];
+    ck_assert_uint_eq(entry->event, TRACE_BLOCK_DONE);
+    ck_assert_uint_eq(trace_device_detail(entry), TRACE_DONE_IS_TAKEN + 5);
+    ck_assert_uint_eq(count(TRACE_BLOCK_TAKEN), 0);
+    write_trace("called");
+    finish(&subject, readings);
+}
+END_TEST
+
+START_TEST(the_controllers_changes_are_recorded)
+{
+    struct subject subject;
+    struct reading readings[READINGS];
+    begin(&subject, readings);
+    driver_adaptive_ops.begin(subject.device, 0);
+    for (unsigned i = 0; i < MANY; i++) { // in a tenth of a second: polling suits
+        if (i == MANY - READINGS)
+            subject.time.now += 100 * MILLISECOND;
+        struct reading *one = &readings[i % READINGS];
+        ck_assert_int_eq(driver_adaptive_ops.submit(subject.device, 0, &one->request), STATUS_OK);
+        ck_assert_int_eq(driver_adaptive_ops.wait(subject.device, &one->request, &subject.waiter),
+                         STATUS_OK);
+    }
+    stop_cpus(1);
+    ck_assert_int_eq(block_mode(subject.device, 0), BLOCK_POLLING);
+    ck_assert_uint_ge(count(TRACE_BLOCK_BY_INTERRUPT), 1);
+    ck_assert_uint_eq(count(TRACE_BLOCK_BY_POLLING), 1);
+    write_trace("changes");
+    ck_assert_uint_eq(perfetto.counts.left_out,
+                      (MANY - PERFETTO_REQUESTS_DRAWN) + (MANY - PERFETTO_LEAVES_DRAWN));
+    finish(&subject, readings);
+}
+END_TEST
+
+START_TEST(what_does_not_fit_is_counted)
+{
+    start_cpus(1, MEMORY_BYTES, sizeof(struct trace_buffer) + 4 * sizeof(struct trace_entry));
+    for (uint32_t i = 0; i < 10; i++)
+        trace_device(TRACE_BLOCK_QUEUED, 63, TRACE_DETAIL_MOST, i);
+    stop_cpus(1);
+    trace_device(TRACE_BLOCK_QUEUED, 0, 0, 0);
+    ck_assert_uint_eq(events()->used, 4);
+    ck_assert_uint_eq(events()->lost, 6);
+    ck_assert_uint_eq(trace_device_queue(&events()->entries[3]), 63);
+    ck_assert_uint_eq(trace_device_detail(&events()->entries[3]), TRACE_DETAIL_MOST);
+    ck_assert_uint_eq(events()->thread, 0);
+}
+END_TEST
+
+START_TEST(a_queue_that_there_cannot_be_is_a_mistake)
+{
+    start_cpus(1, MEMORY_BYTES, EVENTS_BYTES);
+    trace_device(TRACE_BLOCK_QUEUED, CPU_MOST, 0, 0);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("traced block layer");
+    TCase *tests = tcase_create("modes");
+    tcase_set_timeout(tests, 60);
+    tcase_add_loop_test(tests, every_request_is_seen_from_queued_to_taken, 0, ARRAY_COUNT(modes));
+    tcase_add_test(tests, of_a_merged_command_that_failed_the_parts_are_queued_again);
+    tcase_add_test(tests, a_request_with_a_call_is_taken_when_it_is_done_and_a_refused_one_at_once);
+    tcase_add_test(tests, the_controllers_changes_are_recorded);
+    tcase_add_test(tests, what_does_not_fit_is_counted);
+    tcase_add_test_raise_signal(tests, a_queue_that_there_cannot_be_is_a_mistake, SIGABRT);
+    suite_add_tcase(suite, tests);
+    return run_checks(suite);
+}
