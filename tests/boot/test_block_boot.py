@@ -99,7 +99,8 @@ def test_every_block_is_read_by_every_cpu_and_nothing_written(name: str, tmp_pat
     assert (facts["queues"], facts["read_only"], facts["serial"]) == (queues, 0, 1)
     assert (facts["wrong"], facts["failed"], facts["strays"]) == (0, 0, 0)
     interrupts = "no vectors" not in name
-    assert facts["interrupts"] == facts["slept"] == interrupts
+    # On a busy machine a disk may have answered whenever a thread was about to sleep.
+    assert facts["interrupts"] == interrupts and facts["slept"] <= interrupts
     assert facts["cpus_interrupted"] == (queues if interrupts else 0)
     assert facts["refused"] == 3
     assert digest(path) == before

@@ -229,7 +229,9 @@ def test_flags_do_not_name_the_folder() -> None:
 
 
 def test_a_clone_in_another_folder_makes_equal_programs(tmp_path: Path) -> None:
-    programs = ["build/qemu/tickmark.elf", "build/host/tickmark"]
+    programs = ["build/qemu/tickmark.elf"]
+    if os.environ.get("TICKMARK_SOAK") == "1":
+        programs.append("build/host/tickmark")
     clone = copy_tree(tmp_path / "another/place=with signs")
     done = scons("-Q", *programs, folder=clone)
     assert done.returncode == 0, done.stdout + done.stderr
