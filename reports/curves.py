@@ -15,6 +15,7 @@ from reports.tables import Cell, Table, rows_of
 from reports.text import DASH, number, quantity
 
 
+EXACT = "Exact, the same in every boot."
 UNIT_WORDS = {"percent": "%", "ratio": "×"}
 
 
@@ -80,8 +81,9 @@ def curve_table(machine: Machine, case: str, curve: Curve) -> Table:
     )
     columns = (curve.over, *(line.name for line in curve.lines))
     title = f"{curve.title} of {case} on {machine.name}"
-    unit = f"In {curve.unit}. " if curve.unit != "count" else ""
-    note = f"{unit}Exact, the same in every boot."
+    unit = f"In {curve.unit}. " if curve.unit not in ("count", "observed") else ""
+    exact = "Measured, the mean of all boots." if curve.unit == "observed" else EXACT
+    note = f"{unit}{exact}"
     return Table(title, columns, rows, frozenset(range(1, len(columns))), note=note)
 
 

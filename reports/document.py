@@ -26,6 +26,10 @@ CAVEATS = {
         "These times come from plain emulation: translated code, on CPUs that are threads of this"
         " computer. They are shown for information and judged never; counters are exact here too."
     ),
+    "foreign": (
+        "Another harness measured this and it was brought in: in nanoseconds, in no round beside"
+        " anything of this run, with no proof of the clock. It is shown beside ours, judged never."
+    ),
     "core": "Cycles here are unhalted core cycles from a performance counter.",
     "tsc": "Ticks here are those of the time stamp counter, a reference clock and not core cycles.",
 }

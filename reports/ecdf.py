@@ -7,14 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator
 
 from reports.claims import variant_of
-from reports.figure import Palette, log_ticks, new_figure
 from reports.looks import Looks, look_of, looks_of
 from reports.measure import nearest_rank, ordered_samples, status_of
+from reports.plot import INCH, Plot, Scale, linear, log_tick_places, logarithmic, steps
 from reports.store import Row
 from reports.text import number
 
@@ -71,63 +68,58 @@ def thin(ordered: numpy.ndarray) -> tuple[numpy.ndarray, numpy.ndarray]:
     return cost, share
 
 
-def ecdf_figure(rows: list[Row], palette: Palette, looks: Looks | None = None) -> Figure | None:
-    """The figure of one case on one machine, or None if there is nothing to draw."""
+def ecdf_plot(rows: list[Row], looks: Looks | None = None) -> Plot | None:
+    """The plot of one case on one machine, or None if there is nothing to draw."""
     curves = curves_of(rows, looks)
     if not curves:
         return None
+    unit = next(row.unit for row in rows)
     if all(row.clock == "insn" for row in rows):
-        return _counts(rows, curves, palette)
-    height = HEIGHT + CROWD * max(len(curves) - CROWDED, 0)
-    figure, axes = new_figure(WIDTH, height, palette)
-    bottom = 0.42 / height
-    figure.subplots_adjust(left=0.125, right=0.985, top=0.98, bottom=bottom)
+        return _counts(unit, curves)
+    plot = Plot(WIDTH, HEIGHT + CROWD * max(len(curves) - CROWDED, 0))
+    left, right = 0.125 * plot.width, 0.985 * plot.width
+    top, bottom = 0.02 * plot.height, plot.height - 0.42 * INCH
     low, high = _limits(curves)
-    log_ticks(axes, low, high)
-    _ticks_inside(axes, low, high)
-    axes.set_ylim(0, 1.06)
-    axes.set_yticks([0, 0.5, 1], ["0", "½", "1"])
-    axes.grid(True, axis="y", color=palette["grid"], linewidth=0.8)
-    unit = next(row.unit for row in rows)
-    axes.set_xlabel(f"{unit} for one operation", fontsize=8.5)
-    axes.set_ylabel("share that takes no more", fontsize=8.5, color=palette["muted"], labelpad=1)
+    x, y = logarithmic(low, high, left, right), linear(0, 1.06, bottom, top)
+    plot.x_axis(_ticks_inside(low, high), x, top, bottom)
+    for share, words in ((0, "0"), (0.5, "½"), (1, "1")):
+        plot.line([(left, y(share)), (right, y(share))], "grid", 0.8)
+        plot.text(left - 4, y(share), words, anchor="end")
+    plot.text((left + right) / 2, bottom + 21, f"{unit} for one operation", anchor="middle")
+    plot.text(8, (top + bottom) / 2, "share that takes no more", anchor="middle", turned=True)
     for curve in curves:
-        _draw(axes, curve, palette)
-    _label(axes, curves, low, high, palette)
-    return figure
+        _draw(plot, curve, x, y, high)
+    _label(plot, curves, x, y, low, high)
+    return plot
 
 
-def _counts(rows: list[Row], curves: list[Curve], palette: Palette) -> Figure:
+def _counts(unit: str, curves: list[Curve]) -> Plot:
     """Exact rows have no distribution: a dot each, and a line where windows do other work."""
-    height = 0.55 + 0.3 * len(curves)
-    figure, axes = new_figure(WIDTH, height, palette)
-    figure.subplots_adjust(left=0.03, right=0.985, top=1 - 0.02 / height, bottom=0.46 / height)
+    plot = Plot(WIDTH, 0.55 + 0.3 * len(curves))
+    left, right = 0.03 * plot.width, 0.985 * plot.width
+    top, bottom = 0.02 * INCH, plot.height - 0.46 * INCH
     low, high = _limits(curves)
-    log_ticks(axes, low, high)
-    _ticks_inside(axes, low, high)
-    axes.set_ylim(len(curves) - 0.5, -0.5)
-    axes.set_yticks([])
-    unit = next(row.unit for row in rows)
+    x, y = logarithmic(low, high, left, right), linear(-0.5, len(curves) - 0.5, top, bottom)
+    plot.x_axis(_ticks_inside(low, high), x, top, bottom)
     same = all(len(curve.cost) == 1 for curve in curves)
     said = "the same every time" if same else "a line: from window to window"
-    axes.set_xlabel(f"{unit} for one operation; {said}", fontsize=8.5)
-    for y, curve in enumerate(curves):
+    words = f"{unit} for one operation; {said}"
+    plot.text((left + right) / 2, bottom + 21, words, anchor="middle")
+    for i, curve in enumerate(curves):
         at, side = _beside(curve, low, high)
-        colour = palette[curve.colour]
-        axes.plot(curve.cost[[0, -1]], [y, y], color=colour, linewidth=2.5, zorder=2)
-        axes.plot([curve.middle], [y], "o", color=colour, markersize=7, zorder=3)
-        axes.annotate(
+        ends = [(x(float(cost)), y(i)) for cost in curve.cost[[0, -1]]]
+        plot.line(ends, curve.colour, 2.5)
+        plot.dot(x(curve.middle), y(i), 7, curve.colour)
+        plot.text(
+            x(at) + 9 * side,
+            y(i) - (0 if side else 8),
             _text(curve),
-            (at, y),
-            xytext=(9 * side, 0 if side else 8),
-            textcoords="offset points",
-            ha={-1: "right", 0: "center", 1: "left"}[side],
-            va="center",
-            color=palette["ink"],
-            fontsize=9,
-            fontweight="bold" if curve.role == "product" else "normal",
+            9,
+            {-1: "end", 0: "middle", 1: "start"}[side],
+            "ink",
+            curve.role == "product",
         )
-    return figure
+    return plot
 
 
 def _beside(curve: Curve, low: float, high: float) -> tuple[float, int]:
@@ -144,15 +136,14 @@ def _beside(curve: Curve, low: float, high: float) -> tuple[float, int]:
     return low * (high / low) ** middle, 0
 
 
-def _ticks_inside(axes: Axes, low: float, high: float) -> None:
+def _ticks_inside(low: float, high: float) -> list[float]:
     """Without ticks at the right whose numbers would be cut off with the figure."""
 
     def inside(tick: float) -> bool:
         place = float(numpy.log(tick / low) / numpy.log(high / low))
         return place + len(number(tick)) * CHARACTER / 2 <= 1.01
 
-    ticks = [float(tick) for tick in axes.xaxis.get_majorticklocs() if low <= tick <= high]
-    axes.xaxis.set_major_locator(FixedLocator([tick for tick in ticks if inside(tick)]))
+    return [tick for tick in log_tick_places(low, high) if inside(tick)]
 
 
 def _limits(curves: list[Curve]) -> tuple[float, float]:
@@ -167,37 +158,38 @@ def _limits(curves: list[Curve]) -> tuple[float, float]:
     return low * 10 ** (-whole * left), low * 10 ** (whole * (1 - left))
 
 
-def _draw(axes: Axes, curve: Curve, palette: Palette) -> None:
+def _draw(plot: Plot, curve: Curve, x: Scale, y: Scale, high: float) -> None:
     width = 2.4 if curve.role == "product" else 1.7
-    colour = palette[curve.colour]
-    cost = numpy.concatenate([curve.cost[:1], curve.cost])
-    share = numpy.concatenate([[0.0], curve.share])
-    axes.step(cost, share, where="post", color=colour, linewidth=width, linestyle=curve.line)
-    axes.plot([curve.middle], [0.5], "o", color=colour, markersize=5, zorder=4)
+    # What lies beyond the axis leaves at the right.
+    inside = int(numpy.searchsorted(curve.cost, high, "right"))
+    cost, share = curve.cost[:inside].tolist(), curve.share[:inside].tolist()
+    cost, share = [cost[0], *cost], [0.0, *share]
+    if inside < len(curve.cost):
+        cost, share = [*cost, high], [*share, share[-1]]
+    corners = steps((x(value) for value in cost), (y(value) for value in share))
+    plot.line(corners, curve.colour, width, curve.line)
+    plot.dot(x(curve.middle), y(0.5), 5, curve.colour)
 
 
 def _text(curve: Curve) -> str:
     return f"{curve.name} {number(curve.middle)}"
 
 
-def _label(axes: Axes, curves: list[Curve], low: float, high: float, palette: Palette) -> None:
+def _label(plot: Plot, curves: list[Curve], x: Scale, y: Scale, low: float, high: float) -> None:
     """A label beside each curve, stepped down so that neighbours keep clear of one another."""
     step = 0.8 / max(len(curves), 1)
     for i, curve in enumerate(curves):
         share = 0.9 - step * i if len(curves) > 1 else 0.7
-        x = curve.at(share)
-        place = numpy.log(x / low) / numpy.log(high / low)
+        at = min(curve.at(share), high)
+        place = numpy.log(at / low) / numpy.log(high / low)
         leftmost = i == 0 or place > 0.97 - len(_text(curve)) * CHARACTER
-        axes.annotate(
+        plot.text(
+            x(at) + (-6 if leftmost else 6),
+            y(share),
             _text(curve),
-            (x, share),
-            xytext=(-6 if leftmost else 6, 0),
-            textcoords="offset points",
-            ha="right" if leftmost else "left",
-            va="center",
-            color=palette["ink"],
-            fontsize=9,
-            fontweight="bold" if curve.role == "product" else "normal",
-            bbox={"facecolor": palette["panel"], "edgecolor": "none", "pad": 1.0, "alpha": 0.85},
-            zorder=5,
+            9,
+            "end" if leftmost else "start",
+            "ink",
+            curve.role == "product",
+            halo=True,
         )

@@ -10,12 +10,14 @@ from typing import Any
 
 from reports.curves import curve_finding, curve_table, curves_of
 from reports.document import CAVEATS, Report, aa_of
+from reports.history_page import NightsView, gate_finding, moved_table, night_finding
 from reports.judge import Judgement
 from reports.measure import Summary, disturbances_of, status_of, summarise, summarise_clean
 from reports.modes import modes_of
 from reports.peers import absent_line
 from reports.points import points_of, split
-from reports.store import Machine, Row
+from reports.store import TAGS, Machine, Outlier, Row
+from reports.synthesis import paragraphs
 from reports.tables import (
     Cell,
     Table,
@@ -27,6 +29,8 @@ from reports.tables import (
 )
 from reports.tails import clock_step
 from reports.text import utc
+from reports.trace_outliers import outlier_link
+from reports.trace_summary import FILE
 
 SCHEMA = 1
 
@@ -99,10 +103,26 @@ def _row(report: Report, machine: Machine, row: Row) -> dict[str, Any]:
             for name, counter in machine.counters.get(row.id, {}).items()
             if split(name) is None
         },
+        "outliers": [_outlier(machine, outlier) for outlier in machine.outliers.get(row.id, ())],
         "curves": {
             name: {"unit": unit, "points": [[x, _finite(value)] for x, value in points]}
             for (name, unit), points in points_of(machine.counters.get(row.id, {})).items()
         },
+    }
+
+
+def _outlier(machine: Machine, outlier: Outlier) -> dict[str, Any]:
+    return {
+        "name": outlier.name,
+        "window": outlier.window,
+        "windows": outlier.windows,
+        "operations": outlier.operations,
+        "sample": outlier.sample,
+        "least": outlier.least,
+        "overlapped": [name for bit, name in TAGS.items() if outlier.tags & bit],
+        "begin_ns": outlier.begin,
+        "end_ns": outlier.end,
+        "link": outlier_link(machine.run, machine.name, FILE, outlier),
     }
 
 
@@ -177,10 +197,15 @@ def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def to_markdown(report: Report) -> str:
+def to_markdown(report: Report, nights: NightsView | None = None) -> str:
     """The report for a pull request or a mail: verdict first."""
     lines = [escape(report.headline), ""]
     lines += [f"> {escape(trouble)}  " for trouble in report.troubles] + [""]
+    if nights is not None:
+        lines += ["## Since the last night", "", escape(night_finding(nights)), ""]
+        lines += [escape(gate_finding(nights)), ""]
+        moved = moved_table(nights)
+        lines += [*markdown_table(moved), ""] if moved.rows else []
     lines += [f"Run {escape(report.run.id)}.", ""]
     for machine in report.run.machines:
         dirty = " with local changes" if machine.dirty else ""
@@ -189,26 +214,36 @@ def to_markdown(report: Report) -> str:
             f" {escape(machine.outcome)}, {escape(utc(machine.utc))},"
             f" commit {escape(machine.commit[:12])}{dirty}"
         )
+    told = paragraphs(report)
+    lines += ["", "## In words", ""] if told else []
+    lines += [f"- **{escape(one.suite)}**: {escape(one.text)}" for one in told]
     lines += ["", "![Gain against claim](gain.png)", "", "## Verdicts", ""]
-    lines += _table(verdict_table(report.claims, report.verdicts))
+    lines += markdown_table(verdict_table(report.claims, report.verdicts))
     for design in report.claims.designs:
         table = claims_table(report.claims, report.verdicts, report.run, design)
         if table.rows:
-            lines += ["", f"### {escape(table.title)}", "", *_table(table)]
+            lines += ["", f"### {escape(table.title)}", "", *markdown_table(table)]
     for machine in report.intact:
         lines += ["", f"## Rows of {escape(machine.title)}", "", CAVEATS.get(machine.clock, "")]
         if absent := absent_line(machine):
             lines += ["", escape(absent)]
         for case in cases_of(machine):
             table = rows_table(machine, case, report.noise.get((machine.name, case)))
-            lines += ["", f"**{escape(table.title)}**", "", *_table(table)]
+            lines += ["", f"**{escape(table.title)}**", "", *markdown_table(table)]
             for curve in curves_of(machine, case):
                 table = curve_table(machine, case, curve)
                 finding = curve_finding(machine, curve)
-                lines += ["", f"**{escape(table.title)}**", "", escape(finding), "", *_table(table)]
+                lines += [
+                    "",
+                    f"**{escape(table.title)}**",
+                    "",
+                    escape(finding),
+                    "",
+                    *markdown_table(table),
+                ]
         counters = counters_table(machine)
         if counters.rows:
-            lines += ["", f"**{escape(counters.title)}**", "", *_table(counters)]
+            lines += ["", f"**{escape(counters.title)}**", "", *markdown_table(counters)]
     return "\n".join(lines) + "\n"
 
 
@@ -218,7 +253,7 @@ def escape(text: str) -> str:
     return re.sub(r"([\\`*_\[\]|~$#])", r"\\\1", text)
 
 
-def _table(table: Table) -> list[str]:
+def markdown_table(table: Table) -> list[str]:
     body = ["| " + " | ".join(map(_cell, row)) + " |" for row in table.rows]
     head = "| " + " | ".join(escape(column) for column in table.columns) + " |"
     rule = "".join("|--:" if i in table.numeric else "|:--" for i in range(len(table.columns)))

@@ -108,15 +108,6 @@ def new_figure(width: float, height: float, palette: Palette) -> tuple[Figure, A
     return figure, dress(figure.add_subplot(), palette)
 
 
-def new_grid(
-    width: float, height: float, rows: int, columns: int, palette: Palette
-) -> tuple[Figure, list[Axes]]:
-    """A figure of so many inches with rows x columns of axes, row by row."""
-    figure = bare_figure(width, height, palette)
-    places = range(1, rows * columns + 1)
-    return figure, [dress(figure.add_subplot(rows, columns, i), palette) for i in places]
-
-
 def dress(axes: Axes, palette: Palette) -> Axes:
     """The house's axes: a light grid, no box."""
     axes.set_facecolor("none")
@@ -174,16 +165,21 @@ def to_svg(figure: Figure, name: str, title: str, description: str) -> str:
     text = _own_ids(text, name)
     box = re.search(r'viewBox="[^"]*"', text)
     assert box is not None
+    head = svg_head(box.group(), float(box.group().split()[2]), name, title, description)
+    return head + text.split(">", 1)[1].strip()
+
+
+def svg_head(box: str, width: float, name: str, title: str, description: str) -> str:
+    """The opening of an inline drawing of that width, with what it shows in words."""
     # Letters of a plot grow with it: no plot gets so wide that its words outgrow the page's.
-    widest = round(float(box.group().split()[2]) * SVG_SCALE_MOST)
-    label = (
-        f'<svg {box.group()} style="max-width:{widest}px" role="img"'
+    widest = round(width * SVG_SCALE_MOST)
+    return (
+        f'<svg {box} style="max-width:{widest}px" role="img"'
         f' aria-labelledby="{name}-t {name}-d"'
         f' xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink">'
         f'<title id="{name}-t">{escape(title)}</title>'
         f'<desc id="{name}-d">{escape(description)}</desc>'
     )
-    return label + text.split(">", 1)[1].strip()
 
 
 def _own_ids(text: str, name: str) -> str:

@@ -9,16 +9,21 @@ from pathlib import Path
 import jinja2
 
 from reports.document import Report
+from reports.history_page import NightsView
 from reports.judge import VERDICTS, counts
 from reports.page_parts import (
     gain_picture,
+    heat_picture,
     limits_picture,
+    nights_part,
     noise_part,
     section,
     slug,
     tails_part,
+    time_parts,
     trace_part,
 )
+from reports.synthesis import paragraphs
 from reports.tables import cases_of, claims_table, verdict_table
 from reports.tails import RULE
 from reports.text import percent_level, several
@@ -39,9 +44,13 @@ SIGNS = {
 
 
 def to_html(
-    report: Report, step: Callable[[str], None] = lambda _: None, view: View | None = None
+    report: Report,
+    step: Callable[[str], None] = lambda _: None,
+    views: tuple[View, ...] = (),
+    nights: NightsView | None = None,
 ) -> str:
-    """The page. `step` hears what is drawn next; `view` is of the run's trace, if there is one."""
+    """The page. `step` hears what is drawn next; `views` are of the run's traces, `nights` of the
+    nights before it, if there are any."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -82,7 +91,11 @@ def to_html(
         tails=all_tails,
         tail_rule=RULE,
         noises=noises,
-        trace=trace_part(view),
+        trace=trace_part(views),
+        nights=nights_part(nights),
+        heat=heat_picture(report, SIGNS),
+        synthesis=paragraphs(report),
+        times=time_parts(report),
         level=percent_level(1 - report.verdicts.alpha),
         slug=slug,
         several=several,

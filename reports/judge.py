@@ -73,7 +73,7 @@ class _Measured:
 
 def judge_run(claims: Claims, run: Run) -> Verdicts:
     """Judges every claim on every machine whose data are intact."""
-    machines = [machine for machine in run.machines if machine.intact]
+    machines = [machine for machine in run.machines if machine.intact and not machine.foreign]
     pairs = [(claim, machine) for claim in claims.claims for machine in machines]
     parts = [gather(claims, claim, run, machine) for claim, machine in pairs]
     size = family(parts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from math import ceil, log
 from statistics import median
 
@@ -21,6 +22,9 @@ BOOTS_ENOUGH = 12
 SAMPLES_NEEDED = {"p99": 100, "p99.9": 1000}
 # One that is shown needs this many samples beyond it: p99 a thousand in all, p99.9 ten thousand.
 BEYOND_NEEDED = 10
+
+# Rows of which a number is remembered: those of a large run. Each output asks for the same ones.
+ROWS_REMEMBERED = 4096
 
 Key = tuple[int, int]  # boot, round; round -1 stands for the whole boot
 Series = dict[Key, float]
@@ -75,6 +79,7 @@ def resolved(value: float) -> float | None:
     return value if value > 0 else None
 
 
+@lru_cache(ROWS_REMEMBERED)
 def summarise(row: Row) -> Summary | None:
     """The numbers shown of a row; None if the row is not ok."""
     if row.status != "ok":
@@ -122,6 +127,7 @@ class Clean:
     high: float | None
 
 
+@lru_cache(ROWS_REMEMBERED)
 def summarise_clean(row: Row) -> Clean | None:
     """The numbers of a row's undisturbed samples; None if the row is not ok."""
     if row.status != "ok":
@@ -158,6 +164,7 @@ def disturbances_of(machine: Machine) -> dict[str, int]:
     return total
 
 
+@lru_cache(ROWS_REMEMBERED)
 def unsteady(row: Row) -> bool:
     """On an exact clock: do two rounds or two boots disagree about a window nothing overlapped?"""
     if row.clock != "insn" or row.status != "ok":

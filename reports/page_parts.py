@@ -6,15 +6,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from reports import noise, tails, trace_view
+from reports import across, history_page, noise, tails, timeline, trace_view
 from reports.curve_figure import curve_figure
 from reports.curves import curve_finding, curve_table, curves_of
 from reports.document import CAVEATS, Report, case_finding, what_of
-from reports.ecdf import ecdf_figure
+from reports.ecdf import ecdf_plot
 from reports.figure import PAGE, to_svg
 from reports.gain import (
     Line,
@@ -26,8 +27,9 @@ from reports.gain import (
     limit_lines,
 )
 from reports.looks import Looks, looks_of
-from reports.noise_figure import noise_figure
+from reports.noise_figure import noise_plot
 from reports.peers import absent_line
+from reports.plot import Plot
 from reports.store import Machine
 from reports.tables import (
     Table,
@@ -38,9 +40,11 @@ from reports.tables import (
     rows_of,
     rows_table,
 )
-from reports.tail_figure import tail_figure
+from reports.tail_figure import tail_plot
 from reports.text import utc
 from reports.trace_picture import CAPTION, moments_figure
+from reports.trace_summary import slow_table, tables_of
+from reports.trend_figure import chosen, trend_plot
 
 # What a case's own table has; the rest of a row's numbers stands among the tails.
 CASE_COLUMNS = (
@@ -116,10 +120,13 @@ class Noise:
 
 @dataclass(frozen=True)
 class Trace:
-    """A look into the trace of a machine."""
+    """A look into the traces: moments of one machine, each machine in numbers, and its slowest
+    windows."""
 
     machine: Machine
     moments: tuple[Part, ...]
+    numbers: tuple[tuple[Machine, tuple[Table, ...]], ...]
+    slow: tuple[tuple[Machine, Table], ...]
 
 
 def slug(text: str) -> str:
@@ -133,14 +140,28 @@ def anchor_of(report: Report, machine: Machine) -> str:
     return f"m{number}-{slug(machine.name)}"
 
 
+Drawing: TypeAlias = Figure | Plot
+
+
 def picture(
-    anchor: str, title: str, finding: str, table: Table, wide: Figure | None, narrow: Figure | None
+    anchor: str,
+    title: str,
+    finding: str,
+    table: Table,
+    wide: Drawing | None,
+    narrow: Drawing | None = None,
 ) -> Picture | None:
     """A picture, if there is something to draw."""
     if wide is None:
         return None
-    small = None if narrow is None else Markup(to_svg(narrow, f"{anchor}-narrow", title, finding))
-    return Picture(Markup(to_svg(wide, anchor, title, finding)), small, finding, table)
+    small = None if narrow is None else _svg(narrow, f"{anchor}-narrow", title, finding)
+    return Picture(_svg(wide, anchor, title, finding), small, finding, table)
+
+
+def _svg(drawing: Drawing, name: str, title: str, finding: str) -> Markup:
+    if isinstance(drawing, Plot):
+        return Markup(drawing.svg(name, title, finding))
+    return Markup(to_svg(drawing, name, title, finding))
 
 
 def gain_picture(report: Report) -> Picture | None:
@@ -195,7 +216,7 @@ def _case(report: Report, machine: Machine, case: str, anchor: str, looks: Looks
     whole = rows_table(machine, case, report.noise.get((machine.name, case)))
     table = whole.only(*(column for column in CASE_COLUMNS if column in whole.columns))
     title = f"Distribution of {case} on {machine.name}"
-    figure = ecdf_figure(rows, PAGE, looks)
+    figure = ecdf_plot(rows, looks)
     drawn = picture(anchor, title, case_finding(machine, rows), table, figure, None)
     return Part(case, anchor, what_of(rows), drawn, table, _curves(machine, case, anchor, looks))
 
@@ -217,13 +238,13 @@ def tails_part(report: Report, machine: Machine) -> Tails:
         varying = tails.varying_table(machine)
         sentence = tails.exact_sentence(machine)
         return Tails(machine, sentence, (), varying if varying.rows else None)
-    parts = []
+    parts, looks = [], page_looks(report)
     for i, suite in enumerate(tails.suites_of(machine)):
         found = tails.tails_of(machine, suite)
         if not found:
             continue
         table = tails.tails_table(machine, suite, found)
-        figure = tail_figure(found, PAGE, page_looks(report))
+        figure = tail_plot(found, looks)
         title = f"Tails of {suite} on {machine.name}"
         finding = tails.tails_finding(machine, suite, found)
         name = f"{anchor}-{i}"
@@ -237,7 +258,7 @@ def noise_part(report: Report, machine: Machine) -> Noise:
     tests = noise.self_tests(machine, report.verdicts.alpha)
     finding = noise.noise_finding(machine, tests)
     table = noise.self_test_table(machine, tests)
-    figures = [noise_figure(tests, PAGE, small) for small in (False, True)]
+    figures = [noise_plot(tests, small) for small in (False, True)]
     anchor = f"{anchor_of(report, machine)}-noise"
     found = noise.shares(machine)
     return Noise(
@@ -252,10 +273,11 @@ def noise_part(report: Report, machine: Machine) -> Noise:
     )
 
 
-def trace_part(view: trace_view.View | None) -> Trace | None:
-    """What there is to see of a trace."""
-    if view is None:
+def trace_part(views: tuple[trace_view.View, ...]) -> Trace | None:
+    """What there is to see of the traces."""
+    if not views:
         return None
+    view = next((view for view in views if view.moments), views[0])
     parts = []
     for i, moment in enumerate(view.moments):
         table = trace_view.operations_table(view, moment)
@@ -264,4 +286,65 @@ def trace_part(view: trace_view.View | None) -> Trace | None:
         title = f"Trace of {moment.row.name} on {view.machine.name}"
         drawn = picture(f"trace-{i}", title, finding, table, *figures)
         parts.append(Part(moment.row.name, f"trace-{i}", moment.row.suite, drawn, table))
-    return Trace(view.machine, tuple(parts))
+    numbers = [(v.machine, tuple(tables_of(v.summary, v.unit))) for v in views if v.rows]
+    slow = [(v.machine, slow_table(v.summary, v.machine)) for v in views if v.summary.slow]
+    return Trace(view.machine, tuple(parts), tuple(numbers), tuple(slow))
+
+
+@dataclass(frozen=True)
+class Nights:
+    """The part about nights: a plot of trends for each machine, and tables."""
+
+    finding: str
+    gate: str
+    wrong: tuple[str, ...]
+    tables: tuple[Table, ...]
+    trends: tuple[Part, ...]
+    environment: Table
+
+
+def nights_part(view: history_page.NightsView | None) -> Nights | None:
+    """Nothing where the run was no night."""
+    if view is None:
+        return None
+    parts = []
+    for i, one in enumerate(view.machines):
+        if not one.trends:
+            continue
+        drawn = chosen(one.trends, view.alarming, set(view.claimed))
+        finding, steps = history_page.trend_finding(one), history_page.steps_table(one)
+        levels = history_page.levels_table(one)
+        plots = [trend_plot(drawn, one.lines, one.dates, small) for small in (False, True)]
+        title = f"Trends on {one.machine}"
+        pictured = picture(f"trend-{i}", title, finding, levels, *plots)
+        parts.append(Part(one.machine, f"trend-{i}", one.clock, pictured, steps))
+    tables = (history_page.moved_table(view), history_page.screens_table(view))
+    return Nights(
+        history_page.night_finding(view),
+        history_page.gate_finding(view),
+        view.wrong,
+        tuple(table for table in tables if table.rows),
+        tuple(parts),
+        history_page.environment_table(view),
+    )
+
+
+def heat_picture(report: Report, signs: dict[str, str]) -> Picture | None:
+    """Claims on machines, at a glance."""
+    finding = across.heat_finding(report)
+    table = across.across_table(report)
+    plots = [across.heat_plot(report, signs, small) for small in (False, True)]
+    return picture("heat", "Claims and targets", finding, table, *plots)
+
+
+def time_parts(report: Report) -> tuple[Part, ...]:
+    """The adaptive controller over time, on every machine that tells."""
+    parts = []
+    for machine in report.intact:
+        for i, line in enumerate(timeline.time_lines(machine)):
+            anchor = f"{anchor_of(report, machine)}-time{i}"
+            table, finding = timeline.table(line), timeline.finding(line)
+            title = f"{line.case} over time on {machine.name}"
+            drawn = picture(anchor, title, finding, table, timeline.plot(line))
+            parts.append(Part(line.case, anchor, machine.name, drawn, table))
+    return tuple(parts)

@@ -20,7 +20,8 @@ SHOWN_MOST = 50
 # Fields of TracePacket.
 CLOCK_SNAPSHOT, TIMESTAMP, SEQUENCE, TRACK_EVENT, INTERNED, FLAGS = 6, 8, 10, 11, 12, 13
 TRACE_STATS, DROPPED, CLEARED_OLD, CLOCK, DEFAULTS, DESCRIPTOR = 35, 42, 41, 58, 59, 60
-FTRACE, SYSTEM_INFO, PROCESS_TREE = 1, 45, 122
+FTRACE, SYSTEM_INFO, PROCESS_TREE, ATTRIBUTES = 1, 45, 122, 126
+FLOWS_OF_A_ROW = 4096  # at the most: what follows a trace that never said its end
 CLEARED, NEEDS = 1, 2
 BOOTTIME = 6
 BUILTIN_CLOCKS = range(1, 12)
@@ -83,7 +84,8 @@ class Checker:
         self.undeclared: dict[int, Place] = {}
         self.threads: dict[int, int] = {}  # tid -> uuid
         self.flows: list[tuple[int, int, int, bool, Place]] = []
-        self.early_flows = 0  # that end before they begin, or whose begin may be lost
+        self.lost = 0  # events that the buffers lost, and bytes that the line did
+        self.sourceless: list[tuple[int, Place]] = []  # flows that end and have not begun
         self.dropped: dict[int, Place] = {}
         self.accounted: set[int] = set()
         self.global_clocks: dict[int, int] = {}
@@ -118,8 +120,11 @@ class Checker:
         if CLOCK_SNAPSHOT in packet:
             self.snapshot(packet.message(CLOCK_SNAPSHOT), sequence)
         if TRACE_STATS in packet:
-            writers = packet.message(TRACE_STATS).messages(18)
-            self.accounted |= {writer.number(1) for writer in writers}
+            stats = packet.message(TRACE_STATS)
+            self.accounted |= {writer.number(1) for writer in stats.messages(18)}
+            self.lost += sum(buffer.number(19) for buffer in stats.messages(1))
+        for attribute in packet.message(ATTRIBUTES).messages(1) if ATTRIBUTES in packet else []:
+            self.attribute(attribute)
         if DESCRIPTOR in packet:
             self.descriptor(packet.message(DESCRIPTOR))
         if SYSTEM_INFO in packet:
@@ -133,6 +138,15 @@ class Checker:
         if TRACK_EVENT in packet:
             self.event(packet.message(TRACK_EVENT), sequence, time)
         sequence.seen = True
+
+    def attribute(self, attribute: Message) -> None:
+        key = attribute.text(1)
+        if not key or (2 in attribute) == (3 in attribute):
+            self.find("attribute", f"{key!r}: one number or one text, with a name")
+        elif key == "lost_on_the_line_bytes":
+            self.lost += attribute.number(2)
+        elif key == "end" and attribute.text(3) == "unknown":
+            self.lost += FLOWS_OF_A_ROW
 
     def may_lack_sequence(self, packet: Message) -> bool:
         if TRACK_EVENT in packet:
@@ -399,15 +413,12 @@ class Checker:
             self.flows.append((time or 0, len(self.flows), number, ends, self.place))
 
     def follow_flows(self) -> None:
-        """In the order of time, as Perfetto sorts; file order among equals. On two CPUs a receive
-        may begin just before the send that it then finds, and what was lost may have begun it."""
+        """In the order of time, as Perfetto sorts; file order among equals. What was lost may have
+        begun a flow: an event one, and so does a byte of a packet that is missing."""
         begun: set[int] = set()
-        later = {number for _, _, number, ends, _ in self.flows if not ends}
         for _, _, number, ends, place in sorted(self.flows, key=lambda flow: flow[:2]):
-            if ends and number not in begun and (number in later or self.dropped):
-                self.early_flows += 1
-            elif ends and number not in begun:
-                self.find("flow without source", f"flow {number} ends and has not begun", place)
+            if ends and number not in begun:
+                self.sourceless.append((number, place))
             elif ends:
                 begun.remove(number)
                 self.report.flows += 1
@@ -418,10 +429,12 @@ class Checker:
     def finish(self) -> Report:
         self.hierarchy()
         self.follow_flows()
-        if self.early_flows:
-            self.report.notes.append(
-                f"{self.early_flows} flows end before they begin, or their beginning was lost"
-            )
+        lost = self.lost if self.dropped else 0
+        if 0 < len(self.sourceless) <= lost:
+            self.report.notes.append(f"the beginning of {len(self.sourceless)} flows was lost")
+        for number, place in self.sourceless if len(self.sourceless) > lost else []:
+            why = f"flow {number} ends and has not begun"
+            self.find("flow without source", f"{why}; {lost} losses are told", place)
         self.schedule.finish()
         self.report.schedule = self.schedule.summary()
         self.devices.finish(bool(self.dropped))

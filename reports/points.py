@@ -24,7 +24,7 @@ def points_of(counters: dict[str, Counter]) -> dict[tuple[str, str], tuple[Point
     found: dict[tuple[str, str], list[Point]] = {}
     for counter in counters.values():
         place = split(counter.name)
-        if place is not None and not counter.measured:
+        if place is not None and (not counter.measured or counter.unit == "observed"):
             found.setdefault((place[0], counter.unit), []).append((place[1], counter.value))
     return {key: tuple(sorted(points)) for key, points in sorted(found.items())}
 

@@ -2,9 +2,10 @@
 """`scons trace`: hands a trace to the Perfetto UI in the browser.
 
 The UI fetches it itself, from the one local address its content security policy allows. The server
-listens on this computer only, serves that one file once, and ends; nothing is uploaded. Each
-request has a thread of its own: a client that dawdles keeps neither the browser waiting nor the
-server beyond its time.
+listens on this computer only, serves that one file once, and ends; or, if asked to, serves it to
+whoever follows the report's links until it is stopped. Nothing is uploaded. Each request has a
+thread of its own: a client that dawdles keeps neither the browser waiting nor the server beyond its
+time.
 """
 
 from __future__ import annotations
@@ -23,16 +24,12 @@ import webbrowser
 from collections.abc import Callable
 from typing import Any
 
-UI = "https://ui.perfetto.dev"
-ADDRESS, PORT = "127.0.0.1", 9001
+from reports.trace_link import ADDRESS, PORT, UI, link
+
 WAIT_SECONDS = 300.0
+KEPT_SECONDS = 8 * 3600.0
 CLIENT_SECONDS = 30.0  # a client that stops reading is given up
 POLL_SECONDS = 0.2  # how soon the end of a request is noticed
-
-
-def link(port: int, name: str) -> str:
-    url = f"http://{ADDRESS}:{port}/{urllib.parse.quote(name)}"
-    return f"{UI}/#!/?url={url}&referrer=open_trace_in_ui"
 
 
 class _Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
@@ -42,6 +39,7 @@ class _Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
     daemon_threads = True
     block_on_close = False
     path: str
+    names: set[str]  # that it answers to
 
     def __init__(self, address: tuple[str, int]) -> None:
         super().__init__(address, _Handler)
@@ -78,7 +76,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _wanted(self) -> bool:
         name = urllib.parse.unquote(urllib.parse.urlsplit(self.path).path)
-        return name == "/" + os.path.basename(self.server.path)
+        return name in self.server.names
 
     def _head(self, status: int, length: int) -> None:
         self.send_response(status)
@@ -116,21 +114,30 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         pass
 
 
+def names_of(path: str) -> set[str]:
+    """What a trace may be asked for as: its file's name, and RUN/MACHINE/NAME as the report's links
+    have it."""
+    run, machine, name = os.path.realpath(path).split(os.sep)[-3:]
+    return {f"/{os.path.basename(path)}", f"/{run}/{machine}/{name}"}
+
+
 def serve(
     path: str,
     port: int = PORT,
     seconds: float = WAIT_SECONDS,
     listening: Callable[[int], None] = lambda port: None,
+    keep: bool = False,
 ) -> bool:
-    """Serves the file until it was fetched once, at most `seconds`. False if nobody came.
+    """Serves the file until it was fetched once, at most `seconds`; all the time if `keep`. False
+    if nobody came.
 
     Raises OSError if the port is taken. `listening` is told the port when it is open."""
     server = _Server((ADDRESS, port))
-    server.path = path
+    server.path, server.names = path, names_of(path)
     deadline = time.monotonic() + seconds
     try:
         listening(server.server_address[1])
-        while not server.served.is_set() and (left := deadline - time.monotonic()) > 0:
+        while (keep or not server.served.is_set()) and (left := deadline - time.monotonic()) > 0:
             server.timeout = min(left, POLL_SECONDS)
             server.handle_request()
     finally:
@@ -143,24 +150,36 @@ def has_display() -> bool:
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
-def show(path: str, port: int = PORT, seconds: float = WAIT_SECONDS) -> int:
-    """Serves the trace, prints the link and opens it where there is a screen."""
+def show(
+    path: str,
+    port: int = PORT,
+    seconds: float = WAIT_SECONDS,
+    shown: tuple[int, int] | None = None,
+    pinned: str = "",
+    keep: bool = False,
+) -> int:
+    """Serves the trace, prints the link and opens it where there is a screen. `shown` and `pinned`
+    as for the link."""
+    seconds = KEPT_SECONDS if keep else seconds
 
     def announce(port: int) -> None:
-        address = link(port, os.path.basename(path))
+        address = link(os.path.basename(path), port, shown, pinned)
         print(f"tickmark: {path}\n{address}", flush=True)
-        print(f"tickmark: waits {seconds:.0f} s for a browser to fetch it", flush=True)
+        if keep:
+            print("tickmark: serves it, to links of the report too, until Ctrl-C", flush=True)
+        else:
+            print(f"tickmark: waits {seconds:.0f} s for a browser to fetch it", flush=True)
         if has_display():
             webbrowser.open(address)
 
     try:
-        if serve(path, port, seconds, announce):
+        if serve(path, port, seconds, announce, keep) or keep:
             return 0
         print("tickmark: nobody fetched the trace")
     except OSError as error:
         print(f"tickmark: {ADDRESS}:{port}: {error.strerror}; the UI asks for this port only")
     except KeyboardInterrupt:
-        pass
+        return 0 if keep else 40
     return 40
 
 

@@ -10,7 +10,7 @@ import hashlib
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
@@ -27,8 +27,11 @@ CLOCK_OF_UNIT = {
     "ticks": "tsc",
     "core cycles": "core",
     "emulated ticks": "emulated",
+    "nanoseconds": "foreign",
 }
 
+
+FOREIGN = "foreign"  # the target, and the clock, of what another harness measured
 
 # What may overlap a sample, by the bit of its tag.
 TAGS = {
@@ -72,9 +75,10 @@ class Round:
         return self.samples / self.operations
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Row:
-    """A variant of a case; `aa` 1 is the baseline's identical twin."""
+    """A variant of a case; `aa` 1 is the baseline's identical twin. Equal only to itself, so that
+    what is computed of it can be remembered."""
 
     id: str
     aa: int
@@ -114,6 +118,24 @@ class Counter:
         return self.unit in MEASURED_UNITS
 
 
+@dataclass(frozen=True)
+class Outlier:
+    """A sample of the round of a row that was traced: "max" or "p99.9", which window of how many,
+    what the least one took, and from when to when, in nanoseconds of the trace. A sample is of
+    traced code."""
+
+    id: str
+    name: str
+    window: int
+    windows: int
+    operations: int
+    sample: int
+    least: int
+    tags: int
+    begin: int
+    end: int
+
+
 # Everything came, and some rows are not usable: what their statuses say, and nothing else.
 REJECTED = "rows rejected"
 
@@ -139,6 +161,7 @@ class Machine:
     facts: tuple[tuple[str, str], ...]
     rows: dict[tuple[str, int], Row]
     counters: dict[str, dict[str, Counter]]
+    outliers: dict[str, tuple[Outlier, ...]] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
@@ -149,9 +172,15 @@ class Machine:
         return dict(self.facts).get(f"rejected.{row}{'#aa' if aa else ''}", "")
 
     @property
+    def foreign(self) -> bool:
+        """Measured by another harness and brought in: shown, never judged."""
+        return self.target == FOREIGN
+
+    @property
     def title(self) -> str:
         """The name in headings, which say where times are shown only."""
-        return f"{self.name} (emulated, not judged)" if self.clock == "emulated" else self.name
+        shown_only = {"emulated": "emulated, not judged", "foreign": "foreign, not judged"}
+        return f"{self.name} ({shown_only[self.clock]})" if self.clock in shown_only else self.name
 
 
 @dataclass(frozen=True)
@@ -178,6 +207,7 @@ def open_store(path: Path) -> Iterator[sqlite3.Connection]:
             raise StoreError(f"{clean(str(path))} is no Tickmark store")
         if version != VERSION:
             raise StoreError(f"the store has version {version}, these reports read {VERSION}")
+        _add_tables(connection)
         yield connection
     except (sqlite3.Error, OverflowError) as error:
         raise StoreError(f"cannot read {clean(str(path))}: {clean(str(error))}") from error
@@ -186,22 +216,25 @@ def open_store(path: Path) -> Iterator[sqlite3.Connection]:
             connection.close()
 
 
+# What stores have that were made before it was told: nothing.
+_LATER = (
+    "CREATE TEMP TABLE outlier (run, machine, id, name, window, windows, operations, sample, least,"
+    " tags, begin_ns, end_ns)"
+)
+
+
+def _add_tables(connection: sqlite3.Connection) -> None:
+    there = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'outlier'"
+    if connection.execute(there).fetchone()[0] == 0:
+        connection.execute(_LATER)
+
+
 def run_ids(connection: sqlite3.Connection) -> list[str]:
     """All runs, the newest first."""
     listed = connection.execute(
         "SELECT run, max(utc) AS newest FROM run GROUP BY run ORDER BY newest DESC, run DESC"
     )
     return [row[0] for row in listed]
-
-
-def find_run(connection: sqlite3.Connection, wanted: str = "") -> str:
-    """The id of the newest run, or of the one asked for."""
-    ids = run_ids(connection)
-    if not ids:
-        raise StoreError("no run yet: the store is empty; `bench` fills it")
-    if wanted and wanted not in ids:
-        raise NoSuchRun(f"run={clean(wanted, 80)}: no such run; the newest is {clean(ids[0], 80)}")
-    return wanted or ids[0]
 
 
 def load_run(connection: sqlite3.Connection, run: str) -> Run:
@@ -246,6 +279,7 @@ def _machine(connection: sqlite3.Connection, run: str, name: str) -> Machine:
         facts=_facts(connection, run, name) if intact else (),
         rows=_rows(connection, run, name) if intact else {},
         counters=_counters(connection, run, name) if intact else {},
+        outliers=_outliers(connection, run, name) if intact else {},
     )
 
 
@@ -320,4 +354,23 @@ def _counters(
             continue
         counter = Counter(clean(row, 120), clean(name, 80), numerator, denominator, clean(unit, 40))
         found.setdefault(counter.id, {})[counter.name] = counter
+    return found
+
+
+def _outliers(
+    connection: sqlite3.Connection, run: str, machine: str
+) -> dict[str, tuple[Outlier, ...]]:
+    listed = connection.execute(
+        "SELECT id, name, window, windows, operations, sample, least, tags, begin_ns, end_ns"
+        " FROM outlier"
+        " WHERE run = ? AND machine = ? ORDER BY id, name",
+        (run, machine),
+    )
+    found: dict[str, tuple[Outlier, ...]] = {}
+    for row, name, *numbers in listed:
+        if not all(isinstance(number, int) for number in numbers) or numbers[2] <= 0:
+            continue
+        outlier = Outlier(clean(row, 120), clean(name, 40), *numbers)
+        if 0 <= outlier.begin <= outlier.end:
+            found[outlier.id] = (*found.get(outlier.id, ()), outlier)
     return found

@@ -24,11 +24,14 @@ ROLE_ORDER = ("product", "baseline", "floor", "peer")
 
 @dataclass(frozen=True)
 class Cell:
-    """Text, and what kind of text it is: a verdict, a number, muted, or plain."""
+    """Text, and what kind of text it is: a verdict, a number, muted, or plain. On a page it may
+    lead somewhere, and have a name that others lead to."""
 
     text: str
     kind: str = ""
     more: str = ""
+    href: str = ""
+    anchor: str = ""
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,7 @@ def claims_table(
 
 def judged_table(chosen: list[Claim], verdicts: Verdicts, run: Run, title: str) -> Table:
     """Some claims, in their order: a line each, a pair of columns for each machine."""
-    machines = [machine for machine in run.machines if machine.intact]
+    machines = [machine for machine in run.machines if machine.intact and not machine.foreign]
     rows = []
     for claim in chosen:
         judged = verdicts.of(claim.id)
@@ -162,11 +165,23 @@ _ROW_COLUMNS = (
 )
 
 
+def slow_anchor(machine: Machine, row: str) -> str:
+    """What the page calls a row's slowest windows."""
+    return f"slow-{machine.name}-{row.replace('/', '-')}"
+
+
+def slow_href(machine: Machine, row: str) -> str:
+    return f"#{slow_anchor(machine, row)}" if row in machine.outliers else ""
+
+
 def rows_table(machine: Machine, case: str, aa: tuple[float, float] | None) -> Table:
     """The rows of one case on one machine, for one operation."""
     rows = rows_of(machine, case)
     summaries = [summarise(row) for row in rows]
-    lines = tuple(_row_cells(row, summary) for row, summary in zip(rows, summaries))
+    lines = tuple(
+        _row_cells(row, summary, slow_href(machine, row.id))
+        for row, summary in zip(rows, summaries)
+    )
     levels = dict.fromkeys(_levels(summary) for summary in summaries if summary is not None)
     units = sorted({row.unit for row in rows})
     title = f"{case}, {' and '.join(units)} for one operation"
@@ -187,8 +202,8 @@ def rows_table(machine: Machine, case: str, aa: tuple[float, float] | None) -> T
     return _with_processor(_with_clean(table, rows), machine, rows)
 
 
-def _row_cells(row: Row, summary: Summary | None) -> tuple[Cell, ...]:
-    name = Cell(variant_of(row.id), "name", row.role)
+def _row_cells(row: Row, summary: Summary | None, href: str = "") -> tuple[Cell, ...]:
+    name = Cell(variant_of(row.id), "name", row.role, href)
     status = status_of(row)
     if summary is None or status != "ok":
         blank = [Cell(DASH, "number") for _ in _ROW_COLUMNS[2:]]

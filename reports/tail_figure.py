@@ -6,22 +6,22 @@ from __future__ import annotations
 from math import ceil
 
 import numpy
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from reports.claims import case_of, variant_of
-from reports.figure import Palette, log_ticks, new_grid
 from reports.looks import Looks, look_of, looks_of
 from reports.measure import ordered_samples
+from reports.plot import INCH, Plot, Scale, log_tick_places, logarithmic, steps
+from reports.store import Row
 from reports.tails import Tail
 from reports.text import number
 
 WIDTH, COLUMNS = 3.9, 2
+FOOT, PANEL = 0.26, 1.55  # inches
 POINTS_MOST = 70
 FAR_LEAST, FAR_MOST = 2.0, 100.0
 NEAR = 0.8
+
+Drawn = tuple[Tail, numpy.ndarray, numpy.ndarray]  # cost and share of its curve
 
 
 def exceeding(tail: Tail) -> tuple[numpy.ndarray, numpy.ndarray]:
@@ -40,121 +40,86 @@ def exceeding(tail: Tail) -> tuple[numpy.ndarray, numpy.ndarray]:
     return cost, share
 
 
-def tail_figure(tails: list[Tail], palette: Palette, looks: Looks | None = None) -> Figure | None:
+def tail_plot(tails: list[Tail], looks: Looks | None = None) -> Plot | None:
     """A small plot for each case of a suite, all on the same axes; None if there is nothing."""
     drawn = [tail for tail in tails if tail.summary.p50]
-    cases = list(dict.fromkeys(case_of(tail.row.id) for tail in drawn))
+    cases: dict[str, list[Drawn]] = {}
+    looks = looks_of(tail.row for tail in drawn) if looks is None else looks
+    for tail in drawn:
+        cases.setdefault(case_of(tail.row.id), []).append((tail, *exceeding(tail)))
     if not cases:
         return None
-    looks = looks_of(tail.row for tail in drawn) if looks is None else looks
-    rows = ceil(len(cases) / COLUMNS)
-    head, foot, panel = 0.54, 0.42, 1.55
-    width, height = WIDTH, head + foot + rows * panel
-    figure, grid = new_grid(width, height, rows, COLUMNS, palette)
-    figure.subplots_adjust(
-        left=0.62 / width,
-        right=1 - 0.12 / width,
-        top=1 - (head + 0.22) / height,
-        bottom=foot / height,
-        wspace=0.16,
-        hspace=0.42,
-    )
-    far = _far(drawn)
+    head = 0.16 * ceil(len({variant_of(tail.row.id) for tail in drawn}) / COLUMNS) + 0.3
+    plot = Plot(WIDTH, head + FOOT + ceil(len(cases) / COLUMNS) * PANEL)
+    _legend(plot, drawn, looks)
+    left, gap = 0.62 * INCH, 0.2 * INCH
+    width = (plot.width - left - 0.12 * INCH - gap * (COLUMNS - 1)) / COLUMNS
+    far = _far([curve for curves in cases.values() for curve in curves])
     least = min(1 / tail.summary.n for tail in drawn)
-    for i, axes in enumerate(grid):
-        if i >= len(cases):
-            axes.remove()
-            continue
-        _panel(
-            axes, [t for t in drawn if case_of(t.row.id) == cases[i]], far, least, palette, looks
-        )
-        axes.set_title(
-            cases[i].partition("/")[2], fontsize=9, loc="left", color=palette["ink"], pad=4
-        )
-        if i % COLUMNS:
-            axes.tick_params(axis="y", labelleft=False)
+    for i, (case, curves) in enumerate(cases.items()):
+        row, column = divmod(i, COLUMNS)
+        x0, y0 = left + column * (width + gap), (head + row * PANEL) * INCH
+        x = logarithmic(NEAR, far * 1.15, x0, x0 + width)
+        y = logarithmic(least / 1.4, 1.3, y0 + (PANEL - 0.45) * INCH, y0)
+        plot.text(x0, y0 - 8, case.partition("/")[2], 9, colour="ink")
+        _panel(plot, curves, x, y, (far, least), looks, column == 0)
     unit = "cost of a sample, as a multiple of its row's median"
-    figure.text(0.5, 0.1 / height, unit, ha="center", fontsize=8.5, color=palette["muted"])
-    figure.text(
-        0.06 / width,
-        (foot + height - head) / 2 / height,
-        "share that takes more",
-        rotation="vertical",
-        va="center",
-        fontsize=8.5,
-        color=palette["muted"],
-    )
-    _legend(figure, drawn, height, palette, looks)
-    return figure
+    plot.text(plot.width / 2, plot.height - 9, unit, anchor="middle")
+    words, middle = "share that takes more", (head * INCH + plot.height - FOOT * INCH) / 2
+    plot.text(8, middle, words, anchor="middle", turned=True)
+    return plot
 
 
-def _far(tails: list[Tail]) -> float:
+def _far(curves: list[Drawn]) -> float:
     """How far the axis goes: to the samples that one in a thousand exceeds. A lone one far out may
     leave at the right; the table has it."""
-    ends = []
-    for tail in tails:
-        cost, share = exceeding(tail)
-        ends.append(float(cost[min(int(numpy.argmax(share <= 0.001)), len(cost) - 1)]))
-    return min(max(*ends, FAR_LEAST), FAR_MOST)
+    far = FAR_LEAST
+    for _, cost, share in curves:
+        far = max(far, float(cost[min(int(numpy.argmax(share <= 0.001)), len(cost) - 1)]))
+    return min(far, FAR_MOST)
 
 
 def _panel(
-    axes: Axes, tails: list[Tail], far: float, least: float, palette: Palette, looks: Looks
+    plot: Plot,
+    curves: list[Drawn],
+    x: Scale,
+    y: Scale,
+    ends: tuple[float, float],
+    looks: Looks,
+    first: bool,
 ) -> None:
-    log_ticks(axes, NEAR, far * 1.15, "×", 4)
-    axes.set_yscale("log")
-    axes.set_ylim(least / 1.4, 1.3)
-    decades = [10.0**e for e in range(0, -7, -1) if 10.0**e >= least / 1.4]
-    axes.yaxis.set_major_locator(FixedLocator(decades))
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{number(100 * y)}\u00a0%"))
-    axes.grid(True, axis="y", color=palette["grid"], linewidth=0.8)
-    axes.axvline(1, color=palette["muted"], linewidth=0.8, linestyle=(0, (2, 2)), zorder=1)
-    for tail in reversed(tails):
-        cost, share = exceeding(tail)
-        product = tail.row.role == "product"
-        colour, line = look_of(tail.row, looks)
-        cost = numpy.concatenate([cost[:1], cost])
-        share = numpy.concatenate([[1.0], share])
+    """One case. `ends`: how far the x axis goes, and the least share of the y axis."""
+    far, least = ends[0] * 1.15, ends[1]
+    floor = least / 1.4
+    ticks = log_tick_places(NEAR, far, 4)
+    plot.x_axis(ticks, x, y(1.3), y(floor), lambda tick: number(tick) + "×")
+    for exponent in range(0, -7, -1):
+        share = 10.0**exponent
+        if share >= floor:
+            plot.line([(x(NEAR), y(share)), (x(far), y(share))], "grid", 0.8)
+            if first:
+                plot.text(x(NEAR) - 4, y(share), f"{number(100 * share)}\u00a0%", anchor="end")
+    plot.line([(x(1), y(1.3)), (x(1), y(floor))], "muted", 0.8, (0, (2, 2)))
+    for tail, costs, shares in reversed(curves):
+        colour, dash = look_of(tail.row, looks)
+        keep = (costs >= NEAR) & (costs <= far)
+        shown, level = costs[keep].tolist(), shares[keep].tolist()
+        if not shown:
+            continue
         # The last step goes down to what no sample exceeds, which a logarithm puts at the bottom.
-        axes.step(
-            cost,
-            numpy.maximum(share, least / 10),
-            where="post",
-            color=palette[colour],
-            linewidth=1.9 if product else 1.3,
-            linestyle=line,
-        )
+        levels = [1.0, *(max(value, floor) for value in level)]
+        corners = steps(map(x, [shown[0], *shown]), map(y, levels))
+        plot.line(corners, colour, 1.9 if tail.row.role == "product" else 1.3, dash)
 
 
-def _legend(
-    figure: Figure, tails: list[Tail], height: float, palette: Palette, looks: Looks
-) -> None:
-    seen: dict[str, Line2D] = {}
+def _legend(plot: Plot, tails: list[Tail], looks: Looks) -> None:
+    seen: dict[str, Row] = {}
     for tail in tails:
-        name = variant_of(tail.row.id)
-        colour, line = look_of(tail.row, looks)
-        seen.setdefault(
-            name,
-            Line2D(
-                [],
-                [],
-                color=palette[colour],
-                linewidth=2,
-                linestyle=line,
-                label=f"{name} ({tail.row.role})" if name != tail.row.role else name,
-            ),
-        )
-    legend = figure.legend(
-        handles=list(seen.values()),
-        loc="upper left",
-        bbox_to_anchor=(0.0, 1 - 0.02 / height),
-        ncol=2,
-        frameon=False,
-        fontsize=8.5,
-        handlelength=2.0,
-        columnspacing=1.6,
-        borderaxespad=0.0,
-    )
-    for text in legend.get_texts():
-        text.set_color(palette["ink"])
+        seen.setdefault(variant_of(tail.row.id), tail.row)
+    for i, (name, row) in enumerate(seen.items()):
+        line, column = divmod(i, COLUMNS)
+        x, y = column * plot.width / 2, (0.1 + 0.16 * line) * INCH
+        colour, dash = look_of(row, looks)
+        plot.line([(x, y), (x + 17, y)], colour, 2, dash)
+        words = f"{name} ({row.role})" if name != row.role else name
+        plot.text(x + 22, y, words, colour="ink")

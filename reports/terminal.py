@@ -97,7 +97,7 @@ def _print_machine(console: Console, report: Report, machine: Machine, pattern: 
         if case in silent:
             continue
         table = rows_table(machine, case, report.noise.get((machine.name, case)))
-        _print_table(console, table)
+        print_table(console, table)
     counters = counters_table(machine)
     wanted = set(selected(machine, pattern))
     lines = tuple(row for row in counters.rows if case_of(row[0].text) in wanted)
@@ -109,7 +109,7 @@ def _print_machine(console: Console, report: Report, machine: Machine, pattern: 
         if counters.note:
             console.print(Text(f"  {counters.note}", style="dim"), soft_wrap=True)
     elif lines:
-        _print_table(console, replace(counters, rows=lines))
+        print_table(console, replace(counters, rows=lines))
 
 
 def _print_claims(console: Console, report: Report, design: str) -> None:
@@ -117,7 +117,7 @@ def _print_claims(console: Console, report: Report, design: str) -> None:
     missing = claims_table(report.claims, report.verdicts, report.run, design, with_data=False)
     said = [*ways(report, design), *notes(report, design)]
     if judged.rows:
-        _print_table(console, judged)
+        print_table(console, judged)
     elif said:
         console.print()
         console.print(Text(judged.title, style="bold"))
@@ -165,7 +165,7 @@ def _was_measured(report: Report, judgement: Judgement) -> bool:
     return row is not None and bool(row.rounds)
 
 
-def _print_table(console: Console, table: Table) -> None:
+def print_table(console: Console, table: Table) -> None:
     narrow = console.width < WIDTH_FOR_ALL_COLUMNS
     shown = [i for i in range(len(table.columns)) if not (narrow and i in table.minor)]
     drawn = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)

@@ -35,6 +35,11 @@ def number(value: float | None) -> str:
     return f"{value:.3g}"
 
 
+def exactly(value: float) -> str:
+    """A count for one operation with all its digits: of exact rows every one is right."""
+    return f"{value:.10g}"
+
+
 def apart(a: float, b: float) -> tuple[str, str]:
     """Two numbers that differ, with as many digits as it takes to see that they do."""
     shown = number(a), number(b)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from reports.perfetto_sched_check import SWITCH_COLUMNS, WAKING_COLUMNS, column, running_sum
 from reports.perfetto_wire import Damage, Message, Trouble, packets, parse, signed
 
 ROOT = 1  # uuid of the track "Benchmarks"
@@ -23,6 +24,8 @@ TIMESTAMP, SEQUENCE, EVENT, INTERNED, CLOCK, DEFAULTS, SNAPSHOT, DESCRIPTOR = (
     6,
     60,
 )
+FTRACE, TREE, ATTRIBUTES = 1, 122, 126
+IRQ_ENTRY, IRQ_EXIT = 36, 37
 BEGIN, END, INSTANT, COUNTER = 1, 2, 3, 4
 SEQUENCE_CLOCKS = range(64, 128)
 
@@ -53,10 +56,40 @@ class Counted:
     values: list[int] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Interrupt:
+    """What a CPU was interrupted by, or the work a device asked for in it."""
+
+    cpu: int
+    name: str
+    begin: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Switch:
+    """A CPU goes over to a thread; `left` is the state of the one before, as Perfetto has it."""
+
+    time: int
+    cpu: int
+    thread: int
+    left: int
+
+
+@dataclass
+class Beside:
+    """What stands beside a row's own tracks: the CPUs' rows."""
+
+    interrupts: list[Interrupt] = field(default_factory=list)
+    switches: list[Switch] = field(default_factory=list)
+    wakings: list[tuple[int, int]] = field(default_factory=list)  # time, thread
+
+
 @dataclass
 class TracedRow:
     """One row of the traced pass. Slices are in the order they began; a thread is called
-    process/thread."""
+    process/thread. What lies within a phase are its slow windows; marks are instants: time, name,
+    notes."""
 
     name: str
     suite: str
@@ -65,6 +98,9 @@ class TracedRow:
     slices: list[Slice] = field(default_factory=list)
     counters: list[Counted] = field(default_factory=list)
     flows: list[tuple[Slice, Slice]] = field(default_factory=list)
+    slow: list[Slice] = field(default_factory=list)
+    marks: list[tuple[int, str, dict[str, str | int]]] = field(default_factory=list)
+    beside: Beside = field(default_factory=Beside)
 
     @property
     def depth(self) -> int:
@@ -101,6 +137,10 @@ class _Reader:
         self.open: dict[int, list[Slice]] = {}
         self.counters: dict[int, Counted] = {}
         self.flow_from: dict[int, Slice] = {}
+        self.coming = Beside()  # of the row that begins next
+        self.roles: dict[int, str] = {}  # of threads that were scheduled
+        self.pids: dict[int, str] = {}
+        self.attributes: dict[str, str | int] = {}
 
     def take(self, packet: Message) -> TracedRow | None:
         """The row that is complete with this packet, if one is."""
@@ -115,6 +155,14 @@ class _Reader:
             for clock in packet.message(SNAPSHOT).messages(1):
                 if clock.number(1) in SEQUENCE_CLOCKS:
                     sequence.clocks[clock.number(1)] = clock.number(2)
+        for bundle in packet.messages(FTRACE):
+            self._bundle(bundle)
+        if TREE in packet:
+            self._tree(packet.message(TREE))
+        if ATTRIBUTES in packet:
+            for attribute in packet.message(ATTRIBUTES).messages(1):
+                value: str | int = attribute.text(3) if 3 in attribute else attribute.number(2)
+                self.attributes[attribute.text(1)] = value
         done = self._descriptor(packet.message(DESCRIPTOR)) if DESCRIPTOR in packet else None
         time = self._time(packet, sequence)
         if EVENT in packet and time is not None and self.row is not None:
@@ -127,7 +175,39 @@ class _Reader:
             return None
         row.phases.sort(key=lambda s: s.begin)
         row.slices.sort(key=lambda s: (s.begin, s.depth))
+        row.marks.sort(key=lambda mark: mark[0])
         return row
+
+    def _tree(self, tree: Message) -> None:
+        for process in tree.messages(1):
+            self.pids[process.number(1)] = process.text(3)
+        for thread in tree.messages(2):
+            self.roles[thread.number(1)] = self.pids.get(thread.number(2), "")
+
+    def _bundle(self, bundle: Message) -> None:
+        cpu = bundle.number(1)
+        events = []
+        for event in bundle.messages(2):
+            for begins, which in ((True, IRQ_ENTRY), (False, IRQ_EXIT)):
+                for irq in event.messages(which):
+                    events.append((event.number(1), begins, irq))
+        open_irqs: list[tuple[int, str]] = []
+        for time, begins, irq in sorted(events, key=lambda e: e[0]):
+            if begins:
+                open_irqs.append((time, irq.text(2)))
+            elif open_irqs:
+                begin, name = open_irqs.pop()
+                self.coming.interrupts.append(Interrupt(cpu, name, begin, time))
+        for compact in bundle.messages(4):
+            switches = {name: column(compact, which) for which, name in SWITCH_COLUMNS.items()}
+            self.coming.switches += [
+                Switch(time, cpu, thread, left)
+                for time, thread, left in zip(
+                    running_sum(switches["times"]), switches["threads"], switches["states"]
+                )
+            ]
+            wakings = {name: column(compact, which) for which, name in WAKING_COLUMNS.items()}
+            self.coming.wakings += list(zip(running_sum(wakings["times"]), wakings["threads"]))
 
     def _defaults(self, defaults: Message, sequence: _Sequence) -> None:
         if CLOCK in defaults:
@@ -169,7 +249,8 @@ class _Reader:
         if above is None or above.parent != ROOT or track.counter or uuid == self.row_track:
             return None
         done = self.finish()
-        self.row, self.row_track = TracedRow(track.name, above.name), uuid
+        self.row = TracedRow(track.name, above.name, beside=self.coming)
+        self.row_track, self.coming = uuid, Beside()
         self.open, self.counters, self.flow_from = {}, {}, {}
         return done
 
@@ -183,6 +264,9 @@ class _Reader:
             self._begin(event, sequence, time, row, uuid)
         elif kind == END and self.open.get(uuid):
             self.open[uuid].pop().end = time
+        elif kind == INSTANT:
+            name = sequence.names.get((2, event.number(10)), event.text(23))
+            row.marks.append((time, name, _notes(event, sequence)))
 
     def _begin(
         self, event: Message, sequence: _Sequence, time: int, row: TracedRow, uuid: int
@@ -192,7 +276,7 @@ class _Reader:
         begun = Slice(name, time, time, len(stack), _notes(event, sequence))
         stack.append(begun)
         if uuid == self.row_track:
-            row.phases.append(begun)
+            (row.slow if begun.depth > 0 else row.phases).append(begun)
             return
         track = self.tracks.get(uuid)
         if track is not None and not track.thread:
@@ -219,7 +303,30 @@ def _notes(event: Message, sequence: _Sequence) -> dict[str, str | int]:
 def traced_rows(data: bytes) -> Iterator[TracedRow]:
     """The rows of a trace in their order, each when it is complete; damage ends a packet, not the
     reading."""
-    reader = _Reader()
+    return TraceFile(data).rows()
+
+
+class TraceFile:
+    """A trace: its rows, to be gone through once, and what is known of the rest by then."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._reader = _Reader()
+
+    @property
+    def roles(self) -> dict[int, str]:
+        """Of threads: what they are called without their numbers."""
+        return self._reader.roles
+
+    @property
+    def attributes(self) -> dict[str, str | int]:
+        return self._reader.attributes
+
+    def rows(self) -> Iterator[TracedRow]:
+        return _rows(self._reader, self._data)
+
+
+def _rows(reader: _Reader, data: bytes) -> Iterator[TracedRow]:
     for item in packets(data):
         if isinstance(item, Trouble):
             continue

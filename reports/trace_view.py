@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -11,9 +10,9 @@ from statistics import median
 from reports.store import Machine, Run
 from reports.tables import Cell, Table
 from reports.text import number, several
-from reports.trace_read import Slice, TracedRow, traced_rows
+from reports.trace_read import Slice, TraceFile, TracedRow
+from reports.trace_summary import FILE, Summary
 
-FILE = "trace.perfetto-trace"
 OPERATIONS = 8  # in the window, those at the top
 PAUSE = 4  # times the longest of them: where nothing is drawn for longer, something was left out
 NARROW_OPERATIONS = 4
@@ -52,11 +51,13 @@ class Moment:
 
 @dataclass(frozen=True)
 class View:
-    """The trace of one machine: a moment for each suite that has operations."""
+    """The trace of one machine: a moment for each suite that has operations, and all in numbers.
+    Without a trace that can be read it has the slowest windows, as the store knows them."""
 
     machine: Machine
     moments: tuple[Moment, ...]
     rows: int
+    summary: Summary
 
     @property
     def unit(self) -> str:
@@ -64,32 +65,37 @@ class View:
         return "instructions" if self.machine.clock == "insn" else "ns"
 
 
-def view_of(run: Run, runs: Path) -> View | None:
-    """The trace to show of a run whose folders lie in `runs`: that of an exact clock, where every
-    run gives the same times, else the first there is. None without a readable one."""
+def views_of(run: Run, runs: Path) -> tuple[View, ...]:
+    """What there is to see of each machine of a run, whose folders lie in `runs`: those of an exact
+    clock first, where every run gives the same times."""
     machines = sorted((m for m in run.machines if m.intact), key=lambda m: m.clock != "insn")
-    for machine in machines:
-        path = runs / run.id / machine.name / FILE
-        # Names come from the store: none may lead out of the folder.
-        if path.parent.parent.parent != runs or ".." in (run.id, machine.name):
-            continue
-        try:
-            data = path.read_bytes() if path.stat().st_size <= TRACE_MOST else b""
-        except OSError:
-            continue
-        view = view_from(machine, traced_rows(data))
-        if view.moments:
-            return view
-    return None
+    views = [view_from(machine, _trace_of(machine, run, runs)) for machine in machines]
+    return tuple(view for view in views if view.moments or view.summary.slow)
 
 
-def view_from(machine: Machine, rows: Iterable[TracedRow]) -> View:
+def view_of(run: Run, runs: Path) -> View | None:
+    """The one to be drawn. None if no trace can be."""
+    return next((view for view in views_of(run, runs) if view.moments), None)
+
+
+def _trace_of(machine: Machine, run: Run, runs: Path) -> bytes:
+    path = runs / run.id / machine.name / FILE
+    # Names come from the store: none may lead out of the folder.
+    if path.parent.parent.parent != runs or ".." in (run.id, machine.name):
+        return b""
+    try:
+        return path.read_bytes() if path.stat().st_size <= TRACE_MOST else b""
+    except OSError:
+        return b""
+
+
+def view_from(machine: Machine, data: bytes) -> View:
     """The best moment of each suite, of a product's row if there is one; the suites in the trace's
     order."""
     best: dict[str, tuple[tuple[int, ...], Moment]] = {}
-    count = 0
-    for row in rows:
-        count += 1
+    trace, summary = TraceFile(data), Summary()
+    for row in trace.rows():
+        summary.add(row, trace.roles, machine)
         found = best_moment(row)
         if found is None:
             continue
@@ -97,7 +103,9 @@ def view_from(machine: Machine, rows: Iterable[TracedRow]) -> View:
         score = (int(known is not None and known.role == "product"), *found[0])
         if row.suite not in best or score > best[row.suite][0]:
             best[row.suite] = score, found[1]
-    return View(machine, tuple(moment for _, moment in best.values())[:SUITES_MOST], count)
+    summary.complete(machine)
+    moments = tuple(moment for _, moment in best.values())[:SUITES_MOST]
+    return View(machine, moments, summary.rows, summary)
 
 
 def best_moment(row: TracedRow) -> tuple[tuple[int, int, int], Moment] | None:
@@ -159,7 +167,8 @@ def operations_table(view: View, moment: Moment) -> Table:
         )
     columns = ("operation", "drawn", "shortest", "p50", "longest")
     title = f"Operations in the trace of {moment.row.name}, {view.unit} of traced code"
-    left_out = sum(int(p.notes.get("operations not drawn", 0)) for p in moment.row.phases)
+    places = [*moment.row.phases, *moment.row.slow]
+    left_out = sum(int(p.notes.get("operations not drawn", 0)) for p in places)
     note = f"{number(left_out)} more are not drawn in the trace." if left_out else ""
     return Table(title, columns, tuple(lines), frozenset(range(1, 5)), note=note)
 

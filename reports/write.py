@@ -11,19 +11,27 @@ from reports.document import Report
 from reports.export import to_json, to_markdown
 from reports.figure import PICTURE, to_png
 from reports.gain import gain_figure, limit_figure, overview_figure
+from reports.history_page import NightsView
 from reports.html import to_html
 from reports.trace_picture import trace_figure
-from reports.trace_view import view_of
+from reports.trace_view import views_of
 
 
-def write_report(report: Report, folder: Path, step: Callable[[str], None]) -> None:
+def write_report(
+    report: Report,
+    folder: Path,
+    step: Callable[[str], None],
+    nights: NightsView | None = None,
+) -> None:
     """Writes index.html, summary.md, report.json and the pictures. Raises OSError. The run's
-    traces are looked for beside the folder, in `runs`."""
+    traces are looked for beside the folder, in `runs`. `nights`: what stands before it."""
     folder.mkdir(parents=True, exist_ok=True)
-    view = view_of(report.run, folder.parent / "runs")
+    step("traces")
+    views = views_of(report.run, folder.parent / "runs")
+    view = next((view for view in views if view.moments), None)
     files = {
-        "index.html": to_html(report, step, view).encode("utf-8"),
-        "summary.md": to_markdown(report).encode("utf-8"),
+        "index.html": to_html(report, step, views, nights).encode("utf-8"),
+        "summary.md": to_markdown(report, nights).encode("utf-8"),
         "report.json": to_json(report).encode("utf-8"),
     }
     figures = {
@@ -39,10 +47,10 @@ def write_report(report: Report, folder: Path, step: Callable[[str], None]) -> N
         else:
             (folder / name).unlink(missing_ok=True)
     for name, content in files.items():
-        _replace(folder / name, content)
+        replace_file(folder / name, content)
 
 
-def _replace(path: Path, content: bytes) -> None:
+def replace_file(path: Path, content: bytes) -> None:
     """Whoever looks while this runs sees the old file or the new one, never half of one."""
     beside = path.with_name(f".{path.name}.new")
     beside.write_bytes(content)

@@ -38,10 +38,11 @@ FREESTANDING = [
     *TRACEABLE,
 ]  # fmt: skip
 HOSTED = ["-std=gnu11", "-O2", "-g", "-fno-pie", "-D_GNU_SOURCE", *TRACEABLE]
+# Lines for backtraces; variables, which cost a third of the time to compile, only with -g.
 SANITISED = [
     "-std=gnu11",
     "-O1",
-    "-g",
+    "-g1",
     MAPPED,
     "-D_GNU_SOURCE",
     "-fno-omit-frame-pointer",
@@ -59,17 +60,19 @@ TRACED_ONLY = {
     "trace/deflate.c",
     "trace/perfetto.c",
     "trace/perfetto_devices.c",
+    "trace/perfetto_flows.c",
     "trace/perfetto_moves.c",
     "trace/perfetto_record.c",
+    "trace/perfetto_row.c",
     "trace/perfetto_sched.c",
     "trace/proto.c",
-    "trace/trace_device.c",
     "trace/trace_sched.c",
     "bench/framework/run_trace.c",
+    "bench/framework/trace_round.c",
 }
 
 # What the recorder shares with its targets.
-RECORDER_BELOW = ["trace/wire.c", "trace/proto.c", "bench/framework/record.c"]
+RECORDER_BELOW = ["trace/wire.c", "trace/meet.c", "trace/proto.c", "bench/framework/record.c"]
 
 # GCC would turn the loops of memcpy into calls of memcpy. Peers that are headers copy by memcpy of
 # a known length, which their users' compilers inline.
@@ -187,7 +190,7 @@ def outside_names(env: Env) -> dict[str, list[str]]:
 
 def generated_headers(env: Env) -> None:
     """heap_variants_outside.h and ring_variants_outside.h from the folder of variants=, and
-    definitions.h."""
+    definitions_SUITE.h of each suite: a variant more is only its own suite's business."""
     outside = outside_names(env)
     texts = {}
     for prefix, names in outside.items():
@@ -199,12 +202,13 @@ def generated_headers(env: Env) -> None:
         ]
         texts[f"{prefix}_variants_outside"] = "\n".join(lines) + "\n"
     flags = [*FREESTANDING, *(word for path, own in FILE_FLAGS.items() for word in (path, *own))]
-    texts["definitions"] = definitions.header(
+    known = definitions.headers(
         [path for part in ("", "/peers", "/machine") for path in sources("bench/suites" + part)],
         outside,
         env["VARIANT_FOLDERS"],
         flags,
     )
+    texts.update({f"definitions_{suite}": text for suite, text in known.items()})
     for name, text in texts.items():
         env.Command(
             f"#build/generated/{name}.h", env.Value(text), Action(write_value, env["WRITESTR"])

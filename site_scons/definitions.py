@@ -244,20 +244,22 @@ def variant_hash(suite: Suite, variant: str, folders: list[str], flags: list[str
     return digest([" ".join(flags), *(folded_file(path) for path in paths)], 8) + "u"
 
 
-def header(
+def headers(
     suites: list[str], outside: dict[str, list[str]], folders: list[str], flags: list[str]
-) -> str:
-    """definitions.h: a constant for each case and each variant of these suite files. `folders` are
-    those of variants=, `outside` has the variants' names in them for each mechanism."""
-    lines = ["// Generated: docs/method.md, definition."]
+) -> dict[str, str]:
+    """The text of definitions_SUITE.h for each suite that these files are of: a constant for each
+    of its cases and its variants. `folders` are those of variants=, `outside` has the variants'
+    names in them for each mechanism."""
+    made: dict[str, list[str]] = {}
     for path in suites:
         suite = split(path)
         if suite is None:
             continue
+        lines = made.setdefault(suite.name, ["// Generated: docs/method.md, definition."])
         for case in suite.rows:
             line = f"#define DEFINITION_CASE_{suite.name}_{case} {case_hash(suite, case)}"
             lines += [line] if line not in lines else []
         for variant in variants(suite, outside.get(suite.mechanism, [])):
             value = variant_hash(suite, variant, folders, flags)
             lines += [f"#define DEFINITION_VARIANT_{suite.name}_{variant} {value}"]
-    return "\n".join(lines) + "\n"
+    return {name: "\n".join(lines) + "\n" for name, lines in made.items()}

@@ -18,6 +18,11 @@ ALIASES = {
     "bench": "boot the target, run every suite, print tables and verdicts",
     "list": "every row: what it means, what it costs",
     "report": "write results/report/ again from the store",
+    "compare": "run b= against run a=: which rows and claims changed, and where that may come from",
+    "bisect": "the commit that moved row=ID, of an exact machine",
+    "nightly": "measure, judge against the nights before, report; check=silence: is one missing?",
+    "export": "a run for other tools, into results/export: format=",
+    "import": "file= of Google Benchmark's JSON, as a peer of a run",
     "trace": "open the newest trace in the Perfetto UI, or check=FILE",
     "test": "build, check format and layers, run all tests",
     "soak": "the long campaigns",
@@ -25,12 +30,6 @@ ALIASES = {
     "disasm": "the measured code of filter=ROW",
     "format": "format the sources in place",
     "image": "of target=baremetal: an image to boot a real machine from, and a netboot folder",
-}
-ALIASES_LATER = {
-    "compare": "comparing runs arrives with the history",
-    "bisect": "finding the commit that moved a row arrives with the history",
-    "nightly": "the nightly campaign arrives with the history",
-    "export": "exports arrive with the history",
 }
 
 
@@ -161,22 +160,46 @@ def variants(name: str, value: str) -> str:
     return os.path.abspath(value)
 
 
+# What people write for one thing of several.
+SINGULAR = {"suite": "suites"}
+
 # Options with their check and the aliases they apply to. Empty: all.
-RUNS = {"bench", "debug", "list"}
+RUNS = {"bench", "debug", "list", "nightly"}
+MEASURES = {"bench", "nightly"}
 OPTIONS: dict[str, tuple[Callable[[str, str], str], set[str], str]] = {
     "target": (lambda n, v: v, set(), "qemu, host, baremetal; a list runs each"),
-    "machine": (lambda n, v: v, {"bench", "debug"}, "of target=qemu; a list runs each"),
-    "suites": (suites, RUNS, "which suites, e.g. heap,ipc"),
-    "filter": (plain_word, RUNS | {"disasm"}, "which rows: a part of the id, or a pattern with *"),
-    "rounds": (number(1, 1024), {"bench"}, "rounds a boot"),
-    "samples": (number(1, 4096), {"bench"}, "windows a round"),
-    "boots": (number(1, 64), {"bench"}, "boots, or process starts on the host"),
-    "seed": (number(0, 2**64 - 1), {"bench"}, "order and random workloads"),
-    "size": (one_of("quick", "full"), {"bench"}, "quick, full"),
-    "trace": (one_of("on", "off"), {"bench"}, "off: no second pass, and no trace"),
+    "machine": (
+        lambda n, v: v,
+        MEASURES | {"debug"},
+        "of target=qemu, baremetal; a list runs each",
+    ),
+    "suites": (suites, RUNS | {"trace"}, "which suites, e.g. heap,ipc"),
+    "filter": (
+        plain_word,
+        RUNS | {"disasm", "trace"},
+        "which rows: a part of the id, or a pattern with *",
+    ),
+    "rounds": (number(1, 1024), MEASURES, "rounds a boot"),
+    "samples": (number(1, 4096), MEASURES, "windows a round"),
+    "boots": (number(1, 64), MEASURES, "boots, or process starts on the host"),
+    "seed": (number(0, 2**64 - 1), MEASURES, "order and random workloads"),
+    "size": (one_of("quick", "full"), MEASURES, "quick, full"),
+    "trace": (one_of("on", "off"), MEASURES, "off: no second pass, and no trace"),
     "variants": (variants, set(), "a folder with variants of your own"),
-    "run": (plain_word, {"report", "trace"}, "which run, e.g. run=latest"),
-    "check": (plain_word, {"trace"}, "a trace to be checked instead of opened; a list"),
+    "run": (plain_word, {"report", "trace", "export", "import"}, "which run, e.g. run=latest"),
+    "serve": (one_of("on", "off"), {"trace"}, "on: until stopped, to the report's links"),
+    "check": (plain_word, {"trace", "nightly"}, "a trace to be checked, a list; nightly: silence"),
+    "a": (plain_word, {"compare", "bisect"}, "a run: an id, a commit, latest, latest~1"),
+    "b": (plain_word, {"compare", "bisect"}, "the run that is held against it"),
+    "format": (
+        plain_word,
+        {"compare", "export"},
+        "text, markdown, json; export: a list of formats",
+    ),
+    "file": (plain_word, {"import"}, "what is brought in"),
+    "row": (plain_word, {"bisect"}, "a row's whole id"),
+    "keep": (number(1, 100000), {"nightly"}, "nights whose samples are kept"),
+    "hours": (number(1, 100000), {"nightly"}, "of check=silence: how long a night may be ago"),
     "memory": (memory, {"bench", "debug"}, "of target=qemu, e.g. 256M, 8G; no letter: MiB"),
     "cpus": (number(1, CPUS_MOST), {"bench", "debug"}, "of machine=smp"),
     "numa": (number(1, NODES_MOST), {"bench", "debug"}, "nodes of machine=smp"),
@@ -186,6 +209,9 @@ OPTIONS: dict[str, tuple[Callable[[str, str], str], set[str], str]] = {
         {"bench", "debug"},
         "off, or on: a build of your own that may write to disks (docs/drivers.md)",
     ),
+    "port": (plain_word, {"bench"}, "of target=baremetal: the serial port, e.g. /dev/ttyUSB0"),
+    "speed": (number(1200, 4000000), {"bench"}, "of port=: bits a second at the start, 115200"),
+    "flow": (one_of("auto", "on", "off"), {"bench"}, "of port=: RTS and CTS; auto: if CTS is on"),
     "disturb": (number(10, 1000000), {"bench"}, "of target=qemu: interrupt it every so many us"),
     "output": (one_of("framed", "text"), {"bench"}, "framed, or text for a person"),
     "die": (
@@ -266,14 +292,39 @@ def check_commands(options: Options) -> None:
         for alias in options.aliases:
             if alias in refused:
                 raise UsageError(f"target={target} {alias}: {refused[alias]}")
+    if "bench" in options.aliases and "baremetal" in options.targets:
+        if options.values.get("output") == "text":
+            raise UsageError(
+                "target=baremetal output=text: a terminal program shows it; choose quick in the"
+                " machine's menu (docs/baremetal.md)"
+            )
+        if "port" not in options.values:
+            raise UsageError(
+                "target=baremetal bench: say where the machine is: port=/dev/ttyUSB0"
+                " (docs/baremetal.md)"
+            )
     if "image" in options.aliases and options.targets != ["baremetal"]:
         raise UsageError("image: only of target=baremetal: scons target=baremetal image")
 
 
+NEEDED = {"compare": ("a", "b"), "bisect": ("row",), "import": ("file",)}
+NIGHTLY_TARGETS = ["qemu", "host"]
+
+
+def check_history(options: Options) -> None:
+    """What the commands over several runs cannot do without."""
+    for alias, needed in NEEDED.items():
+        for name in needed:
+            if alias in options.aliases and name not in options.values:
+                raise UsageError(f"{alias}: say {name}= ({OPTIONS[name][2]})")
+    if "nightly" in options.aliases and options.values.get("check", "silence") != "silence":
+        raise UsageError(f"check={options.values['check']}: of nightly there is: silence")
+    if "nightly" in options.aliases and "baremetal" in options.targets:
+        raise UsageError("nightly: a real machine is booted by a person: scons bench port=")
+
+
 def check_aliases(names: list[str]) -> list[str]:
     for name in names:
-        if name in ALIASES_LATER:
-            raise UsageError(f"{name}: {ALIASES_LATER[name]}; there are: {', '.join(ALIASES)}")
         if name not in ALIASES and name != "compile_commands.json" and name[:6] != "build/":
             raise UsageError(f"nothing is called {name}; there are: {', '.join(ALIASES)}")
     return [name for name in names if name in ALIASES]
@@ -282,7 +333,10 @@ def check_aliases(names: list[str]) -> list[str]:
 def read(arguments: Mapping[str, str], names: list[str]) -> Options:
     """Checks everything; raises UsageError with one line."""
     options = Options(aliases=check_aliases(names))
-    for name, value in arguments.items():
+    for given, value in arguments.items():
+        name = SINGULAR.get(given, given)
+        if name in arguments and name != given:
+            raise UsageError(f"{given}= is the same as {name}=: give one of them")
         if name not in OPTIONS:
             raise UsageError(f"{name}=: no such option; there are: {', '.join(OPTIONS)}")
         check, applies, meaning = OPTIONS[name]
@@ -298,6 +352,8 @@ def read(arguments: Mapping[str, str], names: list[str]) -> Options:
         options.targets = [
             choice("target", word, TARGETS, {}) for word in options.values["target"].split(",")
         ]
+    elif "nightly" in options.aliases:
+        options.targets = list(NIGHTLY_TARGETS)
     check_commands(options)
     options.machines = machines_of(options)
     if "debug" in options.aliases:
@@ -305,6 +361,7 @@ def read(arguments: Mapping[str, str], names: list[str]) -> Options:
     check_places(options)
     check_disk(options)
     check_suites(options)
+    check_history(options)
     for alias in ("debug", "disasm"):
         if alias in options.aliases and "filter" not in options.values:
             raise UsageError(
@@ -335,6 +392,7 @@ def help_text() -> str:
         ),
         "Suites:   " + ", ".join(suite_names()),
         "Variable: TICKMARK_PEERS=FOLDER: where target=host looks for peers, and nowhere else",
+        "Variable: TICKMARK_NOTIFY=COMMAND: run by nightly when its state changes",
         "",
         "Example:  scons target=qemu,host bench suites=heap",
     ]

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """What the commands do: bench, list, report, trace, test, soak, debug, disasm, format,
-image."""
+image. Those over several runs are in history.py, nightly.py and bisect.py."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ Env = Any
 RESULTS = "results"
 SELF_TEST = "build/contract/tickmark.elf"
 TRACE = "trace.perfetto-trace"
+TRACE_WORDS = ("suites", "filter", "serve")
 MISSING, HARNESS = 30, 40  # a target missing, a harness error
 SIGNALLED = 128  # and more: the person stopped it
 DIE_SECONDS = 10
@@ -108,8 +109,17 @@ def record(run: str, target: str, name: str, options: Any) -> int:
     }
     words = [f"{key}={value}" for key, value in about.items()]
     facts = [*machine_facts(machine, options), *variant_facts(options)]
+    if hasattr(machine, "attachment"):  # nobody here starts it
+        attached = machine.attachment(options.values)
+        return subprocess.call(["build/recorder", "bench", *words, *facts, *attached])
     command = machine.command(places.image(target), options.values)
-    return subprocess.call(["build/recorder", "bench", *words, *facts, "--", *command])
+    status = subprocess.call(["build/recorder", "bench", *words, *facts, "--", *command])
+    folder = os.path.join(RESULTS, "runs", run, f"{target}-{name}")
+    if machine.clock == "insn" and os.path.isdir(folder):
+        # Where a count changed, a later comparison can then say which functions did.
+        kept = [places.image(target), os.path.join(folder, "functions.json.gz")]
+        subprocess.call([sys.executable, "-m", "reports.functions", *kept])
+    return status
 
 
 def reports(*words: str, stdout: int | None = None) -> int:
@@ -155,6 +165,11 @@ def lock_path() -> str:
     return os.path.join(tempfile.gettempdir(), f"tickmark-{os.getuid()}.lock")
 
 
+def measures_here(options: Any) -> bool:
+    """Machines at a port disturb nobody on this one."""
+    return any(target != "baremetal" for target, _ in options.machines)
+
+
 def alone() -> Any:
     """A lock that says that nobody else measures on this machine; None if somebody does. It goes
     with the process. In the file stands who holds it."""
@@ -194,7 +209,7 @@ def bench(options: Any) -> int:
         return finish(bench_text(options))
     if "filter" in options.values and not is_row(options, options.targets):
         return no_such_row(options)
-    lock = alone()
+    lock = alone() if measures_here(options) else True
     if lock is None:
         say(
             f"tickmark: another bench is measuring on this machine{who_measures()}:"
@@ -367,7 +382,8 @@ def trace(options: Any) -> int:
     checked = subprocess.call([*check, path])
     if checked != 0:
         return finish(checked)
-    return finish(subprocess.call([sys.executable, "-m", "reports.serve_trace", path]))
+    words = [f"{name}={options.values[name]}" for name in TRACE_WORDS if name in options.values]
+    return finish(subprocess.call([sys.executable, "-m", "reports.trace_command", path, *words]))
 
 
 def image(options: Any) -> int:
@@ -400,6 +416,10 @@ def format_sources(options: Any) -> int:
 
 def commands(env: Env, options: Any) -> None:
     """Binds each name to its action and what must be built for it."""
+    import history  # these stand on this file
+    from bisecting import bisect
+    from nightly import nightly
+
     made = env["PROGRAMS"]
     images = [made[target] for target in dict.fromkeys(options.targets)]
     database = "compile_commands.json"
@@ -412,6 +432,11 @@ def commands(env: Env, options: Any) -> None:
         "disasm": (images, disasm),
         "debug": ([made["qemu"]], debug),
         "image": ([made["baremetal"], f"#{SELF_TEST}"], image),
+        "compare": ([], history.compare),
+        "export": ([], history.export),
+        "import": ([], history.bring_in),
+        "nightly": ([made["recorder"], made["qemu"], *images], nightly),
+        "bisect": ([], bisect),
     }
     # Tests, the self-test among them, are declared only when asked for, as a whole or by a file's
     # name.

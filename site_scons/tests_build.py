@@ -137,8 +137,9 @@ def writing(env: Env, name: str) -> list[Node]:
     return [compile_one(env, "test/writing", path, os.path.dirname(path), SANITISED, defines)]
 
 
-def check_programs(env: Env) -> tuple[list[Node], list[Node]]:
-    """One program for each tests/test_*.c, and the programs that other tests start."""
+def check_programs(env: Env) -> tuple[list[Node], list[Node], list[Node]]:
+    """One program for each tests/test_*.c, the programs that other tests start, and the archives of
+    what is tested, in the order for the linker."""
     portable = {
         below: [
             sanitised(env, "test", path, layer)
@@ -175,7 +176,7 @@ def check_programs(env: Env) -> tuple[list[Node], list[Node]]:
                 libraries = [traced, *libraries]
             programs += test_program(env, path, [platform, *writing(env, name), *libraries])
     helpers = test_program(env, "tests/line/line_target.c", [platform, above, below])
-    return programs, helpers
+    return programs, helpers, [above, below]
 
 
 def faulty_store(env: Env) -> list[Node]:
@@ -271,6 +272,8 @@ RACES_TESTS = {
     "ring_pool": "tests/test_ring_pool_threads.c",
     "block": "tests/test_block_threads.c",
     "uring": "tests/test_uring_threads.c",
+    "nvme": "tests/test_nvme_threads.c",
+    "virtio": "tests/test_virtio_threads.c",
     "sched": "tests/test_sched_storm.c",
     "sched_host": "tests/test_sched_host.c",
     "sched_host_storm": "tests/test_sched_host_storm.c",
@@ -321,31 +324,15 @@ def race_programs(env: Env) -> list[Node]:
     return made + model_programs(env, below)
 
 
-def sanitised_host(env: Env) -> list[Node]:
+def sanitised_host(env: Env, libraries: list[Node]) -> list[Node]:
     """build/test/tickmark_sanitised: every benchmark's body with invariants on."""
-    objects = [
-        compile_one(
-            env,
-            "test/host",
-            path,
-            layer,
-            SANITISED,
-            {"CONFIG_TRACE": 0, "CONFIG_ASSERT_SLOW": 1, "bench_main": "bench_main_plain"},
-        )
-        for path, layer in portable_sources(env)
-        if path != "kernel/lib/string.c"
-    ]
-    objects += [sanitised(env, "test/host_string", "kernel/lib/string.c", "kernel/lib")]
+    objects = [sanitised(env, "test", path, "targets/host") for path in sources("targets/host")]
     objects += [
-        sanitised(env, "test/host", path, "targets/host") for path in sources("targets/host")
-    ]
-    objects += [
-        compile_one(env, "test/host", f"tests/{path}.c", "tests", SANITISED, {})
-        for path in ("no_traced_pass", "no_suites")
+        sanitised(env, "test/host", f"tests/{path}.c", "tests") for path in ("passes", "no_suites")
     ]
     return env.Program(
         "#build/test/tickmark_sanitised",
-        objects,
+        [*objects, *libraries],
         LINKFLAGS=["-fsanitize=address,undefined"],
         LIBS=["uring"],
     )
@@ -375,7 +362,7 @@ def declare_contract(env: Env) -> list[Node]:
 def declare_tests(env: Env) -> tuple[list[str], list[Node]]:
     """The Check programs to run, and all that must be built for the tests. With variants=FOLDER
     only what looks at the variants of its mechanisms."""
-    programs, helpers = check_programs(env)
+    programs, helpers, libraries = check_programs(env)
     programs = race_programs(env) + programs  # the longest first: others fill up beside them
     if env["VARIANT_FOLDERS"]:
         wanted = {
@@ -395,7 +382,7 @@ def declare_tests(env: Env) -> tuple[list[str], list[Node]]:
         *helpers,
         *faulty_store(env),
         *fuzzers(env),
-        sanitised_host(env),
+        sanitised_host(env, libraries),
         planted,
         probe,
         declare_contract(env),

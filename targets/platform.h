@@ -104,6 +104,11 @@ void platform_events_of_run(struct platform_events *events);
 // are always there if it is true.
 bool platform_counters(struct platform_counters *counters);
 
+// Cycles of this CPU's core, and of a clock of fixed rate in the same time, that it did not sleep:
+// monotonic from arbitrary starts. Never between windows that follow each other closely. False: not
+// known here.
+bool platform_core_clock(uint64_t *core, uint64_t *reference);
+
 // How many CPUs run code here, at least 1, at most CPU_MOST of cpu.h. CPU 0 is the one that runs
 // the benchmarks; the others wait, parked, until they are given something to do.
 unsigned platform_cpu_count(void);

@@ -16,7 +16,8 @@ static inline bool acpi_tables_sound(const struct acpi_info *info)
         sound = table->status < ACPI_TABLE_STATUSES && strlen(table->signature) <= 4 &&
                 strlen(table->oem) <= 6;
     }
-    return sound && info->devices.segment_count <= ACPI_PCI_SEGMENTS_MOST;
+    return sound && info->devices.segment_count <= ACPI_PCI_SEGMENTS_MOST &&
+           info->devices.debug.count <= ACPI_DEBUG_PORTS_MOST;
 }
 
 static inline bool acpi_cpus_sound(const struct acpi_cpus *cpus)

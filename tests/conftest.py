@@ -22,6 +22,8 @@ def group_of(path: str) -> str | None:
     """The group that must stay in one process, in order; None: any test anywhere."""
     if path.startswith(COMMANDS):
         return "commands"
+    if path.startswith("trace/"):
+        return "trace"  # they look at the same traces, made once
     return None if path.startswith(ONE_BY_ONE) else path
 
 

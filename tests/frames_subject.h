@@ -12,6 +12,7 @@
 #include "frames_zone.h"
 #include "run_checks.h"
 #include "seed.h"
+#include "soak.h"
 #include "test_platform.h"
 
 #define KIB 1024ull
@@ -96,12 +97,6 @@ static inline void expect_all_whole(struct frames *frames)
     const struct frames_statistics s = statistics_of(frames);
     ck_assert_uint_eq(s.free, s.present);
     ck_assert_uint_eq(s.stacked, 0);
-}
-
-static inline bool is_soak(void)
-{
-    const char *soak = getenv("TICKMARK_SOAK");
-    return soak != NULL && strcmp(soak, "1") == 0;
 }
 
 #endif

@@ -14,6 +14,7 @@
 #include "random.h"
 #include "run_checks.h"
 #include "seed.h"
+#include "soak.h"
 #include "test_platform.h"
 
 #define VARIANT_OPS(name) &heap_##name##_ops,
@@ -163,8 +164,7 @@ static inline size_t log_uniform(struct random *random, size_t highest)
 // Ordinarily `quick`, with TICKMARK_SOAK=1 `soak`.
 static inline unsigned how_many(unsigned quick, unsigned soak)
 {
-    const char *text = getenv("TICKMARK_SOAK");
-    return text != NULL && strcmp(text, "1") == 0 ? soak : quick;
+    return soaked(quick, soak);
 }
 
 #endif

@@ -90,6 +90,7 @@ static inline void fake_identify(struct nvme_fake *fake, const struct nvme_comma
         memcpy(page + NVME_CONTROLLER_MODEL, "A model\tof a controller                 ", 40);
         page[NVME_CONTROLLER_TRANSFER] = fake->mdts;
         page[NVME_CONTROLLER_TYPE] = fake->type;
+        memcpy(page + NVME_CONTROLLER_DOWN_US, &fake->down_us, 4);
         page[NVME_CONTROLLER_ABORTS] = fake->acl;
         page[NVME_CONTROLLER_SQ_ENTRY] = fake->sq_entry;
         page[NVME_CONTROLLER_CQ_ENTRY] = fake->cq_entry;
@@ -250,10 +251,18 @@ static inline void fake_fetch(struct nvme_fake *fake, uint16_t id, uint32_t tail
 static inline void fake_configure(struct nvme_fake *fake, uint32_t value)
 {
     const bool enable = (value & NVME_CC_ENABLE) != 0;
+    const uint32_t shutdown = value & NVME_CC_SHUTDOWN;
+    fake_insist(shutdown == 0 || shutdown == NVME_CC_NORMAL);
+    if (enable && fake->enabled && shutdown != 0 && fake->down_at == 0) {
+        fake_insist(fake->pending_count == 0);
+        fake->down_at = fake->now + fake->down_ns;
+    }
     fake->configuration = value;
     if (enable == fake->enabled)
         return;
     fake->enabled = enable;
+    fake->ends += !enable && fake->down_at != 0 && fake->now >= fake->down_at && !fake->never_down;
+    fake->down_at = 0;
     fake->ready_at = fake->now + fake->ready_ns;
     if (!enable) {
         fake->resets++;
@@ -281,7 +290,9 @@ static inline uint32_t fake_status(const struct nvme_fake *fake)
 {
     bool ready = fake->now >= fake->ready_at ? fake->enabled : !fake->enabled;
     ready = (ready && !fake->never_ready) || fake->never_disabled;
-    return (ready ? NVME_CSTS_READY : 0) | (fake->fatal ? NVME_CSTS_FATAL : 0);
+    const bool done = fake->now >= fake->down_at && !fake->never_down;
+    const uint32_t down = fake->down_at == 0 ? 0 : (done ? 2u : 1u) << 2;
+    return (ready ? NVME_CSTS_READY : 0) | (fake->fatal ? NVME_CSTS_FATAL : 0) | down;
 }
 
 static inline bool fake_is_gone(struct nvme_fake *fake)
@@ -377,6 +388,7 @@ static inline void fake_init(struct nvme_fake *fake)
         .connects_most = UINT32_MAX,
         .ready_ns = 1000000,
         .latency_ns = 20000,
+        .down_ns = 3000000,
         .look_ns = 500,
         .bad_block = UINT64_MAX,
         .now = 1000000,

@@ -81,7 +81,8 @@ struct nvme_fake {
     unsigned vectors;
     size_t pages_most; // of DMA memory
     unsigned connects_most;
-    uint64_t ready_ns, latency_ns, look_ns;
+    uint64_t ready_ns, latency_ns, look_ns, down_ns;
+    uint32_t down_us; // how long it says that a shutdown takes
     // What it does wrong: at any time.
     enum fake_deed deed;
     unsigned deeds; // completions that it does wrong; counted down
@@ -91,6 +92,7 @@ struct nvme_fake {
     bool bad_all;
     uint16_t admin_status[256]; // by opcode
     bool admin_silent[256];
+    bool never_down; // does not say that a shutdown is complete
     bool never_ready, never_disabled, fatal, fatal_when_enabled, gone;
     unsigned gone_after; // accesses to registers; 0: not
     void (*mangle)(void *context, unsigned what, uint8_t *page);
@@ -100,7 +102,8 @@ struct nvme_fake {
     // What it has seen.
     uint64_t now;
     bool turning, master, enabled;
-    uint64_t ready_at;
+    uint64_t ready_at, down_at; // down_at: 0, or when a shutdown that was begun is over
+    unsigned ends;              // shutdowns that were over when it was disabled
     uint32_t configuration, aqa;
     uint64_t asq, acq;
     unsigned resets, accesses, reads, doorbells, aborts_seen;
@@ -226,8 +229,13 @@ static inline void fake_put(struct nvme_fake *fake, struct fake_queue *queue,
     entry.status |= (queue->phase ^ stale) << 16;
     if (fake->mangle_entry != NULL)
         fake->mangle_entry(fake->mangle_context, &entry);
-    if (at != NULL)
-        *at = entry;
+    if (at != NULL) {
+        at->result = entry.result;
+        at->unused = 0;
+        at->queue = entry.queue;
+        // Release: all of it, and the command's memory, before the phase.
+        __atomic_store_n(&at->status, entry.status, __ATOMIC_RELEASE);
+    }
     if (++queue->tail == queue->entries) {
         queue->tail = 0;
         queue->phase ^= 1;

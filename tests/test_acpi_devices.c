@@ -100,9 +100,10 @@ START_TEST(a_whole_fadt_gives_timer_reset_and_flags)
     ck_assert(read_with(acpi_fadt_read, &build, put_fadt(&build, 3, FADT_BYTES)));
     const struct acpi_fixed *fixed = &devices.fixed;
     ck_assert(fixed->described && fixed->sci == 9 && !fixed->reduced);
-    ck_assert(same_register(fixed->pm_timer, (struct acpi_register){ACPI_SPACE_PORT, 32, 0x1608}));
+    ck_assert(
+        same_register(fixed->pm_timer, (struct acpi_register){ACPI_SPACE_PORT, 32, 0, 0x1608}));
     ck_assert(fixed->pm_timer_32);
-    ck_assert(same_register(fixed->reset, (struct acpi_register){ACPI_SPACE_PORT, 8, 0xcf9}));
+    ck_assert(same_register(fixed->reset, (struct acpi_register){ACPI_SPACE_PORT, 8, 0, 0xcf9}));
     ck_assert_uint_eq(fixed->reset_value, 0x0f);
     ck_assert(fixed->flags_told && fixed->has_8042 && fixed->no_vga && fixed->no_msi);
 }
@@ -152,11 +153,11 @@ START_TEST(the_newer_timer_field_is_used_if_it_can_be)
         uint64_t address;
         struct acpi_register expected;
     } cases[] = {
-        {0, 0x1fed40000, {ACPI_SPACE_MEMORY, 32, 0x1fed40000}},
-        {1, 0, {ACPI_SPACE_PORT, 32, 0x608}},
-        {1, 0x10000, {ACPI_SPACE_PORT, 32, 0x608}},
-        {2, 0x1000, {ACPI_SPACE_PORT, 32, 0x608}},
-        {9, 0x1000, {ACPI_SPACE_PORT, 32, 0x608}},
+        {0, 0x1fed40000, {ACPI_SPACE_MEMORY, 32, 0, 0x1fed40000}},
+        {1, 0, {ACPI_SPACE_PORT, 32, 0, 0x608}},
+        {1, 0x10000, {ACPI_SPACE_PORT, 32, 0, 0x608}},
+        {2, 0x1000, {ACPI_SPACE_PORT, 32, 0, 0x608}},
+        {9, 0x1000, {ACPI_SPACE_PORT, 32, 0, 0x608}},
     };
     for (unsigned i = 0; i < ARRAY_COUNT(cases); i++) {
         struct build build = {.used = 0};
@@ -327,14 +328,15 @@ START_TEST(the_serial_console_has_registers_or_there_is_none)
         ck_assert_uint_eq(devices.serial.interface, 1);
         ck_assert(same_register(
             devices.serial.registers,
-            addresses[i] != 0 ? (struct acpi_register){ACPI_SPACE_PORT, 8, 0x2f8} : none));
+            addresses[i] != 0 ? (struct acpi_register){ACPI_SPACE_PORT, 8, 0, 0x2f8} : none));
     }
 }
 END_TEST
 
-static reader *const readers[] = {acpi_fadt_read, acpi_mcfg_read, acpi_hpet_read, acpi_spcr_read};
-static const uint32_t least[] = {ACPI_FADT_LEAST, ACPI_MCFG_LEAST, ACPI_HPET_LEAST,
-                                 ACPI_SPCR_LEAST};
+static reader *const readers[] = {acpi_fadt_read, acpi_mcfg_read, acpi_hpet_read, acpi_spcr_read,
+                                  acpi_dbg2_read};
+static const uint32_t least[] = {ACPI_FADT_LEAST, ACPI_MCFG_LEAST, ACPI_HPET_LEAST, ACPI_SPCR_LEAST,
+                                 ACPI_DBG2_LEAST};
 
 START_TEST(a_table_shorter_than_what_is_read_dies)
 {

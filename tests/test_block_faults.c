@@ -243,6 +243,71 @@ START_TEST(a_device_that_vanishes_closes_everything_soon)
 }
 END_TEST
 
+#define RESET_NS UINT64_C(3000000000)
+
+static struct test_time *resetting;
+
+static void take_long(struct misbehaving *device)
+{
+    resetting->now += RESET_NS;
+    device->health = BLOCK_HEALTHY;
+}
+
+// All that a request can live through, each for as long as it may take: a batch, a reset that
+// another queue's request brings about, the backlog, a command of several that fails at the last
+// moment, the backlog once more, an abort in vain, a reset.
+START_TEST(the_longest_life_of_a_request_is_within_the_bound)
+{
+    struct subject subject;
+    struct reading parts[2], other;
+    subject_prepare(&subject, 2);
+    struct block_facts facts;
+    struct misbehaving *const device = &subject.misbehaving;
+    ck_assert_int_eq(ram_disk_ops.identify(subject.disk, &facts), STATUS_OK);
+    facts.reset_ns = RESET_NS;
+    device->facts = &facts;
+    device->meanwhile = take_long;
+    resetting = &subject.time;
+    subject_start(&subject);
+    const uint64_t start = subject.time.now, nearly = BLOCK_TIMEOUT_NS - BLOCK_HEALTH_NS;
+    reading_init(&other, 100, 1);
+    ck_assert_int_eq(block_submit_request(subject.device, 1, &other.request), STATUS_OK);
+    for (unsigned i = 0; i < 2; i++) {
+        reading_init(&parts[i], 10 + i, 1);
+        ck_assert_int_eq(block_batch_operation(subject.device, 0, &parts[i].request), STATUS_OK);
+    }
+    device->refuses = STATUS_FULL;
+    device->swallows = true;
+    device->health = BLOCK_NEEDS_RESET;
+    subject.time.now += 2 * BLOCK_HEALTH_NS;
+    block_poll(subject.device, 1);
+    ck_assert_int_eq(other.request.status, STATUS_ABORTED);
+    for (unsigned turn = 0; turn < 2; turn++) {
+        subject.time.now += nearly;
+        device->refuses = STATUS_OK;
+        device->swallows = device->ignores_abort = turn == 1;
+        block_poll(subject.device, 0);
+        device->bad_block = turn == 0 ? 11 : UINT64_MAX;
+        if (turn == 0) {
+            subject.time.now += nearly;
+            device->refuses = STATUS_FULL;
+            block_poll(subject.device, 0);
+        }
+    }
+    ck_assert_uint_eq(subject_statistics(&subject).split, 1);
+    hurry(&subject);
+    ck_assert_int_eq(wait_by(&subject, &parts[0], BY_POLLING), STATUS_TIMEOUT);
+    ck_assert_uint_le(subject.time.now - start, block_bound_ns(subject.device));
+    ck_assert_uint_gt(subject.time.now - start, block_bound_ns(subject.device) - RESET_NS);
+    ck_assert_uint_eq(device->reset_count, 2);
+    ck_assert_int_eq(wait_by(&subject, &parts[1], BY_POLLING), STATUS_TIMEOUT);
+    reading_free(&parts[0]);
+    reading_free(&parts[1]);
+    reading_free(&other);
+    subject_free(&subject);
+}
+END_TEST
+
 START_TEST(a_backlog_that_gets_no_room_times_out)
 {
     struct subject subject;
@@ -422,6 +487,7 @@ int main(void)
                         BLOCK_MODES);
     tcase_add_loop_test(all, a_device_that_cannot_be_reset_fails_everything, 0, WAYS);
     tcase_add_loop_test(all, a_device_that_vanishes_closes_everything_soon, 0, WAYS);
+    tcase_add_test(all, the_longest_life_of_a_request_is_within_the_bound);
     tcase_add_loop_test(all, a_backlog_that_gets_no_room_times_out, 0, WAYS);
     tcase_add_test(all, what_the_driver_refuses_is_told_at_once);
     tcase_add_test(all, a_completion_that_comes_twice_is_counted_and_told_once);

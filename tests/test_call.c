@@ -13,6 +13,7 @@
 #include "ring_subject.h"
 #include "run_checks.h"
 #include "seed.h"
+#include "soak.h"
 #include "test_platform.h"
 
 #define SEATS 4u
@@ -91,9 +92,8 @@ static void calls(const struct ring_ops *ops, unsigned callers, unsigned servers
 {
     pthread_t threads[8];
     struct random random = seeded_for("calls");
-    const char *soak = getenv("TICKMARK_SOAK");
     seed = random_u64(&random);
-    each = soak != NULL && strcmp(soak, "1") == 0 ? 1000000 : 4000 / callers;
+    each = soaked(4000 / callers, 1000000);
     begin(ops, 16, 32);
     for (unsigned i = 0; i < servers; i++)
         pthread_create(&threads[4 + i], NULL, serving, (void *)(uintptr_t)(6 + i));

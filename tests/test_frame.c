@@ -3,6 +3,7 @@
 // who owns which frame.
 #include "frame_subject.h"
 #include "run_checks.h"
+#include "soak.h"
 
 // Those that check and count: all but bounds.
 static const struct frame_ops *checked[ARRAY_COUNT(variants)];
@@ -139,8 +140,7 @@ static void run_model(struct fixture *f, struct random *random, unsigned operati
 
 static unsigned operations(void)
 {
-    const char *soak = getenv("TICKMARK_SOAK");
-    return soak != NULL && strcmp(soak, "1") == 0 ? 2000000 : 40000;
+    return soaked(40000, 2000000);
 }
 
 START_TEST(random_runs_never_overlap_and_every_frame_comes_back)

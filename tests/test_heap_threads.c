@@ -83,7 +83,7 @@ static void start(struct worker *w, unsigned number, const struct fixture *f, st
     w->number = number;
     w->seed = random_u64(random);
     w->leaves = random_below(random, 2) == 0;
-    w->operations = how_many(6000, 600000);
+    w->operations = how_many(6000 / SOAK_RACES_PART, 600000);
     ck_assert_int_eq(pthread_create(&w->thread, NULL, work, w), 0);
 }
 
@@ -213,7 +213,7 @@ static void *consume(void *argument)
 START_TEST(a_producer_and_a_consumer_use_the_same_memory_over_and_over)
 {
     struct fixture f = heap_over(shared[_i], 4u << 20);
-    const unsigned messages = how_many(100000, 10000000);
+    const unsigned messages = how_many(100000 / SOAK_RACES_PART, 10000000);
     void *memory[2] = {handle_of(&f), handle_of(&f)};
     struct side sides[2];
     pthread_t threads[2];
@@ -349,7 +349,7 @@ static void run_model(const struct heap_ops *ops, unsigned operations, size_t le
 
 START_TEST(handles_that_come_and_go_on_any_cpu_keep_every_object_and_count)
 {
-    run_model(shared[_i], how_many(100000, 10000000), 32u << 20);
+    run_model(shared[_i], how_many(100000 / SOAK_RACES_PART, 10000000), 32u << 20);
 }
 END_TEST
 

@@ -5,12 +5,7 @@
 #include "random.h"
 #include "run_checks.h"
 #include "seed.h"
-
-static bool soak(void)
-{
-    const char *text = getenv("TICKMARK_SOAK");
-    return text != NULL && strcmp(text, "1") == 0;
-}
+#include "soak.h"
 
 static void make_4_mb(void)
 {
@@ -282,13 +277,13 @@ static void run_model(size_t length, unsigned operations)
 
 START_TEST(random_calls_on_several_handles_and_cpus_keep_contents_and_counts)
 {
-    run_model(16u << 20, soak() ? 10000000 : 100000);
+    run_model(16u << 20, is_soak() ? 10000000 : 100000);
 }
 END_TEST
 
 START_TEST(random_calls_survive_a_heap_that_is_nearly_full)
 {
-    run_model(512u << 10, soak() ? 1000000 : 50000);
+    run_model(512u << 10, is_soak() ? 1000000 : 50000);
 }
 END_TEST
 
@@ -338,7 +333,7 @@ static void play(unsigned sequence, unsigned length)
 
 START_TEST(every_short_sequence_of_calls_on_a_tiny_heap_gives_all_memory_back)
 {
-    const unsigned length = soak() ? 6 : 4;
+    const unsigned length = is_soak() ? 6 : 4;
     unsigned sequences = 1;
     for (unsigned i = 0; i < length; i++)
         sequences *= STEPS;
@@ -432,7 +427,7 @@ int main(void)
 {
     Suite *suite = suite_create("kmalloc_model");
     TCase *tests = tcase_create("krealloc, models, exhaustion");
-    tcase_set_timeout(tests, soak() ? 1200 : 60);
+    tcase_set_timeout(tests, is_soak() ? 1200 : 60);
     tcase_add_checked_fixture(tests, make_4_mb, drop_heap);
     tcase_add_test(tests, krealloc_of_nothing_is_kmalloc_and_of_no_bytes_the_smallest_object);
     tcase_add_test(tests, krealloc_stays_while_the_object_fits_and_uses_a_quarter);

@@ -7,6 +7,7 @@
 #include "random.h"
 #include "run_checks.h"
 #include "seed.h"
+#include "soak.h"
 
 #define THREADS   3u
 #define MAILBOXES 128u
@@ -86,8 +87,7 @@ static void *work(void *argument)
 static void run_threads(size_t length, bool runs_out)
 {
     static struct worker workers[THREADS];
-    const char *text = getenv("TICKMARK_SOAK");
-    const bool soak = text != NULL && strcmp(text, "1") == 0;
+    const bool soak = is_soak();
     struct random random = seeded_for("threads");
     uint64_t failures = 0;
     make_heap(length);

@@ -6,6 +6,7 @@
 #include "random.h"
 #include "run_checks.h"
 #include "seed.h"
+#include "soak.h"
 
 // ---- what the controller is ---------------------------------------------------------------------
 
@@ -342,7 +343,7 @@ START_TEST(random_requests_on_all_queues_are_answered_rightly)
     subject_begin(&subject);
     subject.fake->latency_ns = 3000;
     struct reading readings[40];
-    const unsigned rounds = getenv("TICKMARK_SOAK") != NULL ? 4000 : 60;
+    const unsigned rounds = (unsigned)soaked(60, 4000);
     for (unsigned round = 0; round < rounds; round++) {
         const unsigned count = 1 + (unsigned)random_below(&random, ARRAY_COUNT(readings));
         for (unsigned i = 0; i < count; i++) {

@@ -443,17 +443,6 @@ START_TEST(an_answer_to_an_earlier_command_is_not_the_next_ones)
 }
 END_TEST
 
-START_TEST(shutting_down_ends_all_access)
-{
-    struct subject subject;
-    subject_begin(&subject);
-    ck_assert_int_eq(subject_read(&subject, 0, 1), STATUS_OK);
-    ck_assert_int_eq(nvme_shut_down(subject.nvme), STATUS_OK);
-    ck_assert(!subject.fake->enabled && !subject.fake->master);
-    subject_free(&subject);
-}
-END_TEST
-
 // Firmware leaves it enabled, and not ready yet, as often as not.
 START_TEST(a_controller_found_running_is_disabled_first)
 {
@@ -525,7 +514,6 @@ int main(void)
                         TROUBLES);
     tcase_add_test(cases, a_controller_that_fails_at_a_namespace_is_not_asked_for_the_others);
     tcase_add_test(cases, an_answer_to_an_earlier_command_is_not_the_next_ones);
-    tcase_add_test(cases, shutting_down_ends_all_access);
     tcase_add_loop_test(cases, a_controller_found_running_is_disabled_first, 0, 2);
     tcase_add_test(cases, a_controller_that_asks_for_no_time_gets_some);
     tcase_add_test(cases, a_controller_that_asks_for_minutes_is_given_up);

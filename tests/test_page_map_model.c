@@ -6,6 +6,7 @@
 #include "page_map_subject.h"
 #include "run_checks.h"
 #include "seed.h"
+#include "soak.h"
 
 // ---- the model ----------------------------------------------------------------------------------
 
@@ -302,8 +303,7 @@ END_TEST
 START_TEST(a_million_small_changes_give_what_a_plain_array_gives)
 {
     struct random random = seeded_for("page_map model, a million");
-    const char *soak = getenv("TICKMARK_SOAK");
-    const unsigned most = soak != NULL && strcmp(soak, "1") == 0 ? 10000000 : 1000000;
+    const unsigned most = soaked(1000000, 10000000);
     unsigned done[10] = {0};
     memset(model, 0, sizeof(model));
     giants = 4000;

@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: MIT
-// trace/: the recorder, the encoder against golden files, losses, clocks, compression. With
-// TICKMARK_TRACES=FOLDER every trace made here is written there: other tests read them with
-// decoders of their own.
+// trace/: the recorder, the encoder against golden files, losses, clocks, compression.
 #include <asm/prctl.h>
 #include <check.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,55 +9,13 @@
 #include <unistd.h>
 
 #include "inflate.h"
-#include "perfetto.h"
 #include "run_checks.h"
 #include "seed.h"
-
-#define OUT_MOST    (4u << 20)
-#define CHUNKS_MOST 256u
-
-static struct out {
-    uint8_t bytes[OUT_MOST];
-    size_t length, chunks;
-    size_t ends[CHUNKS_MOST];
-} out;
-static struct perfetto perfetto;
-static struct perfetto_memory memory;
-
-static void take(void *context, const void *packets, size_t length)
-{
-    struct out *to = context;
-    ck_assert_uint_le(to->length + length, OUT_MOST);
-    ck_assert_uint_lt(to->chunks, CHUNKS_MOST);
-    memcpy(to->bytes + to->length, packets, length);
-    to->length += length;
-    to->ends[to->chunks++] = to->length;
-}
+#include "trace_made.h"
 
 static void open_trace(bool compress)
 {
-    const struct perfetto_system system = {.name = "Tickmark",
-                                           .release = "0badcafe",
-                                           .machine = "x86_64",
-                                           .machine_name = "a test",
-                                           .cpus = 2,
-                                           .ticks = 1000};
-    out.length = out.chunks = 0;
-    perfetto_init(&perfetto, &memory, compress, 1000000000, (struct perfetto_sink){&out, take});
-    perfetto_open(&perfetto, &system);
-}
-
-static void save(const char *name)
-{
-    char path[PATH_MAX];
-    const char *folder = getenv("TICKMARK_TRACES");
-    if (folder == NULL)
-        return;
-    snprintf(path, sizeof(path), "%s/%s.perfetto-trace", folder, name);
-    FILE *file = fopen(path, "wb");
-    ck_assert_ptr_nonnull(file);
-    ck_assert_uint_eq(fwrite(out.bytes, 1, out.length, file), out.length);
-    fclose(file);
+    made_open(compress, 1000000000, 2, 1000);
 }
 
 // ---- buffers made by hand -----------------------------------------------------------------------
@@ -229,22 +184,6 @@ END_TEST
 
 // ---- golden files -------------------------------------------------------------------------------
 
-static void compare_golden(const char *name)
-{
-    static uint8_t golden[1u << 16];
-    char path[PATH_MAX];
-    save(name);
-    snprintf(path, sizeof(path), "tests/trace/golden/%s.perfetto-trace", name);
-    FILE *file = fopen(path, "rb");
-    ck_assert_msg(file != NULL, "%s is missing: TICKMARK_TRACES=tests/trace/golden makes it", path);
-    const size_t length = fread(golden, 1, sizeof(golden), file);
-    fclose(file);
-    ck_assert_uint_eq(out.length, length);
-    for (size_t i = 0; i < length; i++)
-        ck_assert_msg(out.bytes[i] == golden[i], "%s differs at byte %zu: %02x, golden %02x", name,
-                      i, out.bytes[i], golden[i]);
-}
-
 START_TEST(operations_nest_and_counters_follow)
 {
     struct trace_buffer *buffer = new_buffer();
@@ -258,7 +197,7 @@ START_TEST(operations_nest_and_counters_follow)
     perfetto_thread(&perfetto, heap_threads);
     write_row(3, "heap/pair_64/hybrid", heap_threads, 1990, 2100, &buffer, 1);
     perfetto_close(&perfetto);
-    compare_golden("one_row");
+    made_compare_golden("one_row");
     ck_assert_uint_eq(perfetto.counts.lost, 0);
     // 7 slices on the thread, 2 phases: begin and end of each; 4 times two counters.
     ck_assert_uint_eq(perfetto.counts.events, 2 * 7 + 2 * 2 + 4 * 2);
@@ -278,10 +217,83 @@ START_TEST(two_cpus_have_sequences_of_their_own_and_flows_across)
     perfetto_thread(&perfetto, &ipc_threads[1]);
     write_row(0, "ipc/pair_56/fusion_spsc", ipc_threads, 4900, 6000, buffers, 2);
     perfetto_close(&perfetto);
-    compare_golden("two_cpus");
+    made_compare_golden("two_cpus");
     ck_assert_uint_eq(perfetto.cpus_seen, 3);
     free(buffers[0]);
     free(buffers[1]);
+}
+END_TEST
+
+// The second message is sent after its receiver began, the third one never; numbers whose flows
+// are drawn.
+START_TEST(a_message_that_comes_late_arrives_where_its_receiver_is_done)
+{
+    struct trace_buffer *buffers[2] = {new_buffer(), new_buffer()};
+    message(buffers[0], 5000, TRACE_RING_SEND, 0);
+    message(buffers[1], 5010, TRACE_RING_RECEIVE, 0);
+    add(buffers[1], 5020, TRACE_RING_RECEIVE, TRACE_PHASE_BEGIN_IN, 16);
+    message(buffers[0], 5030, TRACE_RING_SEND, 16);
+    add(buffers[1], 5040, TRACE_RING_RECEIVE, TRACE_PHASE_END, TRACE_END_DONE);
+    message(buffers[1], 5050, TRACE_RING_RECEIVE, 32);
+    open_trace(false);
+    write_row(0, "ipc/pair_56/fusion_spsc", ipc_threads, 4900, 6000, buffers, 2);
+    perfetto_close(&perfetto);
+    made_save("late");
+    free(buffers[0]);
+    free(buffers[1]);
+}
+END_TEST
+
+START_TEST(slow_windows_lie_in_the_run_and_smis_between_them)
+{
+    struct trace_buffer *buffer = new_buffer();
+    for (unsigned i = 0; i < 40; i++)
+        allocate(buffer, 3000 + 20 * i, 64, i == 37 ? 2 : 0);
+    static const struct perfetto_phase phases[] = {
+        {.event = TRACE_BENCH_PREPARE, .begin = 2900, .end = 2990},
+        {.event = TRACE_BENCH_RUN, .begin = 2990, .end = 4000},
+        {.event = TRACE_BENCH_SLOW, .begin = 3100, .end = 3300},
+        {.event = TRACE_BENCH_SLOW,
+         .begin = 3700,
+         .end = 3800,
+         .notes = {{.name = "of the round", .text = "max"}},
+         .note_count = 1},
+    };
+    static const struct perfetto_instant instants[] = {
+        {.event = TRACE_SMI, .ticks = 3050, .value = 1},
+        {.event = TRACE_SMI, .ticks = 3300, .value = 2},
+    };
+    const struct perfetto_recording recording = {.buffer = buffer, .thread = heap_threads[0]};
+    const struct perfetto_row row = {.name = "heap/pair_64/hybrid",
+                                     .what = "what it measures",
+                                     .phases = phases,
+                                     .phase_count = 4,
+                                     .instants = instants,
+                                     .instant_count = 2,
+                                     .recordings = &recording,
+                                     .recording_count = 1};
+    open_trace(false);
+    perfetto_row(&perfetto, &row);
+    perfetto_close(&perfetto);
+    made_compare_golden("slow");
+    free(buffer);
+}
+END_TEST
+
+// Of thousands that are alike, those that took the longest are drawn wherever they are.
+START_TEST(the_longest_operation_of_a_phase_is_drawn)
+{
+    struct trace_buffer *buffer = new_buffer();
+    uint64_t at = 10000;
+    for (unsigned i = 0; i < 1000; i++, at += 40)
+        allocate(buffer, at, i == 900 ? 4095 : 64, 0);
+    buffer->entries[900 * 4 + 3].ticks += 25;
+    open_trace(false);
+    write_row(0, "heap/alloc_64/hybrid", heap_threads, 9000, at, &buffer, 1);
+    perfetto_close(&perfetto);
+    made_save("longest");
+    ck_assert_uint_eq(perfetto.counts.left_out, 1000 - PERFETTO_LEAVES_DRAWN - 1);
+    free(buffer);
 }
 END_TEST
 
@@ -297,7 +309,7 @@ START_TEST(what_a_full_buffer_lost_is_told_exactly_and_slices_are_closed)
     open_trace(false);
     write_row(0, "heap/pair_64/hybrid", heap_threads, 2990, 3100, &buffer, 1);
     perfetto_close(&perfetto);
-    compare_golden("overflow");
+    made_compare_golden("overflow");
     ck_assert_uint_eq(perfetto.counts.lost, 4321);
     ck_assert_uint_eq(perfetto.lost[0], 4321);
     free(buffer);
@@ -312,7 +324,7 @@ START_TEST(an_end_without_a_begin_is_not_written)
     open_trace(false);
     write_row(0, "heap/pair_64/hybrid", heap_threads, 1090, 1300, &buffer, 1);
     perfetto_close(&perfetto);
-    save("orphan");
+    made_save("orphan");
     // The allocation, its two counters, two phases.
     ck_assert_uint_eq(perfetto.counts.events, 2 + 2 + 2 * 2);
     free(buffer);
@@ -330,9 +342,9 @@ START_TEST(of_thousands_of_operations_the_first_are_drawn_and_the_others_counted
     open_trace(true);
     write_row(0, "heap/mixed_100k/hybrid", heap_threads, 9000, at, &buffer, 1);
     perfetto_close(&perfetto);
-    save("thinned");
-    ck_assert_uint_eq(perfetto.counts.left_out,
-                      10000 - PERFETTO_LEAVES_DRAWN - PERFETTO_NESTED_DRAWN);
+    made_save("thinned");
+    ck_assert_uint_eq(perfetto.counts.left_out, 10000 - PERFETTO_LEAVES_DRAWN -
+                                                    PERFETTO_NESTED_DRAWN - PERFETTO_SLOWEST_DRAWN);
     free(buffer);
 }
 END_TEST
@@ -357,7 +369,7 @@ START_TEST(a_long_trace_is_cut_into_chunks_that_end_between_packets)
         write_row(row, name, heap_threads, begin, at, &buffer, 1);
     }
     perfetto_close(&perfetto);
-    save("chunks");
+    made_save("chunks");
     ck_assert_uint_gt(out.chunks, 20);
     // Compressed, a chunk is one packet: 0x0a and a length of three bytes say where it ends.
     for (size_t i = 0, start = 0; i < out.chunks; start = out.ends[i++]) {
@@ -421,7 +433,7 @@ START_TEST(what_is_compressed_comes_back)
         back[DEFLATE_INPUT_MOST + 1];
     static struct deflate state;
     struct random random = seeded_for("deflate");
-    for (unsigned round = 0; round < 200; round++) {
+    for (unsigned round = 0; round < 60; round++) {
         const size_t length = round < 20 ? round : random_below(&random, DEFLATE_INPUT_MOST + 1);
         const uint64_t letters = 1 + random_below(&random, 256);
         const uint64_t repeat = random_below(&random, 4);
@@ -461,6 +473,9 @@ int main(void)
     tcase_add_test(trace, ticks_become_nanoseconds_within_one_a_millisecond);
     tcase_add_test(trace, operations_nest_and_counters_follow);
     tcase_add_test(trace, two_cpus_have_sequences_of_their_own_and_flows_across);
+    tcase_add_test(trace, a_message_that_comes_late_arrives_where_its_receiver_is_done);
+    tcase_add_test(trace, slow_windows_lie_in_the_run_and_smis_between_them);
+    tcase_add_test(trace, the_longest_operation_of_a_phase_is_drawn);
     tcase_add_test(trace, what_a_full_buffer_lost_is_told_exactly_and_slices_are_closed);
     tcase_add_test(trace, an_end_without_a_begin_is_not_written);
     tcase_add_test(trace, of_thousands_of_operations_the_first_are_drawn_and_the_others_counted);

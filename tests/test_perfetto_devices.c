@@ -2,59 +2,20 @@
 // Tracks of devices, made of what drivers said. With TICKMARK_TRACES=FOLDER the traces are written
 // there; tests/trace/test_devices_decoded.py reads them.
 #include <check.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "perfetto.h"
 #include "recording_cpus.h"
 #include "run_checks.h"
 #include "seed.h"
 #include "trace_device.h"
-
-#define OUT_MOST    (4u << 20)
-#define CHUNKS_MOST 256u
-
-static struct {
-    uint8_t bytes[OUT_MOST];
-    size_t length, chunks;
-} out;
-static struct perfetto perfetto;
-static struct perfetto_memory encoder;
-
-static void take(void *context, const void *packets, size_t length)
-{
-    (void)context;
-    ck_assert_uint_le(out.length + length, OUT_MOST);
-    memcpy(out.bytes + out.length, packets, length);
-    out.length += length;
-    out.chunks++;
-}
-
-static void save(const char *name)
-{
-    char path[PATH_MAX];
-    const char *folder = getenv("TICKMARK_TRACES");
-    if (folder == NULL)
-        return;
-    snprintf(path, sizeof(path), "%s/%s.perfetto-trace", folder, name);
-    FILE *file = fopen(path, "wb");
-    ck_assert_ptr_nonnull(file);
-    ck_assert_uint_eq(fwrite(out.bytes, 1, out.length, file), out.length);
-    fclose(file);
-}
+#include "trace_made.h"
 
 // A row from `begin` on, whose run begins in the middle.
 static void write_trace(const char *name, bool compress, uint64_t begin, uint64_t middle,
                         uint64_t end, unsigned count)
 {
-    const struct perfetto_system system = {.name = "Tickmark",
-                                           .release = "0badcafe",
-                                           .machine = "x86_64",
-                                           .machine_name = "a test",
-                                           .cpus = CPUS_MOST,
-                                           .ticks = 500};
     const struct perfetto_phase phases[2] = {
         {.event = TRACE_BENCH_PREPARE, .begin = begin, .end = middle},
         {.event = TRACE_BENCH_RUN, .begin = middle, .end = end},
@@ -76,14 +37,12 @@ static void write_trace(const char *name, bool compress, uint64_t begin, uint64_
                                      .recordings = recordings,
                                      .recording_count = count,
                                      .threads = threads};
-    out.length = out.chunks = 0;
-    perfetto_init(&perfetto, &encoder, compress, 1000000000, (struct perfetto_sink){NULL, take});
-    perfetto_open(&perfetto, &system);
+    made_open(compress, 1000000000, CPUS_MOST, 500);
     for (unsigned i = 0; i < count; i++)
         perfetto_thread(&perfetto, &recordings[i].thread);
     perfetto_row(&perfetto, &row);
     perfetto_close(&perfetto);
-    save(name);
+    made_save(name);
 }
 
 // What CPU `cpu` says at a time of ours.
@@ -100,10 +59,11 @@ static void say(unsigned cpu, uint64_t ticks, enum trace_event event, uint32_t q
 
 // ---- a story ------------------------------------------------------------------------------------
 
-enum { A = 0xa000, B = 0xb000, C = 0xc000, D = 0xd000 }; // requests
+enum { A = 0xa000, B = 0xb000, C = 0xc000, D = 0xd000, E = 0xe000 }; // requests
 
 // Queue 0 by interrupts, seen to by CPU 1: A and B at once, and B once more. Queue 1 is polled by
-// CPU 0, but one handler of it comes while CPU 1 is in that of queue 0. D was never taken.
+// CPU 0, but one handler of it comes while CPU 1 is in that of queue 0. D was never taken. Of one
+// handler the interrupt is there as well that the CPU got, and of CPU 0 one of its timer.
 static void tell(void)
 {
     say(0, 1010, TRACE_BLOCK_BY_INTERRUPT, 0, 0, 0);
@@ -114,6 +74,7 @@ static void tell(void)
     say(0, 1140, TRACE_BLOCK_SUBMITTED, 0, 0, B);
     say(0, 1150, TRACE_BLOCK_QUEUED, 1, 0, C);
     say(0, 1160, TRACE_BLOCK_SUBMITTED, 1, 0, C);
+    say(1, 1195, TRACE_INTERRUPT, TRACE_INTERRUPT_DEVICE, 1, 0x41);
     say(1, 1200, TRACE_BLOCK_INTERRUPT, 0, 1, 0);
     say(1, 1210, TRACE_BLOCK_DONE, 0, 0, A);
     say(1, 1215, TRACE_BLOCK_INTERRUPT, 1, 1, 0);
@@ -121,6 +82,9 @@ static void tell(void)
     say(1, 1220, TRACE_BLOCK_QUEUED, 0, 0, B);
     say(1, 1225, TRACE_BLOCK_SUBMITTED, 0, 0, B);
     say(1, 1230, TRACE_BLOCK_INTERRUPT, 0, 0, 1);
+    say(1, 1235, TRACE_INTERRUPT, TRACE_INTERRUPT_DEVICE, 0, 0x41);
+    say(0, 1236, TRACE_INTERRUPT, TRACE_INTERRUPT_TIMER, 1, 0x40);
+    say(0, 1238, TRACE_INTERRUPT, TRACE_INTERRUPT_TIMER, 0, 0x40);
     say(0, 1240, TRACE_BLOCK_DONE, 1, 0, C);
     say(0, 1250, TRACE_BLOCK_TAKEN, 1, 0, C);
     say(0, 1260, TRACE_BLOCK_TAKEN, 0, 0, A);
@@ -131,21 +95,23 @@ static void tell(void)
     say(1, 1320, TRACE_BLOCK_INTERRUPT, 0, 0, 1);
     say(0, 1330, TRACE_BLOCK_BY_HYBRID, 0, 0, 0);
     say(0, 1340, TRACE_BLOCK_TAKEN, 0, 0, 0x9999); // of nobody
+    // Queue 0 of another device, while queue 0 of the first one goes on: tracks of its own.
+    const uint32_t other = trace_device_lane(1, 0);
+    say(0, 1342, TRACE_BLOCK_BY_INTERRUPT, other, 0, 0);
+    say(0, 1344, TRACE_BLOCK_QUEUED, other, 0, E);
+    say(0, 1346, TRACE_BLOCK_SUBMITTED, other, 0, E);
+    say(1, 1350, TRACE_BLOCK_INTERRUPT, other, 1, 0);
+    say(1, 1352, TRACE_BLOCK_DONE, other, TRACE_DONE_IS_TAKEN, E);
+    say(1, 1354, TRACE_BLOCK_INTERRUPT, other, 0, 1);
 }
 
 START_TEST(requests_queues_and_interrupts_become_tracks)
 {
-    static uint8_t golden[1u << 16];
     start_cpus(2, MEMORY_BYTES, EVENTS_BYTES);
     tell();
     stop_cpus(2);
     write_trace("devices", false, 1000, 1050, 1400, 2);
-    FILE *file = fopen("tests/trace/golden/devices.perfetto-trace", "rb");
-    ck_assert_msg(file != NULL, "TICKMARK_TRACES=tests/trace/golden makes it");
-    const size_t length = fread(golden, 1, sizeof(golden), file);
-    fclose(file);
-    ck_assert_uint_eq(out.length, length);
-    ck_assert_mem_eq(out.bytes, golden, length);
+    made_compare_golden("devices");
     ck_assert_uint_eq(perfetto.counts.left_out, 0);
 }
 END_TEST
@@ -168,6 +134,20 @@ START_TEST(of_many_requests_the_first_of_each_phase_are_drawn_and_the_others_cou
     write_trace("devices_many", true, 2000, 2000 + each * 40, at, 1);
     ck_assert_uint_eq(perfetto.counts.left_out, phases * (each - PERFETTO_REQUESTS_DRAWN));
     ck_assert_uint_gt(out.chunks, 3);
+}
+END_TEST
+
+// What one chunk has to begin with is bounded, however many queues there are.
+START_TEST(queues_of_all_devices_have_no_more_modes_than_a_chunk_takes)
+{
+    start_cpus(1, MEMORY_BYTES, EVENTS_BYTES);
+    uint64_t at = 2000;
+    for (uint32_t turn = 0; turn < 8; turn++)
+        for (uint32_t lane = 0; lane < TRACE_LANES_MOST; lane++, at += 10)
+            say(0, at, TRACE_BLOCK_BY_INTERRUPT + turn % 2, lane, 0, 0);
+    stop_cpus(1);
+    write_trace("devices_lanes", true, 2000, 2010, at, 1);
+    ck_assert_uint_gt(out.chunks, 1);
 }
 END_TEST
 
@@ -237,14 +217,14 @@ START_TEST(a_scheduler_and_a_device_share_a_buffer)
     trace_thread(2, "reader", 0);
     say(0, 2000, TRACE_BLOCK_QUEUED, 0, 0, A);
     ck_assert_uint_eq(cpus[0].events->thread, 0);
-    trace_sched_event(TRACE_SCHED_SWITCH, trace_value_switch(1, TRACE_LEFT_NOBODY, 0));
+    trace_sched_event(TRACE_SCHED_SWITCH, trace_value_switch(1, TRACE_LEFT_NOBODY, 0), 0);
     ck_assert_uint_eq(cpus[0].events->thread, 1);
     cpus[0].events->entries[1].ticks = 2005;
-    trace_sched_event(TRACE_SCHED_SWITCH, trace_value_switch(2, TRACE_LEFT_PREEMPTED, 0));
+    trace_sched_event(TRACE_SCHED_SWITCH, trace_value_switch(2, TRACE_LEFT_PREEMPTED, 0), 0);
     cpus[0].events->entries[2].ticks = 2010;
     say(0, 2020, TRACE_BLOCK_SUBMITTED, 0, 0, A);
     say(0, 2030, TRACE_BLOCK_DONE, 0, TRACE_DONE_IS_TAKEN, A);
-    trace_sched_event(TRACE_SCHED_SWITCH, trace_value_switch(0, TRACE_LEFT_NOBODY, 0));
+    trace_sched_event(TRACE_SCHED_SWITCH, trace_value_switch(0, TRACE_LEFT_NOBODY, 0), 0);
     cpus[0].events->entries[5].ticks = 2040;
     stop_cpus(1);
     write_trace("devices_scheduled", false, 1990, 1995, 2100, 1);
@@ -259,6 +239,7 @@ int main(void)
     tcase_add_test(tests, requests_queues_and_interrupts_become_tracks);
     tcase_add_test(tests,
                    of_many_requests_the_first_of_each_phase_are_drawn_and_the_others_counted);
+    tcase_add_test(tests, queues_of_all_devices_have_no_more_modes_than_a_chunk_takes);
     tcase_add_test(tests, whatever_is_possible_is_drawn_soundly);
     tcase_add_test(tests, what_was_recorded_too_late_is_told);
     tcase_add_test(tests, a_scheduler_and_a_device_share_a_buffer);

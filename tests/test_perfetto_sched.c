@@ -3,51 +3,26 @@
 // traces are written there, and beside the simulated one what its scheduler counted itself:
 // tests/trace/test_sched_decoded.py compares.
 #include <check.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "perfetto.h"
 #include "recording_cpus.h"
 #include "run_checks.h"
 #include "sched_policy_predictive.h"
 #include "sched_simulator.h"
 #include "sched_trace.h"
 #include "seed.h"
+#include "trace_made.h"
 
-#define OUT_MOST (8u << 20)
-#define BASE     1000000u // ticks before a simulated time of 0
-
-static struct {
-    uint8_t bytes[OUT_MOST];
-    size_t length;
-} out;
-static struct perfetto perfetto;
-static struct perfetto_memory encoder;
+#define BASE 1000000u // ticks before a simulated time of 0
 
 static const struct perfetto_thread bench = {
     .pid = 0x1000, .tid = 0x1001, .process = "sched", .name = "fifo"};
 
-static void take(void *context, const void *packets, size_t length)
-{
-    (void)context;
-    ck_assert_uint_le(out.length + length, OUT_MOST);
-    memcpy(out.bytes + out.length, packets, length);
-    out.length += length;
-}
-
 static void open_trace(bool compress)
 {
-    const struct perfetto_system system = {.name = "Tickmark",
-                                           .release = "0badcafe",
-                                           .machine = "x86_64",
-                                           .machine_name = "a test",
-                                           .cpus = CPUS_MOST,
-                                           .ticks = 500};
-    out.length = 0;
-    perfetto_init(&perfetto, &encoder, compress, 1000000000, (struct perfetto_sink){NULL, take});
-    perfetto_open(&perfetto, &system);
+    made_open(compress, 1000000000, CPUS_MOST, 500);
     perfetto_thread(&perfetto, &bench);
 }
 
@@ -77,53 +52,23 @@ static void write_row(uint32_t number, uint64_t begin, uint64_t run, uint64_t en
     perfetto_row(&perfetto, &row);
 }
 
-static FILE *create(const char *name, const char *kind)
-{
-    char path[PATH_MAX];
-    const char *folder = getenv("TICKMARK_TRACES");
-    if (folder == NULL)
-        return NULL;
-    snprintf(path, sizeof(path), "%s/%s.%s", folder, name, kind);
-    FILE *file = fopen(path, "wb");
-    ck_assert_ptr_nonnull(file);
-    return file;
-}
-
-static void save(const char *name)
-{
-    FILE *file = create(name, "perfetto-trace");
-    if (file == NULL)
-        return;
-    ck_assert_uint_eq(fwrite(out.bytes, 1, out.length, file), out.length);
-    fclose(file);
-}
-
-static void compare_golden(const char *name)
-{
-    static uint8_t golden[1u << 16];
-    char path[PATH_MAX];
-    save(name);
-    snprintf(path, sizeof(path), "tests/trace/golden/%s.perfetto-trace", name);
-    FILE *file = fopen(path, "rb");
-    ck_assert_msg(file != NULL, "%s is missing: TICKMARK_TRACES=tests/trace/golden makes it", path);
-    const size_t length = fread(golden, 1, sizeof(golden), file);
-    fclose(file);
-    ck_assert_uint_eq(out.length, length);
-    ck_assert_mem_eq(out.bytes, golden, length);
-}
-
 // What the running CPU says at a time of ours; what there is no room for changes nothing.
-static void say(uint64_t ticks, enum trace_event event, uint32_t value)
+static void say_of(uint64_t ticks, enum trace_event event, uint32_t value, uint32_t priority)
 {
     struct trace_buffer *events = ((struct trace_cpu *)cpu_local()->trace_cpu)->events;
     const uint32_t used = events->used;
-    trace_sched_event(event, value);
+    trace_sched_event(event, value, priority);
     if (events->used > used)
         events->entries[used].ticks = ticks;
     if (event == TRACE_SCHED_SWITCH) {
         trace_stretch(trace_value_number(value));
         ((struct trace_buffer *)cpu_trace_buffer())->began = ticks;
     }
+}
+
+static void say(uint64_t ticks, enum trace_event event, uint32_t value)
+{
+    say_of(ticks, event, value, 0);
 }
 
 static void span(uint64_t ticks, enum trace_event event, enum trace_phase phase, uint32_t value)
@@ -142,7 +87,7 @@ static void script_switch(uint64_t ticks, uint32_t next, enum trace_left left)
 
 static void script_wake(uint64_t ticks, uint32_t thread, uint32_t cpu, bool timer)
 {
-    say(ticks, TRACE_SCHED_WAKE, trace_value_wake(thread, cpu, timer));
+    say_of(ticks, TRACE_SCHED_WAKE, trace_value_wake(thread, cpu, timer), thread > 2 ? 2 : 0);
 }
 
 // "ping" is preempted on CPU 0 within an operation and ends it on CPU 1; "pong/1" blocks and
@@ -213,7 +158,7 @@ START_TEST(a_schedule_becomes_rows_of_cpus_and_threads_keep_their_operations)
     open_trace(false);
     write_row(0, 1000, 1100, 2000, 2);
     perfetto_close(&perfetto);
-    compare_golden("sched_script");
+    made_compare_golden("sched_script");
     ck_assert_uint_eq(perfetto.counts.switches, 10 + 8);
     ck_assert_uint_eq(perfetto.counts.wakings, 6);
     ck_assert_uint_eq(perfetto.counts.lost, 0);
@@ -229,7 +174,7 @@ START_TEST(later_rows_go_on_where_the_cpus_stand_with_threads_of_their_own)
         write_row(row, at, at + 100, at + 1000, 2);
     }
     perfetto_close(&perfetto);
-    save("sched_rows");
+    made_save("sched_rows");
     // Only the first row begins the CPUs' rows.
     ck_assert_uint_eq(perfetto.counts.switches, 10 + 8 + 2 * (9 + 7));
     ck_assert_uint_eq(perfetto.roles, 3);
@@ -246,9 +191,41 @@ START_TEST(what_the_scheduler_said_too_late_is_counted_and_the_row_ends_there)
     open_trace(false);
     write_row(0, 1000, 1100, 2000, 2);
     perfetto_close(&perfetto);
-    compare_golden("sched_lost");
+    made_compare_golden("sched_lost");
     ck_assert_uint_eq(perfetto.counts.lost, lost);
     ck_assert_uint_eq(perfetto.lost[0], trace_cpu_lost(&cpus[0]));
+}
+END_TEST
+
+// ---- losses of several CPUs ---------------------------------------------------------------------
+
+START_TEST(what_each_cpu_made_is_there_or_counted_as_lost)
+{
+    static const uint32_t made[CPUS_MOST] = {100, 5000, 12345, 1};
+    const uint64_t apart = 20000; // one after the other: they are of one track
+    const size_t length = EVENTS_BYTES + 64 * 1024;
+    start_cpus(CPUS_MOST, length, EVENTS_BYTES);
+    for (unsigned cpu = 0; cpu < CPUS_MOST; cpu++) {
+        test_cpu_enter(cpu);
+        for (uint32_t i = 0; i < made[cpu]; i++)
+            span(1000 + cpu * apart + i, TRACE_PROBE, TRACE_PHASE_INSTANT, i);
+    }
+    stop_cpus(CPUS_MOST);
+    open_trace(true);
+    write_row(0, 900, 950, 1000 + CPUS_MOST * apart, CPUS_MOST);
+    perfetto_close(&perfetto);
+    made_save("lost_by_cpu");
+    uint64_t kept = 0, lost = 0;
+    for (unsigned cpu = 0; cpu < CPUS_MOST; cpu++) {
+        ck_assert_uint_eq(trace_cpu_used(&cpus[cpu]) + trace_cpu_lost(&cpus[cpu]), made[cpu]);
+        ck_assert_uint_eq(perfetto.lost[cpu], trace_cpu_lost(&cpus[cpu]));
+        kept += trace_cpu_used(&cpus[cpu]);
+        lost += perfetto.lost[cpu];
+    }
+    ck_assert_uint_gt(lost, 0);
+    ck_assert_uint_eq(perfetto.counts.lost, lost);
+    // Instants that are kept, two phases, and an instant for each CPU that lost some.
+    ck_assert_uint_eq(perfetto.counts.events, kept + 4 + 2);
 }
 END_TEST
 
@@ -267,7 +244,7 @@ static bool observe(void *context, struct sched_sim *sim, const struct sched_eve
     const uint64_t ticks = BASE + event->now_ns;
     (void)context;
     test_cpu_enter(event->cpu); // whose locks are held goes by CPUs
-    say(ticks, which, value);
+    say_of(ticks, which, value, event->priority);
     const uint32_t number = trace_value_number(value);
     if (which == TRACE_SCHED_SWITCH && number > sim->sched.config.cpus) {
         const bool ends = dispatched[number]++ % 2 != 0;
@@ -279,7 +256,7 @@ static bool observe(void *context, struct sched_sim *sim, const struct sched_eve
 
 static void write_counts(const struct sched_sim *sim, struct sched_sim_thread *all)
 {
-    FILE *file = create("sched_simulated", "counts");
+    FILE *file = made_create("sched_simulated", "counts");
     if (file == NULL)
         return;
     for (unsigned i = 0; i < CPUS_MOST; i++) {
@@ -364,7 +341,7 @@ START_TEST(a_simulated_schedule_of_four_cpus_is_written_whole)
     open_trace(true);
     write_row(0, BASE - 1000, BASE, BASE + sim.now_ns + 1000, CPUS_MOST);
     perfetto_close(&perfetto);
-    save("sched_simulated");
+    made_save("sched_simulated");
     write_counts(&sim, all);
     uint64_t switches = 0;
     for (unsigned i = 0; i < CPUS_MOST; i++)
@@ -381,6 +358,7 @@ int main(void)
     TCase *trace = tcase_create("perfetto_sched");
     tcase_set_timeout(trace, 120);
     tcase_add_test(trace, a_schedule_becomes_rows_of_cpus_and_threads_keep_their_operations);
+    tcase_add_test(trace, what_each_cpu_made_is_there_or_counted_as_lost);
     tcase_add_test(trace, later_rows_go_on_where_the_cpus_stand_with_threads_of_their_own);
     tcase_add_test(trace, what_the_scheduler_said_too_late_is_counted_and_the_row_ends_there);
     tcase_add_test(trace, a_simulated_schedule_of_four_cpus_is_written_whole);

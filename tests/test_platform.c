@@ -101,6 +101,7 @@ uint64_t (*test_clock_ns)(void);
 void (*test_events)(struct platform_events *events);
 void (*test_events_of_run)(struct platform_events *events);
 bool (*test_counters)(struct platform_counters *counters);
+bool (*test_core_clock)(uint64_t *core, uint64_t *reference);
 uint8_t test_build_id[20];
 size_t test_build_id_length;
 
@@ -205,6 +206,11 @@ void platform_events_of_run(struct platform_events *events)
 bool platform_counters(struct platform_counters *counters)
 {
     return test_counters != NULL && test_counters(counters);
+}
+
+bool platform_core_clock(uint64_t *core, uint64_t *reference)
+{
+    return test_core_clock != NULL && test_core_clock(core, reference);
 }
 
 _Noreturn void platform_panic(const char *reason, const char *file, unsigned line)

@@ -28,6 +28,9 @@ extern void (*test_events_of_run)(struct platform_events *events);
 // platform_counters. NULL: there are none.
 extern bool (*test_counters)(struct platform_counters *counters);
 
+// platform_core_clock. NULL: not known.
+extern bool (*test_core_clock)(uint64_t *core, uint64_t *reference);
+
 // What platform_build_id gives; none while the length is 0.
 extern uint8_t test_build_id[20];
 extern size_t test_build_id_length;

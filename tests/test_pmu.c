@@ -59,7 +59,7 @@ static bool write_register(void *context, uint32_t msr, uint64_t value)
     return access_next();
 }
 
-static const struct pmu_access registers = {&cpu, read_register, write_register};
+static const struct msr_access registers = {&cpu, read_register, write_register};
 static struct pmu pmu;
 static struct cpu_cpuid leaf;
 

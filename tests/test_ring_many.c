@@ -16,6 +16,7 @@
 #include "ring_seats.h"
 #include "ring_subject.h"
 #include "run_checks.h"
+#include "soak.h"
 #include "test_platform.h"
 
 static const struct ring_ops *const many[] = {RING_MANY_VARIANTS(VARIANT_ENTRY)};
@@ -211,24 +212,20 @@ static void run_market(const struct ring_ops *ops, unsigned producers, unsigned 
     destroy(&s);
 }
 
-static uint64_t soaked(uint64_t quick, uint64_t soak)
-{
-    const char *word = getenv("TICKMARK_SOAK");
-    return word != NULL && strcmp(word, "1") == 0 ? soak : quick;
-}
-
 // Many producers build their messages in place, one consumer reads them there.
 START_TEST(eight_producers_in_place_lose_and_double_nothing)
 {
     const struct ring_ops *ops = &ring_fusion_mpmc_in_place_ops;
-    run_market(ops, 8, 1, soaked(100000, 100000000), _i == 0 ? RING_SLOTS_DEFAULT : 8, _i == 1);
+    run_market(ops, 8, 1, soaked(100000 / SOAK_RACES_PART, 100000000),
+               _i == 0 ? RING_SLOTS_DEFAULT : 8, _i == 1);
 }
 END_TEST
 
 // The bounds and the baseline spin, and take long where threads outnumber CPUs.
 static uint64_t amount(const struct ring_ops *ops, uint64_t quick, uint64_t soak)
 {
-    return ops->about.role == VARIANT_PRODUCT ? soaked(quick, soak) : quick / 5;
+    return ops->about.role == VARIANT_PRODUCT ? soaked(quick / SOAK_RACES_PART, soak)
+                                              : quick / SOAK_RACES_PART / 5;
 }
 
 // More threads than any CPU count here: producers are preempted between claim and publication.
@@ -446,7 +443,7 @@ int main(void)
 {
     Suite *suite = suite_create("ring_many");
     TCase *threads = tcase_create("threads");
-    tcase_set_timeout(threads, getenv("TICKMARK_SOAK") != NULL ? 7200 : 240);
+    tcase_set_timeout(threads, is_soak() ? 7200 : 240);
     tcase_add_loop_test(threads, eight_producers_and_eight_consumers_lose_and_double_nothing, 0,
                         MANY);
     tcase_add_loop_test(threads, eight_producers_in_place_lose_and_double_nothing, 0, 2);

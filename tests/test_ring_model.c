@@ -12,6 +12,7 @@
 #include "ring_subject.h"
 #include "run_checks.h"
 #include "seed.h"
+#include "soak.h"
 #include "test_platform.h"
 
 // The obvious queue: what a ring of `slots` has to do.
@@ -166,11 +167,10 @@ START_TEST(positions_wrap_at_32_and_64_bits)
 }
 END_TEST
 
-// A million; a thousand times that in a soak.
+// A million, or a part of it; a thousand times that in a soak.
 static uint64_t stream_messages(void)
 {
-    const char *word = getenv("TICKMARK_SOAK");
-    return word != NULL && strcmp(word, "1") == 0 ? 1000000000 : 1000000;
+    return soaked(1000000 / SOAK_RACES_PART, 1000000000);
 }
 
 // A producer and a consumer thread and what they share.

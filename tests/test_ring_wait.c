@@ -15,6 +15,7 @@
 #include "ring_wait.h"
 #include "run_checks.h"
 #include "seed.h"
+#include "soak.h"
 #include "test_platform.h"
 
 #define THREADS_MOST 8u
@@ -23,12 +24,6 @@
 static struct ring_wait wait;
 static struct ring_waiter waiter;
 static struct subject subject;
-
-static bool is_soak(void)
-{
-    const char *soak = getenv("TICKMARK_SOAK");
-    return soak != NULL && strcmp(soak, "1") == 0;
-}
 
 static void begin(const struct ring_ops *ops, size_t slots, bool sleepers_pay, uint32_t looks)
 {

@@ -11,6 +11,7 @@
 #include "ring_wait.h"
 #include "ring_waiter_sched.h"
 #include "sched_host_subject.h"
+#include "soak.h"
 
 #define SLOTS   4u
 #define CALLERS 3u
@@ -65,9 +66,8 @@ static void receive_all(void *unused)
 // On one CPU; with a CPU each.
 static void stream(const struct ring_ops *ops, unsigned cpus, enum ring_payer payer)
 {
-    const char *soak = getenv("TICKMARK_SOAK");
     struct ring_wait_statistics slept;
-    messages = soak != NULL && strcmp(soak, "1") == 0 ? 1000000 : 5000;
+    messages = soaked(5000, 1000000);
     begin(ops, cpus, payer);
     subject_add(send_all, NULL, 1);
     subject_add(receive_all, NULL, 1u << (cpus - 1));

@@ -11,16 +11,11 @@
 #include "seed.h"
 
 #include "boot/switch_patterns.h"
+#include "soak.h"
 
 #define POLICIES  ((int)ARRAY_COUNT(subject_policies))
 #define PLAYERS   12u
 #define SPIN_MOST 2000u // turns
-
-static bool soaking(void)
-{
-    const char *soak = getenv("TICKMARK_SOAK");
-    return soak != NULL && strcmp(soak, "1") == 0;
-}
 
 // ---- kicks out of the blue ----------------------------------------------------------------------
 
@@ -167,7 +162,7 @@ START_TEST(no_wake_up_is_lost_however_it_races_with_its_thread)
     game.seed = seeded_for("no_wake_up_is_lost_however_it_races_with_its_thread").state;
     game.strict = true;
     // In all: 10^5, in soaks 10^7.
-    game.rounds_most = (soaking() ? 10000000 : 100000) / POLICIES + 1;
+    game.rounds_most = (is_soak() ? 10000000 : 100000) / POLICIES + 1;
     run_game(subject_policies[_i], 2, 3);
 }
 END_TEST
@@ -176,7 +171,7 @@ START_TEST(everything_at_once_leaves_all_in_order)
 {
     game.seed = seeded_for("everything_at_once_leaves_all_in_order").state;
     game.strict = false;
-    game.rounds_most = soaking() ? 1000000 : 10000;
+    game.rounds_most = is_soak() ? 1000000 : 10000;
     run_game(subject_policies[_i / 2], _i % 2 == 0 ? 2 : 4, 4);
 }
 END_TEST
@@ -296,7 +291,7 @@ START_TEST(preempted_thread_keeps_its_registers_vectors_and_stack)
 {
     memset(&kept, 0, sizeof(kept));
     kept.seed = seeded_for("preempted_thread_keeps_its_registers_vectors_and_stack").state;
-    kept.preemptions_least = soaking() ? 100000 : 1000;
+    kept.preemptions_least = is_soak() ? 100000 : 1000;
     kept.wide = __builtin_cpu_supports("avx512f") && _i % 2 != 0;
     subject_begin(subject_policies[_i / 2], 2, 50000);
     start_gremlin(kept.seed);

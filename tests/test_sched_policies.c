@@ -9,14 +9,9 @@
 #include "run_checks.h"
 #include "sched_simulated.h"
 #include "seed.h"
+#include "soak.h"
 
 #define US 1000ull
-
-static bool soak(void)
-{
-    const char *text = getenv("TICKMARK_SOAK");
-    return text != NULL && strcmp(text, "1") == 0;
-}
 
 // ---- predictive, by name ------------------------------------------------------------------------
 
@@ -454,7 +449,7 @@ START_TEST(random_workloads_end_and_keep_every_property)
 {
     const struct sched_policy_ops *policy = policies[_i];
     struct random random = seeded_for(policy->about.name);
-    const unsigned runs = (soak() ? 100000 : 1000) / ARRAY_COUNT(policies) + 1;
+    const unsigned runs = (is_soak() ? 100000 : 1000) / ARRAY_COUNT(policies) + 1;
     for (unsigned run = 0; run < runs; run++) {
         struct workload load;
         const uint64_t seed = random.state;

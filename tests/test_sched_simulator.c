@@ -8,6 +8,7 @@
 #include "run_checks.h"
 #include "sched_policy_variants.h"
 #include "sched_simulator.h"
+#include "soak.h"
 
 #define POLICY_OPS(name) &sched_##name##_ops,
 static const struct sched_policy_ops *const policies[] = {SCHED_POLICY_VARIANTS(POLICY_OPS)};
@@ -233,8 +234,7 @@ static const struct sched_sim_step waits[] = {{.op = SCHED_SIM_BLOCK},
 // and every invariant holds after every event.
 START_TEST(every_order_of_a_tiny_workload_ends_well)
 {
-    const char *soak = getenv("TICKMARK_SOAK");
-    struct search search = {.depth = soak != NULL && strcmp(soak, "1") == 0 ? 12 : 8};
+    struct search search = {.depth = soaked(8, 12)};
     do {
         search.count = 0;
         search.choices = 0;

@@ -12,6 +12,7 @@
 #include "run_checks.h"
 #include "sched_policy_variants.h"
 #include "seed.h"
+#include "soak.h"
 #include "test_platform.h"
 
 #define POLICY_OPS(name) &sched_##name##_ops,
@@ -205,13 +206,12 @@ static void *be_a_cpu(void *argument)
 
 START_TEST(no_wake_up_is_lost_between_cpus)
 {
-    const char *soak = getenv("TICKMARK_SOAK");
     const struct sched_config config = {
         .cpus = CPUS, .ops = &storm_ops, .policy = policies[_i / 2], .quantum_ns = 1000000};
     const size_t bytes = sched_bytes(&config);
     void *memory = aligned_alloc(64, align_up(bytes, 64));
     pthread_t cpus[CPUS];
-    rounds_most = soak != NULL && strcmp(soak, "1") == 0 ? 100000 : 10000;
+    rounds_most = soaked(10000, 100000);
     rounds = 0;
     strict = _i % 2 != 0;
     clock_ns = seeded_for(policies[_i / 2]->about.name).state % 1000;

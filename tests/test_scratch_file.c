@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "block_pattern.h"
 #include "run_checks.h"
 #include "scratch_file.h"
 
@@ -53,15 +54,15 @@ START_TEST(all_of_it_stands_on_the_disk_and_no_name_does)
     ck_assert_uint_ge((uint64_t)about.st_blocks * 512, 3 * MIB);
     for (uint64_t at = 0; at < 3 * MIB; at += MIB) {
         ck_assert_int_eq(pread(scratch.file, memory, MIB, (off_t)at), (ssize_t)MIB);
-        ck_assert(scratch_file_holds(&scratch, at, memory, MIB));
-        ck_assert(!scratch_file_holds(&scratch, at + 8, memory, MIB));
+        ck_assert(block_pattern_holds(scratch.generation, at, memory, MIB));
+        ck_assert(!block_pattern_holds(scratch.generation, at + 8, memory, MIB));
     }
     memory[77]++;
-    ck_assert(!scratch_file_holds(&scratch, 2 * MIB, memory, MIB));
+    ck_assert(!block_pattern_holds(scratch.generation, 2 * MIB, memory, MIB));
     // Another one's content is another one.
     ck_assert(scratch_file_make(&other, folder, MIB));
     ck_assert_int_eq(pread(other.file, memory, MIB, 0), (ssize_t)MIB);
-    ck_assert(!scratch_file_holds(&scratch, 0, memory, MIB));
+    ck_assert(!block_pattern_holds(scratch.generation, 0, memory, MIB));
     scratch_file_close(&other);
     scratch_file_close(&scratch);
     ck_assert_int_eq(scratch.file, -1);

@@ -94,7 +94,8 @@ START_TEST(repeated_and_lost_log_frames_are_told_apart)
     size_t shown = 0;
     uint8_t frame[WIRE_FRAME_MOST];
     const struct session_expect expect = {.session = SESSION, .clock = ""};
-    session_init(&session, &expect, (struct session_listener){&shown, count_text});
+    session_init(&session, &expect,
+                 (struct session_listener){.context = &shown, .text = count_text});
     // 12 and 13 never come; the last is beyond what is remembered.
     const uint32_t sequences[] = {0, 1, 0, 11, 3, 2, 3, 4, 5, 10, 6, 7, 9, 8, 14, 1 << 20, 1 << 20};
     for (size_t i = 0; i < sizeof(sequences) / sizeof(sequences[0]); i++) {

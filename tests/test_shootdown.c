@@ -12,6 +12,7 @@
 #include "seed.h"
 #include "shootdown.h"
 #include "simulated_memory.h"
+#include "soak.h"
 #include "test_platform.h"
 
 #define CPUS   4u
@@ -23,8 +24,7 @@
 
 static unsigned rounds(void)
 {
-    const char *soak = getenv("TICKMARK_SOAK");
-    return soak != NULL && strcmp(soak, "1") == 0 ? 1000000 : 20000;
+    return soaked(20000, 1000000);
 }
 
 // ---- the protocol alone

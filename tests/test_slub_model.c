@@ -5,6 +5,7 @@
 #include "run_checks.h"
 #include "seed.h"
 #include "slub_subject.h"
+#include "soak.h"
 
 // ---- the model ----------------------------------------------------------------------------------
 
@@ -129,8 +130,7 @@ static void run_model(const char *name, uint64_t node_bytes, const struct slub_s
     static struct model model;
     struct model *m = &model;
     struct numa numa;
-    const char *soak = getenv("TICKMARK_SOAK");
-    const uint64_t operations = soak != NULL && strcmp(soak, "1") == 0 ? 10000000 : 100000;
+    const uint64_t operations = soaked(100000, 10000000);
     memset(m, 0, sizeof *m);
     m->random = seeded_for(name);
     numa_init(&numa);

@@ -7,6 +7,7 @@
 #include "run_checks.h"
 #include "seed.h"
 #include "slub_subject.h"
+#include "soak.h"
 
 #define THREADS 4u
 #define MAILS   64u
@@ -102,9 +103,8 @@ static void run_threads(const char *name, uint64_t node_bytes, const struct slub
     struct random random = seeded_for(name);
     struct numa numa;
     struct slub_totals totals;
-    const char *soak = getenv("TICKMARK_SOAK");
     uint64_t allocations = 0, frees = 0, refused = 0;
-    rounds = soak != NULL && strcmp(soak, "1") == 0 ? ROUNDS * SOAK : ROUNDS;
+    rounds = soaked(ROUNDS, ROUNDS * SOAK);
     numa_init(&numa);
     numa_set_nodes(&numa, 2);
     numa.cpu_node[1] = numa.cpu_node[3] = 1;

@@ -5,8 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "block_pattern.h"
 #include "driver_suite_subject.h"
+#include "random.h"
 #include "run_checks.h"
+#include "seed.h"
 
 #define POINTS_MOST 200u
 
@@ -124,6 +127,38 @@ START_TEST(another_word_on_the_disk_is_another_checksum)
     driver_suite.before(one.which, one.ops, one.context, 64);
     const uint64_t expected = driver_suite.expected(one.which, one.context, 64);
     ck_assert_uint_ne(run(&one, 64), expected);
+}
+END_TEST
+
+START_TEST(a_generation_is_known_by_its_first_word)
+{
+    struct random random = seeded_for(__func__);
+    for (unsigned i = 0; i < 10000; i++) {
+        const uint64_t generation = random_u64(&random);
+        ck_assert_uint_eq(block_pattern_generation(block_pattern_word(generation, 0)), generation);
+    }
+}
+END_TEST
+
+// On a disk with the pattern each byte is looked at, though the sum is of first words: one that is
+// wrong in the middle of a piece; a request that read another place; an older generation.
+START_TEST(a_byte_of_a_patterned_disk_that_is_wrong_fails_the_row)
+{
+    uint64_t *const words = (uint64_t *)reals[0]->content;
+    real_count = 1;
+    for (uint64_t i = 0; i < REAL_BYTES / 8; i++)
+        words[i] = block_pattern_word(4711, i);
+    const struct row one = row("random_4", "interrupt");
+    run_well(&one, 64);
+    ck_assert(good(&one));
+    for (unsigned piece = 0; piece < REAL_BYTES / 4096; piece++)
+        for (unsigned i = 1; i < 512; i++)
+            words[piece * 512 + i] = _i == 0   ? words[piece * 512 + i] ^ (i == 300 ? 1 << 20 : 0)
+                                     : _i == 1 ? block_pattern_word(4711, i)
+                                               : block_pattern_word(4710, piece * 512 + i);
+    // Piece 0 of the second case is right; no other is.
+    run_well(&one, 64);
+    ck_assert(!good(&one));
 }
 END_TEST
 
@@ -460,6 +495,8 @@ int main(void)
     tcase_add_test(tests, a_disk_that_is_too_small_or_takes_too_little_has_no_such_rows);
     tcase_add_test(tests, memory_that_is_too_small_is_no_context);
     tcase_add_test(tests, another_word_on_the_disk_is_another_checksum);
+    tcase_add_test(tests, a_generation_is_known_by_its_first_word);
+    tcase_add_loop_test(tests, a_byte_of_a_patterned_disk_that_is_wrong_fails_the_row, 0, 3);
     tcase_add_test(tests, a_disk_that_reads_nothing_is_counted_by_its_requests);
     tcase_add_test(tests, a_disk_that_is_the_same_everywhere_is_counted_by_its_requests);
     tcase_add_test(tests, a_round_at_random_or_in_sequence_reads_every_place_once);

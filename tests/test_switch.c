@@ -13,6 +13,7 @@
 #include "random.h"
 #include "run_checks.h"
 #include "seed.h"
+#include "soak.h"
 
 #define VARIANT_OPS(name) &switch_##name##_ops,
 static const struct switch_ops *const variants[] = {SWITCH_VARIANTS(VARIANT_OPS)};
@@ -22,9 +23,8 @@ static const struct switch_ops *const variants[] = {SWITCH_VARIANTS(VARIANT_OPS)
 
 static uint64_t operations(void)
 {
-    const char *soak = getenv("TICKMARK_SOAK");
     // Over all variants and forms: 10^5, or 10^7.
-    const uint64_t all = soak != NULL && strcmp(soak, "1") == 0 ? 10000000 : 100000;
+    const uint64_t all = soaked(100000, 10000000);
     return all / (ARRAY_COUNT(variants) * FORMS) + CONTEXTS;
 }
 

@@ -184,7 +184,7 @@ START_TEST(a_thread_is_told_once_and_numbers_go_on)
     stop_cpus(1);
     ck_assert_uint_eq(trace_threads_before(), 0);
     trace_thread(3, "nobody records", 0);
-    trace_sched_event(TRACE_SCHED_SWITCH, 5);
+    trace_sched_event(TRACE_SCHED_SWITCH, 5, 0);
     trace_stretch(3);
     ck_assert_uint_eq(threads->next, THREADS_MOST + 6);
     ck_assert_uint_eq(cpus[0].events->used, 0);

@@ -3,7 +3,6 @@
 // queued to taken in an order that is possible, interrupts find what they say, and what comes out
 // is drawn whole. With TICKMARK_TRACES=FOLDER a trace of each mode is written there.
 #include <check.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,10 +10,10 @@
 
 #include "block_subject.h"
 #include "driver_variants.h"
-#include "perfetto.h"
 #include "recording_cpus.h"
 #include "run_checks.h"
 #include "trace_device.h"
+#include "trace_made.h"
 
 #define VARIANT_ENTRY(name) &driver_##name##_ops,
 static const struct driver_ops *const modes[] = {DRIVER_VARIANTS(VARIANT_ENTRY)};
@@ -75,31 +74,12 @@ static void expect_story(const struct block_request *request, const enum trace_e
 
 // ---- traces -------------------------------------------------------------------------------------
 
-static struct perfetto perfetto;
-static struct perfetto_memory encoder;
-
-static void take(void *context, const void *packets, size_t length)
-{
-    if (context != NULL)
-        ck_assert_uint_eq(fwrite(packets, 1, length, context), length);
-}
-
 static void write_trace(const char *name)
 {
-    const char *folder = getenv("TICKMARK_TRACES");
     const struct perfetto_thread thread = {
         .pid = 0x1000, .tid = 0x1001, .process = "drivers", .name = name};
-    char path[PATH_MAX];
-    FILE *file = NULL;
-    if (folder != NULL) {
-        snprintf(path, sizeof(path), "%s/block_%s.perfetto-trace", folder, name);
-        file = fopen(path, "wb");
-        ck_assert_ptr_nonnull(file);
-    }
-    const struct perfetto_system system = {
-        .name = "Tickmark", .release = "0", .machine = "x", .machine_name = "y", .cpus = 1};
-    perfetto_init(&perfetto, &encoder, true, 0, (struct perfetto_sink){file, take});
-    perfetto_open(&perfetto, &system);
+    char made[64];
+    made_open(true, 0, 1, 0);
     perfetto_thread(&perfetto, &thread);
     const struct trace_entry *first = &events()->entries[0];
     const struct perfetto_phase phase = {.event = TRACE_BENCH_RUN,
@@ -117,8 +97,8 @@ static void write_trace(const char *name)
     perfetto_row(&perfetto, &row);
     perfetto_close(&perfetto);
     ck_assert_uint_eq(perfetto.counts.lost, 0);
-    if (file != NULL)
-        fclose(file);
+    snprintf(made, sizeof(made), "block_%s", name);
+    made_save(made);
 }
 
 // ---- modes --------------------------------------------------------------------------------------
@@ -260,8 +240,10 @@ START_TEST(the_controllers_changes_are_recorded)
     ck_assert_uint_ge(count(TRACE_BLOCK_BY_INTERRUPT), 1);
     ck_assert_uint_eq(count(TRACE_BLOCK_BY_POLLING), 1);
     write_trace("changes");
-    ck_assert_uint_eq(perfetto.counts.left_out,
-                      (MANY - PERFETTO_REQUESTS_DRAWN) + (MANY - PERFETTO_LEAVES_DRAWN));
+    // Besides the first, those that took the longest are drawn.
+    const uint64_t others = (MANY - PERFETTO_REQUESTS_DRAWN) + (MANY - PERFETTO_LEAVES_DRAWN);
+    ck_assert_uint_le(perfetto.counts.left_out, others);
+    ck_assert_uint_ge(perfetto.counts.left_out, others - PERFETTO_SLOWEST_DRAWN);
     finish(&subject, readings);
 }
 END_TEST
@@ -270,12 +252,12 @@ START_TEST(what_does_not_fit_is_counted)
 {
     start_cpus(1, MEMORY_BYTES, sizeof(struct trace_buffer) + 4 * sizeof(struct trace_entry));
     for (uint32_t i = 0; i < 10; i++)
-        trace_device(TRACE_BLOCK_QUEUED, 63, TRACE_DETAIL_MOST, i);
+        trace_device(TRACE_BLOCK_QUEUED, trace_device_lane(3, 63), TRACE_DETAIL_MOST, i);
     stop_cpus(1);
     trace_device(TRACE_BLOCK_QUEUED, 0, 0, 0);
     ck_assert_uint_eq(events()->used, 4);
     ck_assert_uint_eq(events()->lost, 6);
-    ck_assert_uint_eq(trace_device_queue(&events()->entries[3]), 63);
+    ck_assert_uint_eq(trace_lane(&events()->entries[3]), TRACE_LANES_MOST - 1);
     ck_assert_uint_eq(trace_device_detail(&events()->entries[3]), TRACE_DETAIL_MOST);
     ck_assert_uint_eq(events()->thread, 0);
 }
@@ -284,7 +266,7 @@ END_TEST
 START_TEST(a_queue_that_there_cannot_be_is_a_mistake)
 {
     start_cpus(1, MEMORY_BYTES, EVENTS_BYTES);
-    trace_device(TRACE_BLOCK_QUEUED, CPU_MOST, 0, 0);
+    trace_device(TRACE_BLOCK_QUEUED, TRACE_LANES_MOST, 0, 0);
 }
 END_TEST
 

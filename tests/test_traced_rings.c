@@ -3,7 +3,6 @@
 // recorded is the position that was taken, so that every flow has both its ends. With
 // TICKMARK_TRACES=FOLDER a trace of each ring is written there.
 #include <check.h>
-#include <limits.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -12,11 +11,11 @@
 #include <string.h>
 #include <ucontext.h>
 
-#include "perfetto.h"
 #include "ring_many_variants.h"
 #include "run_checks.h"
 #include "single_step.h"
 #include "test_platform.h"
+#include "trace_made.h"
 
 #define VARIANT_ENTRY(name) &ring_##name##_ops,
 static const struct ring_ops *const many[] = {RING_MANY_VARIANTS(VARIANT_ENTRY)};
@@ -144,30 +143,11 @@ static void check_positions(const struct trader *traders)
 
 // ---- a trace ------------------------------------------------------------------------------------
 
-static struct perfetto perfetto;
-static struct perfetto_memory encoder;
-
-static void take(void *context, const void *packets, size_t length)
-{
-    if (context != NULL)
-        ck_assert_uint_eq(fwrite(packets, 1, length, context), length);
-}
-
 static void write_trace(const struct market *market, const struct trader *traders)
 {
-    const char *folder = getenv("TICKMARK_TRACES");
     struct perfetto_recording recordings[TRADERS];
-    char path[PATH_MAX];
-    FILE *file = NULL;
-    if (folder != NULL) {
-        snprintf(path, sizeof(path), "%s/many_%s.perfetto-trace", folder, market->ops->about.name);
-        file = fopen(path, "wb");
-        ck_assert_ptr_nonnull(file);
-    }
-    const struct perfetto_system system = {
-        .name = "Tickmark", .release = "0", .machine = "x", .machine_name = "y", .cpus = 6};
-    perfetto_init(&perfetto, &encoder, true, 0, (struct perfetto_sink){file, take});
-    perfetto_open(&perfetto, &system);
+    char made[64];
+    made_open(true, 0, 6, 0);
     uint64_t begin = UINT64_MAX, end = 0;
     for (unsigned i = 0; i < TRADERS; i++) {
         const struct trace_buffer *buffer = traders[i].buffer;
@@ -190,8 +170,8 @@ static void write_trace(const struct market *market, const struct trader *trader
                                      .recording_count = TRADERS};
     perfetto_row(&perfetto, &row);
     perfetto_close(&perfetto);
-    if (file != NULL)
-        fclose(file);
+    snprintf(made, sizeof(made), "many_%s", market->ops->about.name);
+    made_save(made);
 }
 
 // ---- tests --------------------------------------------------------------------------------------

@@ -56,7 +56,7 @@ static void check(struct scattered *one)
     const uint64_t offset = one->request.first * subject.scratch.block_bytes;
     uint8_t *aligned = subject_pages(one->bytes);
     memcpy(aligned, one->memory + one->begin, one->bytes);
-    ck_assert(scratch_file_holds(&subject.scratch, offset, aligned, one->bytes));
+    ck_assert(block_pattern_holds(subject.scratch.generation, offset, aligned, one->bytes));
     const uint32_t end = one->begin + one->bytes;
     bool untouched = true;
     for (uint32_t i = 0; i < end + PAGE_SIZE; i = i + 1 == one->begin ? end : i + 1)

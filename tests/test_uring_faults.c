@@ -212,8 +212,8 @@ static unsigned missing_after_reset(uint8_t *memory, uint8_t *then)
     nanosleep(&while_it_works, NULL);
     ck_assert_int_eq(memcmp(then, memory, PIECE * PIECES), 0);
     for (unsigned i = 0; i < PIECES; i++)
-        missing += !scratch_file_holds(&subject.scratch, i * PIECE % SUBJECT_BYTES,
-                                       memory + i * PIECE, PIECE);
+        missing += !block_pattern_holds(subject.scratch.generation, i * PIECE % SUBJECT_BYTES,
+                                        memory + i * PIECE, PIECE);
     ck_assert(status == STATUS_FAILED || missing == 0);
     return missing;
 }

@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "block_pattern.h"
 #include "driver_variants.h"
 #include "run_checks.h"
 #include "scratch_file.h"
@@ -145,9 +146,9 @@ static inline void reading_init(struct reading *reading, uint64_t first, uint32_
 
 static inline bool reading_is_right(const struct reading *reading)
 {
-    return scratch_file_holds(&subject.scratch,
-                              reading->request.first * subject.scratch.block_bytes, reading->memory,
-                              reading->bytes);
+    return block_pattern_holds(subject.scratch.generation,
+                               reading->request.first * subject.scratch.block_bytes,
+                               reading->memory, reading->bytes);
 }
 
 static inline void reading_free(struct reading *reading)

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // A virtio disk that is no device: registers, queues and interrupts as virtio 1.2 has them, in a
 // memory of its own that is all it reaches. It insists that its driver does as it must, and
-// misbehaves as it is told. One thread.
+// misbehaves as it is told. One thread at a time; the driver may be another one (2.7: what both
+// touch is atomic here).
 #ifndef VIRTIO_FAKE_H
 #define VIRTIO_FAKE_H
 
@@ -293,13 +294,14 @@ static inline void fake_complete(struct virtio_fake *fake, struct fake_queue *qu
     const struct virtio_used_entry entry = {id, bytes};
     memcpy(used + 2 + (size_t)(queue->index % queue->size) * 4, &entry, sizeof(entry));
     const uint16_t before = queue->index++;
-    __atomic_store_n(&used[1], queue->index, __ATOMIC_RELEASE);
+    // An exchange: the index is seen before the look at what the driver wants to be told of.
+    __atomic_exchange_n(&used[1], queue->index, __ATOMIC_SEQ_CST);
     const uint16_t *available = fake_available(fake, queue);
-    const uint16_t event = available[2 + queue->size];
+    const uint16_t event = __atomic_load_n(&available[2 + queue->size], __ATOMIC_RELAXED);
     const bool wanted =
         (fake->accepted & VIRTIO_FEATURE_EVENT) != 0
             ? (uint16_t)(queue->index - event - 1) < (uint16_t)(queue->index - before)
-            : (available[0] & 1) == 0;
+            : (__atomic_load_n(&available[0], __ATOMIC_RELAXED) & 1) == 0;
     if (wanted && queue->vector != VIRTIO_NO_VECTOR)
         fake_interrupt(fake, queue->vector);
 }
@@ -408,13 +410,16 @@ static inline void fake_work(struct virtio_fake *fake)
         while (!fake->gone && !fake->mad && fake->isolated == 0 &&
                (fake->status & VIRTIO_STATUS_DRIVER_OK) != 0 && queue->enabled) {
             const uint16_t *available = fake_available(fake, queue);
-            if (available[1] == queue->seen)
+            // Acquire: the chains that it shows.
+            const uint16_t shown = __atomic_load_n(&available[1], __ATOMIC_ACQUIRE);
+            if (shown == queue->seen)
                 break;
-            fake_insist((uint16_t)(available[1] - queue->seen) <= queue->size);
+            fake_insist((uint16_t)(shown - queue->seen) <= queue->size);
             const uint16_t head = available[2 + queue->seen % queue->size];
             queue->seen++;
-            // 2.7.10: tell me of the next.
-            fake_used(fake, queue)[2 + queue->size * 4] = queue->seen;
+            // 2.7.10: tell me of the next. An exchange: before the look whether there is one.
+            __atomic_exchange_n(&fake_used(fake, queue)[2 + queue->size * 4], queue->seen,
+                                __ATOMIC_SEQ_CST);
             fake_serve(fake, queue, head);
         }
     }

@@ -16,15 +16,18 @@
     X(BENCH_PREPARE, "bench", "prepare", PHASE, "")                                                \
     X(BENCH_WARM_UP, "bench", "warm-up", PHASE, "")                                                \
     X(BENCH_RUN, "bench", "run", PHASE, "")                                                        \
+    X(BENCH_SLOW, "bench", "slow window", PHASE, "")                                               \
     X(HEAP_ALLOCATE, "heap", "allocate", SPAN, "size")                                             \
     X(HEAP_RELEASE, "heap", "release", SPAN, "size")                                               \
     X(HEAP_REFILL, "heap", "refill", SPAN, "objects")                                              \
     X(HEAP_SURPLUS, "heap", "surplus", SPAN, "objects")                                            \
     X(HEAP_PAGES, "heap", "pages", SPAN, "")                                                       \
+    X(HEAP_REMOTE, "heap", "remote free", MARK, "bytes")                                           \
     X(HEAP_OBJECTS, "heap", "objects in use", COUNT, "")                                           \
     X(HEAP_BYTES, "heap", "bytes in use", BYTES, "")                                               \
     X(RING_SEND, "ipc", "send", SPAN, "message")                                                   \
     X(RING_RECEIVE, "ipc", "receive", SPAN, "message")                                             \
+    X(RING_ARRIVED, "ipc", "arrived", MARK, "message")                                             \
     X(RING_MESSAGES, "ipc", "messages in the ring", COUNT, "")                                     \
     X(SCHED_SWITCH, "sched", "switch", MARK, "next")                                               \
     X(SCHED_WAKE, "sched", "wake", MARK, "thread")                                                 \
@@ -41,6 +44,8 @@
     X(BLOCK_BY_POLLING, "block", "polling", STATE, "")                                             \
     X(BLOCK_BY_HYBRID, "block", "hybrid", STATE, "")                                               \
     X(BLOCK_BY_BATCH, "block", "batch", STATE, "")                                                 \
+    X(INTERRUPT, "machine", "interrupt", MARK, "vector")                                           \
+    X(SMI, "machine", "SMI", MARK, "times")                                                        \
     X(PROBE, "trace", "probe", MARK, "number")                                                     \
     X(LOST, "trace", "events lost", MARK, "events")
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Packets of Perfetto: what a trace declares, its chunks, the phases of rows, losses.
+// Packets of Perfetto: what a trace declares, its chunks, losses.
 #include "perfetto.h"
 
 #include "assert.h"
@@ -7,9 +7,8 @@
 #include "perfetto_fields.h"
 #include "string.h"
 
-#define SMALL_WIDTH    1u    // bytes for the length of what is below 128 bytes
-#define CHUNK_WIDTH    3u    // below 2 MiB
-#define PROLOGUE_BYTES 4096u // a row's declarations, its longest texts included
+#define SMALL_WIDTH 1u // bytes for the length of what is below 128 bytes
+#define CHUNK_WIDTH 3u // below 2 MiB
 
 #define EVENT_ABOUT(name_, category_, text_, kind_, value_)                                        \
     {.name = text_, .category = category_, .value = value_, .kind = TRACE_KIND_##kind_},
@@ -143,7 +142,7 @@ uint64_t perfetto_resync(struct perfetto *perfetto, const struct perfetto_record
 {
     struct proto *out = &perfetto->chunk;
     const uint64_t bit = (uint64_t)1 << recording->cpu;
-    perfetto_make_room(perfetto, 2 * PROLOGUE_BYTES); // with the tracks, in one chunk
+    perfetto_make_room(perfetto, 2 * PERFETTO_PROLOGUE_BYTES); // with the tracks, in one chunk
     const size_t packet = perfetto_packet_open(perfetto, PERFETTO_SEQUENCE_CPU + recording->cpu);
     proto_number(out, PACKET_SEQUENCE_FLAGS, SEQUENCE_CLEARED);
     if ((perfetto->cpus_seen & bit) == 0)
@@ -400,83 +399,6 @@ void perfetto_thread(struct perfetto *perfetto, const struct perfetto_thread *th
     perfetto_packet_close(perfetto, packet);
 }
 
-// ---- rows ---------------------------------------------------------------------------------------
-
-static void put_note(struct proto *out, const struct perfetto_note *note)
-{
-    const size_t annotation = proto_open(out, EVENT_ANNOTATION, PACKET_WIDTH);
-    proto_text(out, ANNOTATION_NAME, note->name);
-    if (note->text != NULL)
-        proto_text(out, ANNOTATION_STRING, note->text);
-    else
-        proto_number(out, ANNOTATION_INT, (uint64_t)note->number);
-    proto_close(out, annotation, PACKET_WIDTH);
-}
-
-static void put_phase(struct perfetto *perfetto, const struct perfetto_row *row,
-                      const struct perfetto_phase *phase, uint64_t left_out)
-{
-    const struct perfetto_note not_drawn = {.name = "operations not drawn",
-                                            .number = (int64_t)left_out};
-    struct proto *out = &perfetto->chunk;
-    const uint64_t ticks[2] = {phase->begin, phase->end};
-    for (unsigned end = 0; end < 2; end++) {
-        const size_t packet = perfetto_packet_open(perfetto, PERFETTO_SEQUENCE_BENCH);
-        proto_number(out, PACKET_SEQUENCE_FLAGS, SEQUENCE_NEEDS);
-        proto_number(out, PACKET_TIMESTAMP, to_ns(perfetto, ticks[end]));
-        const size_t event = proto_open(out, PACKET_TRACK_EVENT, PACKET_WIDTH);
-        proto_number(out, EVENT_TYPE, end ? TYPE_END : TYPE_BEGIN);
-        proto_number(out, EVENT_TRACK, PERFETTO_UUID_ROW(row->number));
-        if (!end) {
-            proto_number(out, EVENT_CATEGORY_IID, perfetto->category_iid[phase->event]);
-            proto_number(out, EVENT_NAME_IID, phase->event + 1);
-            for (size_t i = 0; i < phase->note_count; i++)
-                put_note(out, &phase->notes[i]);
-            if (left_out > 0)
-                put_note(out, &not_drawn);
-        }
-        proto_close(out, event, PACKET_WIDTH);
-        perfetto_packet_close(perfetto, packet);
-        perfetto->counts.events++;
-    }
-}
-
-static uint64_t counters_of(const struct perfetto_row *row)
-{
-    uint64_t found = 0;
-    for (size_t i = 0; i < row->recording_count; i++) {
-        struct perfetto_cursor cursor = {.buffer = row->recordings[i].buffer};
-        const struct trace_entry *entry;
-        for (; (entry = perfetto_entry(&cursor)) != NULL; cursor.at++) {
-            if (entry->phase == TRACE_PHASE_ADD)
-                found |= (uint64_t)1 << entry->event;
-        }
-    }
-    return found;
-}
-
-#define PHASES_MOST 8u
-
-void perfetto_row(struct perfetto *perfetto, const struct perfetto_row *row)
-{
-    uint64_t left_out[PHASES_MOST] = {0};
-    assert(row->phase_count <= PHASES_MOST && row->recording_count > 0);
-    const uint64_t counters = counters_of(row);
-    perfetto_scheduled_threads(perfetto, row);
-    for (size_t i = 0; i < row->recording_count; i++)
-        perfetto_schedule(perfetto, row, &row->recordings[i]);
-    perfetto_devices(perfetto, row, left_out);
-    perfetto_record(perfetto, row, counters, left_out);
-    if (perfetto_is_scheduled(row))
-        perfetto->tid_before += row->threads->next;
-    // Begin and end of all phases in one chunk, with what they need.
-    perfetto_make_room(perfetto, 2 * PROLOGUE_BYTES + row->phase_count * 2 * PERFETTO_PACKET_MOST);
-    perfetto_resync_bench(perfetto);
-    perfetto_row_tracks(perfetto, PERFETTO_SEQUENCE_BENCH, row, 0, NULL);
-    for (size_t i = 0; i < row->phase_count; i++)
-        put_phase(perfetto, row, &row->phases[i], left_out[i]);
-}
-
 // ---- the end ------------------------------------------------------------------------------------
 
 static void put_writer(struct proto *out, uint32_t sequence, uint32_t buffer)
@@ -492,7 +414,7 @@ void perfetto_close(struct perfetto *perfetto)
 {
     struct proto *out = &perfetto->chunk;
     const uint32_t cpus = perfetto->cpus_seen == 0 ? 1 : log2_u64(perfetto->cpus_seen) + 1;
-    perfetto_make_room(perfetto, PROLOGUE_BYTES);
+    perfetto_make_room(perfetto, PERFETTO_PROLOGUE_BYTES);
     const size_t packet = perfetto_packet_open(perfetto, PERFETTO_SEQUENCE_BENCH);
     const size_t stats = proto_open(out, PACKET_TRACE_STATS, PACKET_WIDTH);
     for (uint32_t cpu = 0; cpu < cpus; cpu++) {

@@ -41,13 +41,16 @@
 #define PERFETTO_LEAVES_DRAWN   192u
 #define PERFETTO_NESTED_DRAWN   256u
 #define PERFETTO_OTHERS_SAMPLED 64u
+#define PERFETTO_SLOWEST_DRAWN  16u   // besides, of those that took as long as the longest
+#define PERFETTO_FLOWS_MOST     4096u // of a row that have an arrival
+#define PERFETTO_INSTANTS_MOST  32u   // of a row
 // Requests of devices: drawn of one phase, tracks for those on their way, and of those that one
 // interrupt finds, how many have a flow over it.
 #define PERFETTO_REQUESTS_DRAWN   128u
 #define PERFETTO_REQUESTS_AT_ONCE 16u
 #define PERFETTO_INTERRUPT_FLOWS  16u
-#define PERFETTO_DEVICE_TRACKS    272u
-#define PERFETTO_QUEUES_MOST      64u
+#define PERFETTO_DEVICE_TRACKS    1040u
+#define PERFETTO_LANES_MOST       256u
 
 // Receives whole packets in the order of the file. Called from within the writer's functions.
 struct perfetto_sink {
@@ -94,9 +97,16 @@ struct perfetto_interrupt {
 struct perfetto_devices {
     uint8_t declared[PERFETTO_DEVICE_TRACKS]; // in this chunk
     struct perfetto_request requests[PERFETTO_REQUESTS_AT_ONCE];
-    struct perfetto_interrupt interrupts[PERFETTO_QUEUES_MOST]; // of queues
-    uint32_t modes[PERFETTO_QUEUES_MOST];                       // enum trace_event; 0: not known
-    uint64_t began[PERFETTO_QUEUES_MOST]; // ticks + 1 of handlers of one CPU; 0: none
+    struct perfetto_interrupt interrupts[PERFETTO_LANES_MOST]; // of devices' queues
+    uint32_t modes[PERFETTO_LANES_MOST];                       // enum trace_event; 0: not known
+    uint64_t began[PERFETTO_LANES_MOST]; // ticks + 1 of handlers of one CPU; 0: none
+};
+
+// Messages with a flow, by number.
+struct perfetto_sent {
+    uint8_t known[PERFETTO_FLOWS_MOST];
+    uint32_t number[PERFETTO_FLOWS_MOST];
+    uint64_t ticks[PERFETTO_FLOWS_MOST];
 };
 
 // What the writer needs. `deflate` may be NULL: then chunks are sent as they are.
@@ -106,6 +116,7 @@ struct perfetto_memory {
     struct deflate deflate;
     struct perfetto_bundle bundle;
     struct perfetto_devices devices;
+    struct perfetto_sent sent;
 };
 
 struct perfetto_counts {
@@ -187,11 +198,18 @@ struct perfetto_note {
 
 #define PERFETTO_NOTES_MOST 12u
 
+// Operations are drawn, and left out, by phase: the last one that has begun.
 struct perfetto_phase {
     enum trace_event event;
     uint64_t begin, end; // ticks
     struct perfetto_note notes[PERFETTO_NOTES_MOST];
     size_t note_count;
+};
+
+// What happened to the row from outside.
+struct perfetto_instant {
+    enum trace_event event; // a MARK
+    uint64_t ticks, value;
 };
 
 struct perfetto_recording {
@@ -207,8 +225,11 @@ struct perfetto_row {
     uint32_t number;  // its place below "Benchmarks", unique
     const char *name; // suite/case/variant
     const char *what;
-    const struct perfetto_phase *phases; // in order
+    // In the order of their begins; one that begins before another has ended lies inside of it.
+    const struct perfetto_phase *phases;
     size_t phase_count;
+    const struct perfetto_instant *instants; // in order
+    size_t instant_count;
     // One for each CPU, one at least, first the one that ran the benchmark; of one process.
     const struct perfetto_recording *recordings;
     size_t recording_count;
@@ -248,6 +269,10 @@ void perfetto_row_tracks(struct perfetto *perfetto, uint32_t sequence,
 void perfetto_thread_tracks(struct perfetto *perfetto, uint32_t sequence,
                             const struct perfetto_thread *thread); // process and thread
 void perfetto_make_room(struct perfetto *perfetto, size_t length);
+#define PERFETTO_PROLOGUE_BYTES 4096u // a row's declarations, its longest texts included
+// Learns when the row's messages were sent; then, whether a message with a flow was until `ticks`.
+void perfetto_flows(struct perfetto *perfetto, const struct perfetto_row *row);
+bool perfetto_was_sent(const struct perfetto *perfetto, uint32_t number, uint64_t ticks);
 // What a recording tells of the schedule: bundles of its CPU's events.
 void perfetto_schedule(struct perfetto *perfetto, const struct perfetto_row *row,
                        const struct perfetto_recording *recording);
@@ -314,7 +339,7 @@ void perfetto_record(struct perfetto *perfetto, const struct perfetto_row *row, 
 #define PERFETTO_UUID_ROW(number)            (0x100000u + (uint64_t)(number)*64)
 #define PERFETTO_UUID_COUNTER(number, event) (PERFETTO_UUID_ROW(number) + 1 + (event))
 
-#define PERFETTO_UUID_DEVICE(number, track) (((uint64_t)(number) << 9) + 0x4000000000u + (track))
+#define PERFETTO_UUID_DEVICE(number, track) (((uint64_t)(number) << 11) + 0x4000000000u + (track))
 
 _Static_assert(TRACE_EVENT_COUNT < 63, "a row and its counters share 64 numbers, and a mask");
 

@@ -18,17 +18,18 @@
 #define BEGIN_BYTES   (CLOSING_BYTES + PERFETTO_REQUESTS_AT_ONCE * 384u)
 #define BUNDLE_BYTES  (16u << 10)
 #define HANDLERS_MOST 160u // in a bundle
+#define MODES_MOST    64u  // lanes whose mode is drawn: a chunk must take them all
 
 // Tracks of a row: requests, then four of each queue.
 enum { OF_MODE, OF_SUBMISSIONS, OF_INTERRUPTS, OF_COMPLETIONS, OF_QUEUE };
 
-static uint32_t track_of(uint32_t queue, uint32_t which)
+static uint32_t track_of(uint32_t lane, uint32_t which)
 {
-    return PERFETTO_REQUESTS_AT_ONCE + queue * OF_QUEUE + which;
+    return PERFETTO_REQUESTS_AT_ONCE + lane * OF_QUEUE + which;
 }
 
-_Static_assert(PERFETTO_REQUESTS_AT_ONCE + PERFETTO_QUEUES_MOST * OF_QUEUE ==
-                   PERFETTO_DEVICE_TRACKS,
+_Static_assert(PERFETTO_LANES_MOST == TRACE_LANES_MOST, "each lane has its tracks");
+_Static_assert(PERFETTO_REQUESTS_AT_ONCE + PERFETTO_LANES_MOST * OF_QUEUE == PERFETTO_DEVICE_TRACKS,
                "what a row's numbers are kept free for");
 
 struct draw {
@@ -40,6 +41,7 @@ struct draw {
     size_t phase;
     uint32_t drawn, live; // requests: in this phase, and now
     uint32_t serial;      // of the row's drawn requests
+    uint32_t modes;       // lanes whose mode is drawn
 };
 
 // ---- packets ------------------------------------------------------------------------------------
@@ -52,17 +54,20 @@ static size_t room(const struct draw *draw)
 static void declare(struct draw *draw, uint32_t track)
 {
     static const char *const names[OF_QUEUE] = {"mode", "submissions", "interrupts", "completions"};
-    char name[32];
+    char name[40];
     uint8_t *declared = &draw->state->declared[track];
     if (*declared)
         return;
     *declared = 1;
     const bool request = track < PERFETTO_REQUESTS_AT_ONCE;
-    const uint32_t of_queue = track - PERFETTO_REQUESTS_AT_ONCE;
+    const uint32_t of_queue = track - PERFETTO_REQUESTS_AT_ONCE, lane = of_queue / OF_QUEUE;
     if (request)
         format(name, sizeof(name), "request %u", track);
+    else if (lane < CPU_MOST)
+        format(name, sizeof(name), "queue %u: %s", lane, names[of_queue % OF_QUEUE]);
     else
-        format(name, sizeof(name), "queue %u: %s", of_queue / OF_QUEUE, names[of_queue % OF_QUEUE]);
+        format(name, sizeof(name), "device %u, queue %u: %s", lane / CPU_MOST, lane % CPU_MOST,
+               names[of_queue % OF_QUEUE]);
     perfetto_device_track(draw->perfetto, draw->row, track, name,
                           request || of_queue % OF_QUEUE == OF_MODE);
 }
@@ -145,7 +150,7 @@ static void begin_chunk(struct draw *draw)
 
 static void put_modes(struct draw *draw, bool end)
 {
-    for (uint32_t i = 0; i < PERFETTO_QUEUES_MOST; i++) {
+    for (uint32_t i = 0; i < PERFETTO_LANES_MOST; i++) {
         const uint32_t mode = draw->state->modes[i];
         if (mode != 0)
             put_state(draw, track_of(i, OF_MODE), draw->now,
@@ -220,24 +225,24 @@ static void submitted(struct draw *draw, const struct trace_entry *entry)
         return;
     set_state(draw, request, draw->now, TRACE_BLOCK_SUBMITTED);
     request->flows = true;
-    put_instant(draw, track_of(trace_device_queue(entry), OF_SUBMISSIONS), TRACE_BLOCK_SUBMITTED,
+    put_instant(draw, track_of(trace_lane(entry), OF_SUBMISSIONS), TRACE_BLOCK_SUBMITTED,
                 request->serial, EVENT_FLOW, request->serial);
 }
 
 // The interrupt that is being seen to on that CPU for that queue.
-static struct perfetto_interrupt *interrupt_of(struct draw *draw, size_t recording, uint32_t queue)
+static struct perfetto_interrupt *interrupt_of(struct draw *draw, size_t recording, uint32_t lane)
 {
-    struct perfetto_interrupt *interrupt = &draw->state->interrupts[queue];
+    struct perfetto_interrupt *interrupt = &draw->state->interrupts[lane];
     return interrupt->open && interrupt->recording == recording ? interrupt : NULL;
 }
 
 static void done(struct draw *draw, const struct trace_entry *entry, size_t recording)
 {
     struct perfetto_request *request = find(draw, entry->value);
-    const uint32_t queue = trace_device_queue(entry), detail = trace_device_detail(entry);
+    const uint32_t lane = trace_lane(entry), detail = trace_device_detail(entry);
     if (request == NULL || request->state == TRACE_BLOCK_DONE || room(draw) < CLOSING_BYTES)
         return;
-    struct perfetto_interrupt *interrupt = interrupt_of(draw, recording, queue);
+    struct perfetto_interrupt *interrupt = interrupt_of(draw, recording, lane);
     if (interrupt != NULL && request->state == TRACE_BLOCK_SUBMITTED) {
         set_state(draw, request, interrupt->begin, TRACE_BLOCK_INTERRUPT);
         if (interrupt->found < PERFETTO_INTERRUPT_FLOWS)
@@ -245,7 +250,7 @@ static void done(struct draw *draw, const struct trace_entry *entry, size_t reco
     }
     set_state(draw, request, draw->now, TRACE_BLOCK_DONE);
     if (request->flows)
-        put_instant(draw, track_of(queue, OF_COMPLETIONS), TRACE_BLOCK_DONE,
+        put_instant(draw, track_of(lane, OF_COMPLETIONS), TRACE_BLOCK_DONE,
                     detail & ~TRACE_DONE_IS_TAKEN, EVENT_FLOW_ENDS, request->serial);
     if ((detail & TRACE_DONE_IS_TAKEN) != 0)
         set_state(draw, request, draw->now, TRACE_EVENT_COUNT);
@@ -253,14 +258,14 @@ static void done(struct draw *draw, const struct trace_entry *entry, size_t reco
 
 static void interrupt(struct draw *draw, const struct trace_entry *entry, size_t recording)
 {
-    const uint32_t queue = trace_device_queue(entry), track = track_of(queue, OF_INTERRUPTS);
-    struct perfetto_interrupt *one = &draw->state->interrupts[queue];
+    const uint32_t lane = trace_lane(entry), track = track_of(lane, OF_INTERRUPTS);
+    struct perfetto_interrupt *one = &draw->state->interrupts[lane];
     if (trace_device_detail(entry) != 0) {
         *one = (struct perfetto_interrupt){
             .open = true, .recording = recording, .begin = max_u64(draw->now, one->last)};
         return;
     }
-    if (interrupt_of(draw, recording, queue) == NULL)
+    if (interrupt_of(draw, recording, lane) == NULL)
         return;
     one->open = false;
     one->last = max_u64(one->begin, draw->now);
@@ -279,15 +284,16 @@ static void interrupt(struct draw *draw, const struct trace_entry *entry, size_t
 
 static void mode(struct draw *draw, const struct trace_entry *entry)
 {
-    uint32_t *now = &draw->state->modes[trace_device_queue(entry)];
-    if (*now == entry->event)
+    uint32_t *now = &draw->state->modes[trace_lane(entry)];
+    if (*now == entry->event || (*now == 0 && draw->modes == MODES_MOST))
         return;
     if (draw->live == 0 && room(draw) < 2 * CLOSING_BYTES)
         cut(draw);
     if (room(draw) < CLOSING_BYTES)
         return;
+    draw->modes += *now == 0;
     *now = entry->event;
-    put_state(draw, track_of(trace_device_queue(entry), OF_MODE), draw->now, entry->event);
+    put_state(draw, track_of(trace_lane(entry), OF_MODE), draw->now, entry->event);
 }
 
 static void take(struct draw *draw, const struct trace_entry *entry, size_t recording,
@@ -366,28 +372,58 @@ static void end(struct draw *draw)
 
 // ---- CPUs' rows of interrupts -------------------------------------------------------------------
 
-static void put_handler(struct proto *out, uint64_t ns, uint32_t tid, uint32_t queue, bool entry,
-                        bool found)
+// A handler's begin or its end, as its CPU's row has it.
+struct handler {
+    uint64_t ns;
+    uint32_t tid, number;
+    const char *name; // NULL: it ends
+    bool handled;
+};
+
+static void put_handler(struct proto *out, const struct handler *handler)
 {
-    char name[16];
+    const bool begins = handler->name != NULL;
     const size_t event = proto_open(out, BUNDLE_EVENT, PACKET_WIDTH);
-    proto_number(out, FTRACE_TIME, ns);
-    proto_number(out, FTRACE_PID, tid);
-    const size_t body = proto_open(out, entry ? FTRACE_IRQ_ENTRY : FTRACE_IRQ_EXIT, PACKET_WIDTH);
-    proto_number(out, IRQ_NUMBER, queue);
-    format(name, sizeof(name), "block/%u", queue);
-    if (entry)
-        proto_text(out, IRQ_NAME, name);
+    proto_number(out, FTRACE_TIME, handler->ns);
+    proto_number(out, FTRACE_PID, handler->tid);
+    const size_t body = proto_open(out, begins ? FTRACE_IRQ_ENTRY : FTRACE_IRQ_EXIT, PACKET_WIDTH);
+    proto_number(out, IRQ_NUMBER, handler->number);
+    if (begins)
+        proto_text(out, IRQ_NAME, handler->name);
     else
-        proto_number(out, IRQ_HANDLED, found);
+        proto_number(out, IRQ_HANDLED, handler->handled);
     proto_close(out, body, PACKET_WIDTH);
     proto_close(out, event, PACKET_WIDTH);
 }
 
-// Up to so many whole pairs from entry number *at on; false: there are none any more. What nests in
-// another one ends first and is written first: Perfetto sorts.
+// What the machine interrupts a CPU with, and the work that devices ask for in it.
+static void put_pair(struct draw *draw, const struct trace_entry *last, uint32_t tid,
+                     uint64_t began)
+{
+    static const char *const names[TRACE_INTERRUPTS] = {"timer", "call", "device", "other"};
+    struct proto *out = &draw->perfetto->chunk;
+    const uint32_t lane = trace_lane(last);
+    const bool device = last->event == TRACE_BLOCK_INTERRUPT;
+    char name[16];
+    struct handler handler = {
+        .ns = ns_of(draw, began), .tid = tid, .number = device ? lane : last->value, .name = name};
+    if (!device)
+        format(name, sizeof(name), "%s", names[lane]);
+    else if (lane < CPU_MOST)
+        format(name, sizeof(name), "block/%u", lane);
+    else
+        format(name, sizeof(name), "block%u/%u", lane / CPU_MOST, lane % CPU_MOST);
+    put_handler(out, &handler);
+    handler.ns = ns_of(draw, last->ticks);
+    handler.name = NULL;
+    handler.handled = !device || last->value > 0;
+    put_handler(out, &handler);
+}
+
+// Up to so many whole pairs of `which` from entry number *at on; false: there are none any more.
+// What nests in another one of its kind ends first and is written first: Perfetto sorts.
 static bool put_handlers(struct draw *draw, const struct perfetto_recording *recording,
-                         uint32_t *at)
+                         enum trace_event which, uint32_t *at)
 {
     struct proto *out = &draw->perfetto->chunk;
     uint64_t *began = draw->state->began;
@@ -399,16 +435,14 @@ static bool put_handlers(struct draw *draw, const struct perfetto_recording *rec
     proto_number(out, BUNDLE_CPU, recording->cpu);
     for (; *at < recording->events->used && count < HANDLERS_MOST; ++*at) {
         const struct trace_entry *entry = &recording->events->entries[*at];
-        const uint32_t queue = trace_device_queue(entry);
-        if (entry->event != TRACE_BLOCK_INTERRUPT)
+        const uint32_t lane = trace_lane(entry);
+        if (entry->event != which)
             continue;
         if (trace_device_detail(entry) != 0) {
-            began[queue] = entry->ticks + 1;
-        } else if (began[queue] != 0) {
-            const uint32_t tid = recording->thread.tid;
-            put_handler(out, ns_of(draw, began[queue] - 1), tid, queue, true, false);
-            put_handler(out, ns_of(draw, entry->ticks), tid, queue, false, entry->value > 0);
-            began[queue] = 0;
+            began[lane] = entry->ticks + 1;
+        } else if (began[lane] != 0) {
+            put_pair(draw, entry, recording->thread.tid, began[lane] - 1);
+            began[lane] = 0;
             count++;
         }
     }
@@ -419,6 +453,15 @@ static bool put_handlers(struct draw *draw, const struct perfetto_recording *rec
         perfetto_packet_close(draw->perfetto, packet);
     draw->perfetto->counts.events += 2 * count;
     return count > 0;
+}
+
+static void put_all_handlers(struct draw *draw, const struct perfetto_recording *recording,
+                             enum trace_event which)
+{
+    uint32_t at = 0;
+    memset(draw->state->began, 0, sizeof(draw->state->began));
+    while (recording->events != NULL && put_handlers(draw, recording, which, &at))
+        continue;
 }
 
 // ---- a row --------------------------------------------------------------------------------------
@@ -436,15 +479,14 @@ void perfetto_devices(struct perfetto *perfetto, const struct perfetto_row *row,
     const struct trace_entry *entry;
     size_t recording;
     assert(row->recording_count <= PERFETTO_CPUS_MOST);
-    if (!has_devices(row))
-        return;
     memset(draw.state, 0, sizeof(*draw.state));
     for (size_t i = 0; i < row->recording_count; i++) {
-        uint32_t at = 0;
-        memset(draw.state->began, 0, sizeof(draw.state->began));
-        while (row->recordings[i].events != NULL && put_handlers(&draw, &row->recordings[i], &at))
-            continue;
+        // Of two that begin or end in one nanosecond, the outer one is the machine's.
+        put_all_handlers(&draw, &row->recordings[i], TRACE_INTERRUPT);
+        put_all_handlers(&draw, &row->recordings[i], TRACE_BLOCK_INTERRUPT);
     }
+    if (!has_devices(row))
+        return;
     perfetto_flush(perfetto);
     begin_chunk(&draw);
     while ((entry = next_event(row, draw.at, &recording)) != NULL) {

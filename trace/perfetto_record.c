@@ -28,7 +28,11 @@ struct walk {
     uint32_t depth;
     size_t phase;                    // of the row
     uint32_t leaves, nested, others; // so far in this phase, and in all
-    uint64_t changed;                // bit for each counter with changes that were not written
+    uint32_t slow;                   // drawn in this phase because it took the longest
+    uint64_t longest;                // ticks of an operation of this phase
+    uint32_t awaited; // depth of a receiver whose message is sent after it began; 0: none
+    uint32_t number_awaited;
+    uint64_t changed; // bit for each counter with changes that were not written
     int64_t sums[TRACE_EVENT_COUNT];
 };
 
@@ -163,18 +167,40 @@ static void put_begin(struct walk *walk, const struct trace_entry *entry)
     size_t packet;
     const struct operation operation = operation_of(walk);
     const size_t event = open_event(walk, &packet, TYPE_BEGIN);
-    if (has_flow(&operation, entry))
-        proto_fixed64(&walk->perfetto->chunk,
-                      entry->phase == TRACE_PHASE_BEGIN_OUT ? EVENT_FLOW : EVENT_FLOW_ENDS,
-                      flow_id(walk, operation.number));
+    if (has_flow(&operation, entry)) {
+        const bool comes = entry->phase == TRACE_PHASE_BEGIN_IN;
+        const bool early =
+            comes && !perfetto_was_sent(walk->perfetto, operation.number, entry->ticks);
+        walk->awaited = early ? walk->depth + 1 : walk->awaited;
+        walk->number_awaited = early ? operation.number : walk->number_awaited;
+        if (!early)
+            proto_fixed64(&walk->perfetto->chunk, comes ? EVENT_FLOW_ENDS : EVENT_FLOW,
+                          flow_id(walk, operation.number));
+    }
     put_name(walk, entry->event, operation.number);
     close_event(walk, packet, event, entry->ticks);
     walk->depth++;
 }
 
+// The message that was sent while its receiver was at it already.
+static void put_arrival(struct walk *walk, uint64_t ticks)
+{
+    size_t packet;
+    if (walk->awaited == 0 || walk->depth != walk->awaited)
+        return;
+    walk->awaited = 0;
+    if (!perfetto_was_sent(walk->perfetto, walk->number_awaited, ticks))
+        return;
+    const size_t event = open_event(walk, &packet, TYPE_INSTANT);
+    proto_fixed64(&walk->perfetto->chunk, EVENT_FLOW_ENDS, flow_id(walk, walk->number_awaited));
+    put_name(walk, TRACE_RING_ARRIVED, walk->number_awaited);
+    close_event(walk, packet, event, ticks);
+}
+
 static void put_end(struct walk *walk, uint64_t ticks)
 {
     size_t packet;
+    put_arrival(walk, ticks);
     const size_t event = open_event(walk, &packet, TYPE_END);
     close_event(walk, packet, event, ticks);
     walk->depth--;
@@ -242,9 +268,12 @@ static uint32_t not_drawn(struct walk *walk, const struct trace_entry *entry)
     const struct operation operation = operation_of(walk);
     if (operation.end == NULL || has_flow(&operation, entry))
         return 0;
-    if (operation.leaf)
-        return walk->leaves++ < PERFETTO_LEAVES_DRAWN ? 0 : operation.count;
-    return walk->nested++ < PERFETTO_NESTED_DRAWN ? 0 : operation.count;
+    const bool first = operation.leaf ? walk->leaves++ < PERFETTO_LEAVES_DRAWN
+                                      : walk->nested++ < PERFETTO_NESTED_DRAWN;
+    if (first || (operation.end->ticks - entry->ticks >= walk->longest &&
+                  walk->slow++ < PERFETTO_SLOWEST_DRAWN))
+        return 0;
+    return operation.count;
 }
 
 // Takes the operation of `count` entries without drawing it.
@@ -278,14 +307,40 @@ static void take(struct walk *walk, const struct trace_entry *entry)
     }
 }
 
+static uint64_t begin_of(const struct walk *walk, size_t phase)
+{
+    return phase < walk->row->phase_count ? walk->row->phases[phase].begin : UINT64_MAX;
+}
+
+// What the longest operation takes that begins in the phase, from where the walk is on.
+static uint64_t longest_of_phase(const struct walk *walk)
+{
+    struct walk ahead = *walk;
+    const struct trace_entry *entry;
+    uint64_t longest = 1;
+    while ((entry = perfetto_entry(&ahead.cursor)) != NULL &&
+           entry->ticks < begin_of(walk, walk->phase + 1)) {
+        const struct operation operation = operation_of(&ahead);
+        if (operation.end != NULL)
+            longest = max_u64(longest, operation.end->ticks - entry->ticks);
+        for (uint32_t i = 0; i < max_u64(operation.count, 1); i++) {
+            (void)perfetto_entry(&ahead.cursor);
+            ahead.cursor.at++;
+        }
+    }
+    return longest;
+}
+
 // The phase that `ticks` lies in, or the last one that began before.
 static void follow_phases(struct walk *walk, uint64_t ticks)
 {
-    while (walk->phase + 1 < walk->row->phase_count &&
-           ticks >= walk->row->phases[walk->phase + 1].begin) {
+    const size_t before = walk->phase;
+    while (ticks >= begin_of(walk, walk->phase + 1))
         walk->phase++;
-        walk->leaves = walk->nested = 0;
-    }
+    if (walk->phase == before && walk->longest != 0)
+        return;
+    walk->leaves = walk->nested = walk->slow = 0;
+    walk->longest = longest_of_phase(walk);
 }
 
 // What is open is closed where the thread was last seen.

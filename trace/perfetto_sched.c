@@ -401,6 +401,7 @@ static void take(struct native *native, const struct trace_entry *entry)
             .ns = time_of(native, entry->ticks),
             .tid = thread.tid,
             .cpu = trace_value_cpu(entry->value),
+            .priority = trace_sched_priority(entry),
             .flags = trace_value_to(entry->value) != 0 ? WAKING_IN_INTERRUPT : 0,
             .name = name_in(bundle, &thread)};
     } else if (entry->event == TRACE_SCHED_IDLE) {

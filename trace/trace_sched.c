@@ -101,13 +101,14 @@ void trace_stretch(uint32_t number)
     cpu_local()->trace_buffer = new;
 }
 
-void trace_sched_event(enum trace_event event, uint32_t value)
+void trace_sched_event(enum trace_event event, uint32_t value, uint32_t priority)
 {
     struct trace_cpu *cpu = here();
     if (cpu == NULL)
         return;
     cpu->events->thread = 1;
-    trace_record_into(cpu->events, event, TRACE_PHASE_INSTANT, value);
+    trace_record_into(cpu->events, event,
+                      (enum trace_phase)(TRACE_PHASE_INSTANT | (priority & 0xffu) << 8), value);
 }
 
 uint64_t trace_cpu_lost(const struct trace_cpu *cpu)
@@ -124,4 +125,24 @@ uint64_t trace_cpu_used(const struct trace_cpu *cpu)
     for (const struct trace_buffer *at = cpu->first; at != NULL; at = at->next)
         used += at->used;
     return used;
+}
+
+bool trace_cpu_has_events(const struct trace_cpu *cpu)
+{
+    const struct trace_buffer *events = cpu->events;
+    const uint32_t used = __atomic_load_n(&events->used, __ATOMIC_RELAXED);
+    for (uint32_t i = 0; i < used; i++) {
+        if (__atomic_load_n(&events->entries[i].event, __ATOMIC_RELAXED) != TRACE_INTERRUPT)
+            return true;
+    }
+    return false;
+}
+
+bool trace_cpu_worked(const struct trace_cpu *cpu)
+{
+    for (const struct trace_buffer *at = cpu->first; at != NULL; at = at->next) {
+        if (__atomic_load_n(&at->used, __ATOMIC_RELAXED) > 0)
+            return true;
+    }
+    return trace_cpu_lost(cpu) > 0 || trace_cpu_has_events(cpu);
 }

@@ -134,8 +134,14 @@ void trace_thread(uint32_t number, const char *name, uint32_t idle);
 // What the running CPU records from here on is `number`'s.
 void trace_stretch(uint32_t number);
 
-// Records a SCHED_* event of the running CPU.
-void trace_sched_event(enum trace_event event, uint32_t value);
+// Records a SCHED_* event of the running CPU. `priority`: of the thread it is about, up to 255; the
+// larger, the more urgent.
+void trace_sched_event(enum trace_event event, uint32_t value, uint32_t priority);
+
+static inline uint32_t trace_sched_priority(const struct trace_entry *entry)
+{
+    return entry->phase >> 8;
+}
 
 // ---- reading ------------------------------------------------------------------------------------
 
@@ -144,5 +150,10 @@ uint64_t trace_cpu_lost(const struct trace_cpu *cpu);
 
 // Entries that are there, of threads and of the scheduler.
 uint64_t trace_cpu_used(const struct trace_cpu *cpu);
+
+// Whether a scheduler or a device recorded there, and whether anything did at all: interrupts of
+// the machine count for nothing. The CPU may be recording.
+bool trace_cpu_has_events(const struct trace_cpu *cpu);
+bool trace_cpu_worked(const struct trace_cpu *cpu);
 
 #endif

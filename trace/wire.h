@@ -65,6 +65,14 @@ enum wire_type {
                        // on as the payload says, u32 little-endian
     WIRE_PACKETS = 11, // trace: packets of Perfetto; a piece begins that is whole or useless
     WIRE_PACKETS_MORE = 12, // trace: the same piece goes on
+    // Before a run, between two that did not start each other (meet.h); all of control.
+    WIRE_CALL = 13,        // target: is a recorder there?
+    WIRE_SPEED = 14,       // host: go to this speed
+    WIRE_SPEED_TAKEN = 15, // target: with the next frame it will be there
+    WIRE_PROBE = 16,       // host: a pattern, at the new speed
+    WIRE_PROBED = 17,      // target: it came, and here is one back
+    WIRE_START = 18,       // host: text: words for the target's command line
+    WIRE_STARTED = 19,     // target: they came
 };
 
 // How often results and END go over a line without a way back, and last words over any line.

@@ -71,17 +71,19 @@ void answer_until_whole(struct report *report)
 {
     uint32_t heard = report->listener.heard;
     unsigned copies = 1, silent = 0;
+    // Unplugged for a moment, it is not gone.
+    const unsigned longer = report->options->linger * ANSWER_TRIES_A_SECOND;
     if (report->options->output != OUTPUT_FRAMED)
         return;
-    for (unsigned tries = 0; tries < ANSWER_TRIES && !is_whole_soon(report); tries++) {
+    for (unsigned tries = 0; tries < ANSWER_TRIES + longer && !is_whole_soon(report); tries++) {
         const bool way_back = report->listener.heard > 0;
         silent = report->listener.heard != heard ? 0 : silent + 1;
         heard = report->listener.heard;
-        if (silent < (way_back ? ANSWER_SILENT : ANSWER_ONE_WAY)) {
+        if (silent < (way_back || longer > 0 ? ANSWER_SILENT + longer : ANSWER_ONE_WAY)) {
             report_end_again(report);
             continue;
         }
-        if (way_back || copies == WIRE_COPIES)
+        if (way_back || longer > 0 || copies == WIRE_COPIES)
             return;
         send_copy(report);
         copies++;

@@ -11,11 +11,12 @@
 
 // Time is that of platform_clock_ns; a target without such a clock counts its looks at the line and
 // the bytes it finds there, each a third of a microsecond under instruction counting.
-#define ANSWER_TRY_NS    200000000u // between two ENDs
-#define ANSWER_TRY_LOOKS 500000u
-#define ANSWER_TRIES     100u // ENDs at the most
-#define ANSWER_SILENT    25u  // tries without a word from a host that spoke before: it is gone
-#define ANSWER_ONE_WAY   5u   // tries without a word from a host that never spoke: no way back
+#define ANSWER_TRY_NS         200000000u // between two ENDs
+#define ANSWER_TRY_LOOKS      500000u
+#define ANSWER_TRIES_A_SECOND 5u // at ANSWER_TRY_NS: `linger=` adds as many for each of its seconds
+#define ANSWER_TRIES          100u // ENDs at the most
+#define ANSWER_SILENT         25u  // tries without a word from a host that spoke before: it is gone
+#define ANSWER_ONE_WAY        5u   // tries without a word from a host that never spoke: no way back
 
 // Bytes of results that are sent again between two benchmarks, and in one try after END. What was
 // asked for beyond that is forgotten: the host asks again.

@@ -51,8 +51,8 @@ struct bench_variant {
 
 // Where counters are reported. `unit` is percent, count, bytes or ratio; denominator > 0. These are
 // exact: another value in another boot fails the row. `observed` is a ratio that is not the same
-// each time; boots are added up. A name NAME@X (X decimal) is the point x = X of the curve NAME,
-// never observed; at most RECORD_POINTS_MOST in a row.
+// each time; boots are added up. A name NAME@X (X decimal) is the point x = X of the curve NAME; at
+// most RECORD_POINTS_MOST in a row.
 struct bench_counters {
     void (*emit)(void *context, const char *name, uint64_t numerator, uint64_t denominator,
                  const char *unit);

@@ -2,6 +2,7 @@
 #include "measure.h"
 
 #include "compiler.h"
+#include "core_ratio.h"
 #include "cpu.h"
 #include "disturbances.h"
 #include "format.h"
@@ -40,6 +41,7 @@ struct participant {
     int64_t *samples; // of all rounds
     uint8_t *tags;    // likewise
     int64_t cold;     // of the first round
+    struct core_ratio ratio;
     size_t taken;
 };
 
@@ -254,7 +256,9 @@ static void run_rounds(struct field *field)
             const bool exact = field->measure->clock->class == PLATFORM_CLOCK_INSN;
             const size_t slice = exact ? which : (which + round) % field->count;
             field->participants[which].memory = field->memory + slice * field->slice;
+            core_ratio_begin(&field->participants[which].ratio);
             run_round(field, &field->participants[which], round);
+            core_ratio_end(&field->participants[which].ratio);
         }
     }
 }
@@ -429,6 +433,7 @@ void measure_case(const struct measure *measure, struct row *rows, size_t count)
         struct participant *one = &field.participants[i];
         run_counted(&field, one);
         run_processor(&field, one);
+        core_ratio_report(&one->ratio, measure->report, one->row);
         one->row->operations = field.operations;
         report_finish(measure->report, one->row, one->samples, one->tags, one->taken, one->cold);
     }

@@ -8,8 +8,9 @@
 #include "suites.h"
 
 static const char *const words_known[] = {
-    "session", "boot",  "output", "suites", "filter", "rounds",  "samples",   "seed", "size",
-    "die",     "smoke", "clock",  "trace",  "memory", "disturb", "die_after", "line", NULL,
+    "session", "boot",  "output", "suites", "filter", "rounds", "samples", "seed",
+    "size",    "die",   "smoke",  "clock",  "trace",  "memory", "disturb", "die_after",
+    "line",    "speed", "wait",   "linger", "hold",   "gaps",   NULL,
 };
 
 // A boot loader may put words of its own (without `=`) in front: only name=value words are checked.
@@ -79,12 +80,13 @@ static bool read_words(const char *words, struct options *options, char *why, si
     if (string_option(words, "output", text, sizeof(text))) {
         if (string_equal(text, "framed"))
             options->output = OUTPUT_FRAMED;
-        else if (string_equal(text, "text"))
+        else if (string_equal(text, "text") || string_equal(text, "screen") ||
+                 string_equal(text, "both")) // where it is seen is the target's affair
             options->output = OUTPUT_TEXT;
         else if (string_equal(text, "list"))
             options->output = OUTPUT_LIST;
         else {
-            format(why, capacity, "output=%s: give framed or text", text);
+            format(why, capacity, "output=%s: give framed, text, screen or both", text);
             return false;
         }
     }
@@ -110,7 +112,7 @@ static bool read_words(const char *words, struct options *options, char *why, si
 
 bool options_read(const char *words, struct options *options, char *why, size_t capacity)
 {
-    uint64_t session = 0, boot = 0, smoke = 0;
+    uint64_t session = 0, boot = 0, smoke = 0, linger = 0;
     *options = (struct options){.output = OUTPUT_TEXT, .seed = 1, .trace = true};
     // The session first: a refusal must already carry it.
     if (!number(words, "session", 0, UINT32_MAX, &session, why, capacity))
@@ -119,12 +121,14 @@ bool options_read(const char *words, struct options *options, char *why, size_t 
     if (!read_words(words, options, why, capacity) || !words_are_known(words, why, capacity) ||
         !number(words, "boot", 0, 1023, &boot, why, capacity) ||
         !number(words, "smoke", 0, 1, &smoke, why, capacity) ||
+        !number(words, "linger", 0, LINGER_MOST, &linger, why, capacity) ||
         !number(words, "rounds", 1, RECORD_ROUNDS_MOST, &options->rounds, why, capacity) ||
         !number(words, "samples", 1, 4096, &options->samples, why, capacity) ||
         !number(words, "seed", 0, UINT64_MAX, &options->seed, why, capacity))
         return false;
     options->boot = (uint32_t)boot;
     options->smoke = smoke != 0;
+    options->linger = (uint32_t)linger;
     return true;
 }
 

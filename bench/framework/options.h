@@ -9,6 +9,7 @@
 #include "bench.h"
 
 #define OPTION_MOST 256u
+#define LINGER_MOST 86400u
 
 enum output {
     OUTPUT_FRAMED,
@@ -25,6 +26,7 @@ struct options {
     uint64_t rounds;          // rounds=, 0: by clock class
     uint64_t samples;         // samples=, 0: by clock class
     bool trace;               // trace=off: no second pass with the traced flavour
+    uint32_t linger;          // linger=: seconds after END for a host that is silent to come back
     bool smoke;               // smoke=1: one round, one window, small: a test that every body runs
     char suites[OPTION_MOST]; // suites=a,b; empty: all
     char filter[OPTION_MOST]; // filter=pattern on row ids; empty: all

@@ -46,6 +46,11 @@ enum record_type {
     RECORD_COUNTER = 6,
     // n row, n status (enum record_row_status), s detail. Closes the row.
     RECORD_FINISH = 7,
+    // n row, s name ("max", "p99.9"), n window, n windows, n operations, z sample, z least, n tags,
+    // n begin, n end. A sample of a round that was traced, after the row has ended well: which of
+    // so many windows it was, what the least one took, and from when to when it was (nanoseconds of
+    // the trace). One of each name.
+    RECORD_OUTLIER = 8,
 };
 
 enum record_row_status {

@@ -229,6 +229,24 @@ void report_counter(struct report *report, const struct row *row, const char *na
     close_record(report);
 }
 
+void report_outlier(struct report *report, const struct row *row, const struct outlier *outlier)
+{
+    struct record_writer *stream = &report->stream;
+    record_open(stream, RECORD_OUTLIER);
+    record_put_u64(stream, row->index);
+    record_put_text(stream, outlier->name);
+    record_put_u64(stream, outlier->window);
+    record_put_u64(stream, outlier->windows);
+    record_put_u64(stream, outlier->operations);
+    record_put_i64(stream, outlier->sample);
+    record_put_i64(stream, outlier->least);
+    record_put_u64(stream, outlier->tags);
+    record_put_u64(stream, outlier->begin_ns);
+    record_put_u64(stream, outlier->end_ns);
+    close_record(report);
+    send_stream(report);
+}
+
 static const char *status_word(enum record_row_status status)
 {
     static const char *const words[] = {

@@ -69,6 +69,16 @@ void report_begin(struct report *report, uint32_t number, const char *id, uint32
 void report_round(struct report *report, const struct row *row, const struct round *round);
 void report_counter(struct report *report, const struct row *row, const char *name,
                     uint64_t numerator, uint64_t denominator, const char *unit);
+// A sample of a traced round that is no ordinary one, and when it was taken.
+struct outlier {
+    const char *name; // "max", "p99.9"
+    uint32_t window, windows;
+    uint64_t operations;
+    int64_t sample, least;     // and the round's least one
+    uint64_t tags;             // RECORD_TAG_*
+    uint64_t begin_ns, end_ns; // of the trace
+};
+void report_outlier(struct report *report, const struct row *row, const struct outlier *outlier);
 // `samples` are those of all rounds and `tags` theirs; they are reordered for the table.
 void report_finish(struct report *report, const struct row *row, int64_t *samples,
                    const uint8_t *tags, size_t count, int64_t cold);

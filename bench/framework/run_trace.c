@@ -4,10 +4,12 @@
 
 #include "compiler.h"
 #include "cpu.h"
+#include "disturbances.h"
 #include "format.h"
 #include "perfetto.h"
 #include "platform.h"
 #include "string.h"
+#include "trace_round.h"
 
 #define BUFFER_BYTES  (4u << 20)   // of the CPU that runs the benchmarks
 #define OTHER_BYTES   (1u << 20)   // of each other CPU
@@ -21,8 +23,8 @@
 #define TID_OTHERS    0x10000u // of what other CPUs do outside of schedulers
 #define COST_EVENTS   4096u    // recorded to learn what one costs
 #define BUILD_ID_MOST 64u
-#define PHASES        3u // prepare, warm-up, run
-#define PICOSECONDS   1000u
+enum { PREPARE, WARM_UP, RUN, PHASES };
+#define PICOSECONDS 1000u
 
 struct tracer {
     struct bench_run *run;
@@ -35,6 +37,8 @@ struct tracer {
     void *memory; // of contexts
     size_t length;
     uint32_t rows;
+    uint64_t recorded; // events, those that were taken out or lost as well
+    uint64_t taken_out;
 };
 
 static void send(void *context, const void *packets, size_t length)
@@ -123,7 +127,7 @@ static size_t recordings_of(struct tracer *tracer, struct perfetto_thread thread
         const struct trace_cpu *one = &tracer->cpus[cpu];
         if ((tracer->present >> cpu & 1) == 0)
             continue;
-        if (cpu > 0 && trace_cpu_used(one) + trace_cpu_lost(one) == 0)
+        if (cpu > 0 && !trace_cpu_worked(one))
             continue;
         recordings[count++] = (struct perfetto_recording){
             .buffer = one->first,
@@ -160,6 +164,12 @@ static uint64_t event_picoseconds(struct tracer *tracer)
     return perfetto_ticks_to_ns(tracer->perfetto.multiplier, ticks * PICOSECONDS) / COST_EVENTS;
 }
 
+// How far two sources of one rate are apart: the error that is known of.
+static uint64_t apart_ppm(uint64_t a, uint64_t b)
+{
+    return (a > b ? a - b : b - a) * 1000000 / max_u64(a, b);
+}
+
 static void open_trace(struct tracer *tracer)
 {
     struct perfetto *perfetto = &tracer->perfetto;
@@ -177,6 +187,10 @@ static void open_trace(struct tracer *tracer)
     perfetto_attribute_text(perfetto, "build_id", id);
     perfetto_attribute_text(perfetto, "clock_class", clock_class_name(run->clock.class));
     perfetto_attribute_number(perfetto, "tsc_khz", clock_hz(&run->clock) / 1000);
+    if (run->clock.hz != 0 && run->clock.hz_measured != 0)
+        perfetto_attribute_number(perfetto, "tsc_error_ppm",
+                                  apart_ppm(run->clock.hz, run->clock.hz_measured));
+    perfetto_attribute_text(perfetto, "compiler", "GCC " __VERSION__);
     perfetto_attribute_number(perfetto, "trace_event_picoseconds", event_picoseconds(tracer));
     perfetto_attribute_number(perfetto, "seed", run->options.seed);
     perfetto_attribute_text(perfetto, "size", run->options.full ? "full" : "quick");
@@ -235,60 +249,136 @@ static bool window(const struct row *row, bench_body *body, void *context, uint6
     return body(context, operations) == expected;
 }
 
-static bool trace_row(struct tracer *tracer, const struct row *row)
+// What a row went through: prepared, warmed up, a round, all of it recorded. False if its work was
+// not done.
+struct traced {
+    uint64_t ticks[PHASES + 1];
+    struct trace_round round;
+    bool finished; // nothing is left to be finished
+};
+
+static bool run_row(struct tracer *tracer, const struct row *row, struct traced *traced)
 {
     const struct bench_suite *suite = row->suite;
     const size_t which = (size_t)(row->bench_case - suite->cases);
     const size_t variant = (size_t)(row->variant - suite->variants);
-    bench_body *const body = suite->bodies[variant * suite->case_count + which];
-    const uint64_t operations = row->bench_case->traced_operations != 0
-                                    ? row->bench_case->traced_operations
-                                    : row->bench_case->operations;
-    char name[RECORD_NAME_MOST + 1], value[64];
-    uint64_t ticks[PHASES + 1];
-
+    uint64_t *const ticks = traced->ticks;
+    struct trace_round *const round = &traced->round;
+    *traced = (struct traced){.round = {.row = row,
+                                        .body = suite->bodies[variant * suite->case_count + which],
+                                        .operations = row->bench_case->traced_operations != 0
+                                                          ? row->bench_case->traced_operations
+                                                          : row->bench_case->operations,
+                                        .clock = &tracer->run->clock,
+                                        .full = tracer->run->options.full,
+                                        .cpus = tracer->cpus}};
     start_recording(tracer);
-    ticks[0] = cpu_ticks();
-    void *context = suite->prepare(which, row->variant->ops, tracer->memory, tracer->length,
-                                   tracer->run->options.seed);
-    ticks[1] = cpu_ticks();
-    bool whole = context != NULL && window(row, body, context, operations);
-    ticks[2] = cpu_ticks();
-    whole = whole && window(row, body, context, operations);
-    ticks[3] = cpu_ticks();
+    round->others = tracer->present & ~(uint64_t)1;
+    ticks[PREPARE] = cpu_ticks();
+    round->context = suite->prepare(which, row->variant->ops, tracer->memory, tracer->length,
+                                    tracer->run->options.seed);
+    ticks[WARM_UP] = cpu_ticks();
+    bool whole =
+        round->context != NULL && window(row, round->body, round->context, round->operations);
+    ticks[RUN] = cpu_ticks();
+    whole = whole && trace_round_run(round);
+    ticks[PHASES] = cpu_ticks();
     // Other CPUs that take part in windows are done with it when this has returned.
     if (whole && tracer->others > 0 && suite->check != NULL)
-        whole = suite->check(which, row->variant->ops, context);
+        whole = suite->check(which, row->variant->ops, round->context);
     // They may be in a scheduler until the row is finished.
-    const bool finished = whole && tracer->others > 0 && suite->finish != NULL;
-    if (finished)
-        suite->finish(which, row->variant->ops, context);
+    traced->finished = whole && tracer->others > 0 && suite->finish != NULL;
+    if (traced->finished)
+        suite->finish(which, row->variant->ops, round->context);
     stop_recording(tracer);
+    return whole;
+}
 
-    struct perfetto_phase phases[PHASES] = {
-        {.event = TRACE_BENCH_PREPARE}, {.event = TRACE_BENCH_WARM_UP}, {.event = TRACE_BENCH_RUN}};
-    for (unsigned i = 0; i < PHASES; i++) {
-        phases[i].begin = ticks[i];
-        phases[i].end = ticks[i + 1];
-        if (i > 0)
-            note(&phases[i], "operations", NULL, (int64_t)operations);
+// The slow windows, each a phase within the run, and to whoever reads the results.
+static void tell_outliers(struct tracer *tracer, const struct traced *traced,
+                          struct perfetto_phase *phases, size_t *count)
+{
+    const struct trace_round *round = &traced->round;
+    const uint64_t multiplier = tracer->perfetto.multiplier;
+    for (size_t i = 0; i < round->kept_count; i++) {
+        const struct traced_window *one = &round->kept[i];
+        const char *name = trace_round_name(round, one);
+        if (name == NULL)
+            continue;
+        const struct outlier outlier = {.name = name,
+                                        .window = one->index,
+                                        .windows = round->windows,
+                                        .operations = round->operations,
+                                        .sample = one->sample,
+                                        .least = round->least,
+                                        .tags = (uint64_t)one->tags,
+                                        .begin_ns = perfetto_ticks_to_ns(multiplier, one->begin),
+                                        .end_ns = perfetto_ticks_to_ns(multiplier, one->end)};
+        report_outlier(&tracer->run->report, round->row, &outlier);
+        struct perfetto_phase *phase = &phases[(*count)++];
+        *phase = (struct perfetto_phase){
+            .event = TRACE_BENCH_SLOW, .begin = one->begin, .end = one->end};
+        note(phase, "of the round", name, 0);
+        note(phase, clock_unit(tracer->run->clock.class), NULL, one->sample);
+        note(phase, "operations", NULL, (int64_t)round->operations);
+        note(phase, "window", NULL, one->index);
+        for (unsigned cause = 0; cause < RECORD_TAG_CAUSES; cause++) {
+            if ((one->tags >> cause & 1) != 0)
+                note(phase, "overlapped by", disturbances_name(cause), 0);
+        }
     }
-    note_measured(&phases[PHASES - 1], tracer->run, row, value, sizeof(value));
+}
+
+static bool trace_row(struct tracer *tracer, const struct row *row)
+{
+    static struct traced traced;
+    const struct bench_suite *suite = row->suite;
+    const size_t which = (size_t)(row->bench_case - suite->cases);
+    const bool whole = run_row(tracer, row, &traced);
+    const struct trace_round *round = &traced.round;
+    char name[RECORD_NAME_MOST + 1], value[64];
+
+    static struct perfetto_phase phases[PHASES + TRACE_ROUND_KEPT];
+    static const enum trace_event events[PHASES] = {TRACE_BENCH_PREPARE, TRACE_BENCH_WARM_UP,
+                                                    TRACE_BENCH_RUN};
+    size_t phase_count = PHASES;
+    for (unsigned i = 0; i < PHASES; i++) {
+        phases[i] = (struct perfetto_phase){
+            .event = events[i], .begin = traced.ticks[i], .end = traced.ticks[i + 1]};
+        if (i > PREPARE)
+            note(&phases[i], "operations", NULL, (int64_t)round->operations);
+    }
+    if (round->windows > 1)
+        note(&phases[RUN], "windows, of which the trace has the first and the slowest", NULL,
+             round->windows);
+    note_measured(&phases[RUN], tracer->run, row, value, sizeof(value));
+    if (whole)
+        tell_outliers(tracer, &traced, phases, &phase_count);
     bench_row_id(suite, row->bench_case, row->variant, name);
     static struct perfetto_recording recordings[CPU_MOST];
     static char names[CPU_MOST][RECORD_NAME_MOST + 1];
-    const size_t count = recordings_of(tracer, thread_of(suite, variant), recordings, names);
+    const struct perfetto_thread thread =
+        thread_of(suite, (size_t)(row->variant - suite->variants));
+    const size_t count = recordings_of(tracer, thread, recordings, names);
+    for (size_t i = 0; i < count; i++) {
+        const struct trace_cpu *cpu = &tracer->cpus[recordings[i].cpu];
+        tracer->recorded += trace_cpu_used(cpu) + trace_cpu_lost(cpu);
+    }
+    tracer->recorded += round->dropped;
+    tracer->taken_out += round->dropped;
     const struct perfetto_row about = {.number = row->index,
                                        .name = name,
                                        .what = row->bench_case->what,
                                        .phases = phases,
-                                       .phase_count = PHASES,
+                                       .phase_count = phase_count,
+                                       .instants = round->instants,
+                                       .instant_count = round->instant_count,
                                        .recordings = recordings,
                                        .recording_count = count,
                                        .threads = tracer->threads};
     perfetto_row(&tracer->perfetto, &about);
-    if (whole && !finished && suite->finish != NULL)
-        suite->finish(which, row->variant->ops, context);
+    if (whole && !traced.finished && suite->finish != NULL)
+        suite->finish(which, row->variant->ops, round->context);
     if (!whole)
         report_log(&tracer->run->report, "traced %s: its work was not done", name);
     tracer->rows++;
@@ -343,4 +433,8 @@ void run_trace(struct bench_run *run)
     report_log(&run->report,
                "trace: %u rows, %lu events in %lu bytes, %lu operations not drawn, %lu events lost",
                tracer.rows, counts->events, counts->bytes, counts->left_out, counts->lost);
+    report_log(&run->report,
+               "trace: %lu events recorded, of them %lu in windows that are not kept; %lu bytes "
+               "before compression",
+               tracer.recorded, tracer.taken_out, counts->packet_bytes);
 }

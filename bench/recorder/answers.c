@@ -9,6 +9,9 @@
 #define FIRST_MS   100
 #define LONGEST_MS 2000
 #define ENDED_MS   60
+// At a port one is asked only while one speaks: a machine that starts again would take what it gets
+// for keys of its boot loader's menu.
+#define SPEAKS_MS 400
 
 void answers_init(struct answers *answers)
 {
@@ -61,13 +64,17 @@ int answers_give(struct answers *answers, struct session *session, int line, uin
         answers->quiet = now;
     if (known != answers->known)
         answers->patience = FIRST_MS;
+    if (session->decoder.counts.frames != answers->frames)
+        answers->heard = now;
+    answers->frames = session->decoder.counts.frames;
     answers->line_bytes = line_bytes;
     answers->known = known;
     acknowledge(answers, session, &out);
     const bool misses = session_misses(session);
     const int64_t patience = session->end_seen ? ENDED_MS : answers->patience;
     const int64_t since = answers->asked > answers->quiet ? answers->asked : answers->quiet;
-    if (misses && now - since >= patience) {
+    const bool listens = answers->speed == 0 || now - answers->heard <= SPEAKS_MS;
+    if (misses && listens && now - since >= patience) {
         ask(session, &out);
         answers->asked = now;
         answers->patience = patience * 2 < LONGEST_MS ? patience * 2 : LONGEST_MS;
@@ -75,6 +82,9 @@ int answers_give(struct answers *answers, struct session *session, int line, uin
     // What does not fit is lost, as it may be on any line.
     if (out.length > 0 && line >= 0 && write(line, out.bytes, out.length) < 0)
         answers->asked = now;
+    // And what was asked has to get there first.
+    if (answers->speed > 0)
+        answers->asked += (int64_t)(out.length * 10000 / answers->speed);
     buffer_free(&out);
     return misses ? ENDED_MS / 2 : TICK_MS;
 }

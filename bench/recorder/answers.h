@@ -13,6 +13,9 @@ struct answers {
     int64_t quiet;              // ms, since when the line is
     int64_t asked;              // ms, 0: never
     int64_t patience;           // ms, before it is asked again
+    uint32_t speed;             // of the line, bits a second; 0: what is written is there at once
+    uint64_t frames;            // when last looked
+    int64_t heard;              // ms, when the last one came
 };
 
 void answers_init(struct answers *answers);

@@ -78,7 +78,8 @@ static void gather_facts(const struct bench *bench, struct facts *facts)
     const struct request *request = bench->request;
     facts_of_image(facts, request->image);
     facts_of_host(facts);
-    facts_of_command(facts, request->command);
+    if (request->command != NULL)
+        facts_of_command(facts, request->command);
     facts_set(facts, "arguments", request->arguments[0] != '\0' ? request->arguments : "none");
     for (size_t i = 0; i < request->facts.count; i++)
         facts_set(facts, request->facts.fact[i].key, request->facts.fact[i].value);

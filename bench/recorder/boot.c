@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "boot.h"
+#include "boot_parts.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -9,8 +9,6 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#include "answers.h"
-#include "qmp.h"
 #include "verdict.h"
 
 #define TICK_MS      250
@@ -18,41 +16,16 @@
 #define END_MS       5000  // for the target to end by itself, from its last END on
 #define ENDS_MS      30000 // likewise, however often it says END
 #define GAP_MS       10000 // for more of what is missing to come
+#define QUIET_MS     700 // without another END, of a machine at a port: it has heard that all came
+#define HELLO_MS     300000 // from the last time a machine at a port called
 #define FLUSH_BYTES  32768u
 #define OUTPUT_MOST  (16u << 20)
 #define READS_A_TURN 64u // of the target's own output
 
-struct boot {
-    const struct request *request;
-    uint32_t index;
-    int signals;
-    struct capture *capture;
-    struct progress *progress;
-    struct boot_result *result;
-    struct process process;
-    struct session *session;
-    struct qmp qmp;
-    bool line_open;
-    struct buffer gathered; // of the line, not yet in the capture
-    int64_t flushed;        // ms
-    uint64_t line_bytes, output_bytes;
-    char output_line[256], last_output[256]; // gathered, and the last one that is not empty
-    size_t output_length;
-    bool failed;   // capture or log could not be written
-    bool overlong; // more bytes than a boot may send
-    struct answers answers;
-    int wait_ms; // for news, at the most
-    // Times, ms. informed: something new about the results came; end_heard: an END came.
-    int64_t started, moved, case_began, concluded, informed, end_heard;
-    uint64_t progress_seen, known;
-    uint32_t ends;
-    uint32_t cases_seen;
-};
-
 // ---- what comes --------------------------------------------------------------------------------
 
 // A serial line hands over a few bytes at a time; a chunk for each would be mostly headers.
-static void flush_line(struct boot *boot)
+void boot_flush_line(struct boot *boot)
 {
     if (boot->gathered.length > 0 && !boot->failed)
         boot->failed =
@@ -64,7 +37,7 @@ static void flush_line(struct boot *boot)
 static void note(struct boot *boot, const void *text, size_t length)
 {
     const uint8_t *at = text;
-    flush_line(boot);
+    boot_flush_line(boot);
     while (length > 0 && !boot->failed) {
         const size_t piece = length < CAPTURE_PAYLOAD_MOST ? length : CAPTURE_PAYLOAD_MOST;
         boot->failed = !capture_add(boot->capture, CAPTURE_NOTE, at, piece);
@@ -135,28 +108,49 @@ static void follow_cases(struct boot *boot)
         progress_case_done(boot->progress);
 }
 
+// Our end of the line; -1: it is not there.
+static int line_of(const struct boot *boot)
+{
+    if (boot->attached != NULL)
+        return boot->attached->port.fd;
+    return boot->line_open ? boot->process.line : -1;
+}
+
+static void lose_line(struct boot *boot)
+{
+    if (boot->attached != NULL)
+        attached_lost(boot->attached);
+    else
+        boot->line_open = false;
+}
+
 // At most `pieces` reads, so that a target that never stops sending does not keep the watchdog from
 // looking.
 static void read_line(struct boot *boot, unsigned pieces)
 {
     static uint8_t bytes[65536];
-    while (pieces-- > 0 && boot->line_open && !boot->failed && !boot->overlong) {
-        const ssize_t got = read(boot->process.line, bytes, sizeof(bytes));
+    while (pieces-- > 0 && line_of(boot) >= 0 && !boot->failed && !boot->overlong) {
+        const ssize_t got = read(line_of(boot), bytes, sizeof(bytes));
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0 && errno == EAGAIN)
             return;
         if (got <= 0) {
-            boot->line_open = false;
+            lose_line(boot);
             return;
         }
         boot->line_bytes += (uint64_t)got;
         boot->overlong = boot->line_bytes > (uint64_t)boot->request->line_mib << 20;
         buffer_add(&boot->gathered, bytes, (size_t)got);
         if (boot->gathered.length >= FLUSH_BYTES)
-            flush_line(boot);
+            boot_flush_line(boot);
+        if (boot->attached != NULL)
+            attached_bytes(boot->attached, bytes, (size_t)got);
         session_feed(boot->session, bytes, (size_t)got);
         follow_cases(boot);
+        // Only what was said in answer can have changed what comes next.
+        if (boot->attached != NULL && boot->attached->meeting.again)
+            return;
     }
 }
 
@@ -172,7 +166,7 @@ static void read_signals(struct boot *boot)
 static void wait_for_news(struct boot *boot)
 {
     struct pollfd fds[] = {
-        {.fd = boot->line_open ? boot->process.line : -1, .events = POLLIN},
+        {.fd = line_of(boot), .events = POLLIN},
         {.fd = boot->process.output, .events = POLLIN},
         {.fd = boot->qmp.fd, .events = POLLIN},
         {.fd = boot->signals, .events = POLLIN},
@@ -186,7 +180,7 @@ static void wait_for_news(struct boot *boot)
         read_output(boot);
     qmp_poll(&boot->qmp);
     if (now_ms() - boot->flushed >= TICK_MS)
-        flush_line(boot);
+        boot_flush_line(boot);
     progress_tick(boot->progress);
     boot->failed = boot->failed || boot->progress->failed;
 }
@@ -196,12 +190,12 @@ static void wait_for_news(struct boot *boot)
 static struct verdict_evidence evidence(const struct boot *boot)
 {
     return (struct verdict_evidence){.session = boot->session,
-                                     .process = &boot->process,
+                                     .process = boot->attached == NULL ? &boot->process : NULL,
                                      .last_output = boot->last_output,
                                      .success_exit = boot->request->success_exit};
 }
 
-static void report(struct boot *boot, struct buffer *text)
+void boot_report(struct boot *boot, struct buffer *text)
 {
     progress_report(boot->progress, (char *)text->bytes, text->length);
     note(boot, text->bytes, text->length);
@@ -212,7 +206,8 @@ static bool find_state(struct boot *boot, struct machine_state *state)
 {
     if (boot->qmp.fd >= 0)
         return qmp_state(&boot->qmp, state);
-    return boot->process.qmp < 0 && process_state(&boot->process, boot->request->image, state);
+    return boot->attached == NULL && boot->process.qmp < 0 &&
+           process_state(&boot->process, boot->request->image, state);
 }
 
 static void hang(struct boot *boot, const char *why)
@@ -222,7 +217,7 @@ static void hang(struct boot *boot, const char *why)
     struct buffer text = {0};
     const bool found = find_state(boot, &state);
     verdict_hang(&known, boot->request->image, why, found ? &state : NULL, &text, boot->result);
-    report(boot, &text);
+    boot_report(boot, &text);
 }
 
 // A limit, but no longer than the patience asked for.
@@ -241,6 +236,9 @@ static bool is_stuck_after_end(const struct boot *boot)
 // counts.
 static int64_t case_moved(const struct boot *boot)
 {
+    // At a port the results of long rows take long, too.
+    if (boot->attached != NULL)
+        return boot->moved > boot->case_began ? boot->moved : boot->case_began;
     const bool gap = boot->session->pending_count > 0;
     return gap && boot->informed > boot->case_began ? boot->informed : boot->case_began;
 }
@@ -269,12 +267,21 @@ static bool is_late(struct boot *boot, enum session_state state, char *why, size
 static bool start_is_late(struct boot *boot)
 {
     const int64_t limit = (int64_t)boot->request->start_seconds * 1000;
-    if (now_ms() - boot->started <= limit)
+    const struct attached *attached = boot->attached;
+    const bool called = attached != NULL && attached->called != 0;
+    const int64_t hello = (int64_t)boot->request->boot_seconds * 1000;
+    if (called && now_ms() - attached->called <= HELLO_MS && now_ms() - boot->started <= hello)
         return false;
-    verdict_set(boot->result, OUTCOME_NO_START, "no HELLO within %u s%s%s",
-                boot->request->start_seconds,
-                boot->session->foreign > 0 ? "; frames of another session came" : "",
-                boot->session->decoder.counts.damaged > 0 ? "; damaged frames came" : "");
+    if (!called && now_ms() - boot->waiting <= limit)
+        return false;
+    if (called)
+        verdict_set(boot->result, OUTCOME_NO_START,
+                    "the machine called, and no HELLO came in time");
+    else
+        verdict_set(boot->result, OUTCOME_NO_START, "no HELLO within %u s%s%s",
+                    boot->request->start_seconds,
+                    boot->session->foreign > 0 ? "; frames of another session came" : "",
+                    boot->session->decoder.counts.damaged > 0 ? "; damaged frames came" : "");
     return true;
 }
 
@@ -295,7 +302,7 @@ static void panic(struct boot *boot)
 {
     struct buffer text = {0};
     verdict_panic(boot->session, boot->request->image, &text, boot->result);
-    report(boot, &text);
+    boot_report(boot, &text);
 }
 
 static void machine_stopped(struct boot *boot)
@@ -310,7 +317,7 @@ static void machine_stopped(struct boot *boot)
     }
     const bool found = qmp_state(&boot->qmp, &state);
     verdict_triple_fault(&known, boot->request->image, found ? &state : NULL, &text, boot->result);
-    report(boot, &text);
+    boot_report(boot, &text);
 }
 
 // When what happened last.
@@ -331,6 +338,32 @@ static void note_times(struct boot *boot, enum session_state state)
     boot->progress_seen = moved;
     boot->known = known;
     boot->ends = session->ends;
+}
+
+// ---- the outcome -------------------------------------------------------------------------------
+
+// True if there is nothing to be judged now: the line is not there, or the end may still be heard.
+static bool is_pending(const struct boot *boot, enum session_state state)
+{
+    if (boot->attached == NULL)
+        return false;
+    // What is whole does not need the line any more.
+    return state == SESSION_ENDED ? now_ms() - boot->end_heard <= QUIET_MS
+                                  : boot->attached->gone != 0;
+}
+
+static void answer(struct boot *boot)
+{
+    if (boot->attached != NULL) {
+        boot->answers.speed = boot->attached->port.speed;
+        if (boot->attached->menu_shown)
+            boot->answers.heard = 0; // what spoke before does not speak any more
+        boot->attached->menu_shown = false;
+    }
+    const int wait_ms =
+        answers_give(&boot->answers, boot->session, line_of(boot), boot->line_bytes);
+    if (boot->attached == NULL || wait_ms < boot->wait_ms)
+        boot->wait_ms = wait_ms;
 }
 
 // True once the outcome is known.
@@ -360,11 +393,21 @@ static bool is_decided(struct boot *boot)
         verdict_at_exit(&known, boot->result);
         return true;
     }
-    boot->wait_ms = answers_give(&boot->answers, boot->session,
-                                 boot->line_open ? boot->process.line : -1, boot->line_bytes);
+    if (boot->attached != NULL && boot_turn_attached(boot))
+        return true;
+    answer(boot);
+    if (is_pending(boot, state))
+        return false;
+    if (boot->attached != NULL && state == SESSION_ENDED) {
+        const struct verdict_evidence known = evidence(boot);
+        verdict_at_exit(&known, boot->result);
+        return true;
+    }
     if (state == SESSION_WAITING)
         return start_is_late(boot);
     const bool late = is_late(boot, state, why, sizeof(why));
+    if (boot->attached != NULL && boot_may_start_again(boot, late, why))
+        return false;
     if (gap_is_late(boot, state, why))
         return true;
     if (late)
@@ -396,12 +439,71 @@ static bool write_ended(struct boot *boot)
     return capture_add(boot->capture, CAPTURE_ENDED, chunk, 1 + strlen(detail));
 }
 
+static void take_meeting(void *context, const struct wire_header *header, const uint8_t *payload)
+{
+    struct boot *boot = context;
+    if (boot->attached != NULL)
+        attached_frame(boot->attached, header, payload);
+}
+
+static void take_sign_of_life(void *context)
+{
+    struct boot *boot = context;
+    if (boot->attached != NULL)
+        meeting_run_heard(&boot->attached->meeting);
+}
+
+void boot_open_session(struct boot *boot, const struct session_expect *expect)
+{
+    const struct session_listener listener = {boot, take_text, take_meeting, take_sign_of_life};
+    session_init(boot->session, expect, listener);
+    answers_init(&boot->answers);
+    progress_boot(boot->progress, expect->boot);
+    boot->cases_seen = boot->ends = 0;
+    boot->progress_seen = boot->known = 0;
+    boot->concluded = boot->end_heard = 0;
+    boot->moved = boot->informed = boot->case_began = now_ms();
+    if (boot->attached != NULL)
+        attached_begin(boot->attached, expect->session, expect->boot);
+}
+
 static void watch(struct boot *boot)
 {
     do {
         wait_for_news(boot);
     } while (!boot->failed && boot->result->signal == 0 && !is_decided(boot));
-    flush_line(boot);
+    boot_flush_line(boot);
+}
+
+static void run_process(struct boot *boot, const char *arguments)
+{
+    char why[DETAIL_MOST];
+    if (!process_start(&boot->process, boot->request->command, arguments, why, sizeof(why))) {
+        verdict_set(boot->result, OUTCOME_NO_START, "%s", why);
+        return;
+    }
+    qmp_init(&boot->qmp, boot->process.qmp);
+    watch(boot);
+    process_end(&boot->process);
+    qmp_free(&boot->qmp);
+    session_finish(boot->session);
+}
+
+static void run_attached(struct boot *boot)
+{
+    char why[DETAIL_MOST];
+    boot->process = (struct process){.line = -1, .qmp = -1, .output = -1};
+    qmp_init(&boot->qmp, -1);
+    if (attached_open(boot->attached, boot->request, why, sizeof(why))) {
+        attached_begin(boot->attached, boot->session->expect.session, boot->index);
+        watch(boot);
+        session_finish(boot->session);
+    } else {
+        verdict_set(boot->result, OUTCOME_NO_START, "%s", why);
+    }
+    progress_wait(boot->progress, "");
+    qmp_free(&boot->qmp);
+    attached_close(boot->attached);
 }
 
 bool boot_run(const struct request *request, const struct session_expect *expect,
@@ -416,30 +518,24 @@ bool boot_run(const struct request *request, const struct session_expect *expect
                         .result = result,
                         .line_open = true,
                         .wait_ms = TICK_MS,
-                        .started = now_ms(),
-                        .moved = now_ms()};
-    char arguments[8192], why[DETAIL_MOST];
+                        .waiting = now_ms(),
+                        .started = now_ms()};
+    struct attached attached = {.request = request, .port = {.fd = -1}};
+    char arguments[8192];
     *result = (struct boot_result){0};
     text_format(arguments, sizeof(arguments), "session=%u boot=%u output=framed%s%s",
                 expect->session, expect->boot, request->arguments[0] != '\0' ? " " : "",
                 request->arguments);
     boot.session = memory_get(sizeof(*boot.session));
-    session_init(boot.session, expect, (struct session_listener){&boot, take_text});
-    answers_init(&boot.answers);
-    progress_boot(progress, expect->boot);
+    boot.attached = request->port != NULL ? &attached : NULL;
+    boot_open_session(&boot, expect);
     boot.failed = !write_boot(&boot, arguments);
-    if (obstacle != NULL) {
+    if (obstacle != NULL)
         verdict_set(result, OUTCOME_NO_START, "%s", obstacle);
-    } else if (!boot.failed &&
-               process_start(&boot.process, request->command, arguments, why, sizeof(why))) {
-        qmp_init(&boot.qmp, boot.process.qmp);
-        watch(&boot);
-        process_end(&boot.process);
-        qmp_free(&boot.qmp);
-        session_finish(boot.session);
-    } else if (!boot.failed) {
-        verdict_set(result, OUTCOME_NO_START, "%s", why);
-    }
+    else if (!boot.failed && boot.attached != NULL)
+        run_attached(&boot);
+    else if (!boot.failed)
+        run_process(&boot, arguments);
     progress_end(progress);
     boot.failed = boot.failed || (result->signal == 0 && !write_ended(&boot));
     buffer_free(&boot.gathered);

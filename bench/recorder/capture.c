@@ -112,7 +112,7 @@ enum capture_status capture_read(struct capture_reader *reader, struct capture_c
     if (fread(header, 1, sizeof(header), reader->file) != sizeof(header))
         return CAPTURE_TRUNCATED;
     const size_t length = (size_t)get_bytes(header + 1, 4);
-    if (header[0] < CAPTURE_BEGIN || header[0] > CAPTURE_END || length > CAPTURE_PAYLOAD_MOST)
+    if (header[0] < CAPTURE_BEGIN || header[0] > CAPTURE_AGAIN || length > CAPTURE_PAYLOAD_MOST)
         return CAPTURE_DAMAGED;
     if (fread(reader->payload, 1, length, reader->file) != length ||
         fread(check, 1, sizeof(check), reader->file) != sizeof(check))

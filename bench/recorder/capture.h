@@ -10,14 +10,16 @@
 //           run, target, machine, clock (asked for, may be empty), utc, commit, dirty, size, boots
 //           (planned), then each fact gathered on the host as fact:KEY=VALUE
 //   boot    a boot starts: boot index u32, session u32, then the target's command line
+//   again   the machine started by itself in the middle: session u32 from here on, and this boot is
+//           measured anew. What came before counts no more.
 //   line    bytes as they came over the line, at most CAPTURE_PAYLOAD_MOST a chunk
 //   note    text that is not from the line: what the target's process printed, the recorder's own
 //           report of a failure. Shown, never stored.
 //   ended   the boot is over: outcome u8 (enum outcome), then the detail, one line
 //   end     the last chunk: bytes before it u64, CRC-32C over them u32
 //
-// Order: begin, (boot, (line | note)*, ended)*, end. A capture without `end` is that of a recorder
-// that was stopped; it belongs to no stored run.
+// Order: begin, (boot, (line | note | again)*, ended)*, end. A capture without `end` is that of a
+// recorder that was stopped; it belongs to no stored run.
 #ifndef CAPTURE_H
 #define CAPTURE_H
 
@@ -37,6 +39,7 @@ enum capture_type {
     CAPTURE_NOTE,
     CAPTURE_ENDED,
     CAPTURE_END,
+    CAPTURE_AGAIN,
 };
 
 // ---- writing -----------------------------------------------------------------------------------

@@ -15,4 +15,7 @@ SELECT line FROM (
     UNION ALL
     SELECT 'counter ' || json_array(id, name, numerator, denominator, unit)
         FROM counter WHERE run = ?1 AND machine = ?2
+    UNION ALL
+    SELECT 'outlier ' || json_array(id, name, window, windows, operations, sample, least, tags, begin_ns, end_ns)
+        FROM outlier WHERE run = ?1 AND machine = ?2
 ) ORDER BY line COLLATE BINARY

@@ -18,6 +18,7 @@
 #define MODEL_COUNTERS_MOST (64u + RECORD_POINTS_MOST) // of one row
 #define MODEL_SAMPLES_MOST  (UINT64_C(1) << 26)        // of one run
 #define MODEL_UNIT_MOST     32u
+#define MODEL_OUTLIERS_MOST 4u // of one row
 
 // How a boot, and a run, can end. Only the first is success. The order is stored in captures.
 enum outcome {
@@ -66,6 +67,16 @@ struct counter {
     uint32_t boot; // the first that said so
 };
 
+// A sample of a traced round, which window of how many it was, and from when to when of the trace.
+struct outlier {
+    char name[RECORD_NAME_MOST + 1];
+    uint32_t window, windows;
+    uint64_t operations;
+    int64_t sample, least;
+    uint8_t tags;
+    uint64_t begin_ns, end_ns;
+};
+
 struct row {
     char id[RECORD_NAME_MOST + 1];
     unsigned aa;
@@ -81,6 +92,8 @@ struct row {
     size_t series_count;
     struct counter *counters;
     size_t counter_count;
+    struct outlier outliers[MODEL_OUTLIERS_MOST]; // of the boot that was traced
+    size_t outlier_count;
 };
 
 struct fact {

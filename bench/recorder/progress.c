@@ -120,6 +120,23 @@ void progress_tick(struct progress *progress)
         draw(progress);
 }
 
+void progress_wait(struct progress *progress, const char *text)
+{
+    char clean[sizeof(progress->waiting)];
+    text_clean(clean, sizeof(clean), text, strlen(text));
+    const bool other = strcmp(clean, progress->waiting) != 0;
+    if (progress->waiting[0] == '\0')
+        progress->waiting_since = now_ms();
+    memcpy(progress->waiting, clean, sizeof(clean));
+    if (clean[0] == '\0' || (!progress->terminal && !other))
+        return;
+    const int64_t waited = now_ms() - progress->waiting_since;
+    fprintf(progress->out, "%s%s ... %lld s%s", progress->terminal ? "\r\033[K" : "", clean,
+            (long long)(waited / 1000), progress->terminal ? "" : "\n");
+    fflush(progress->out);
+    progress->shown = progress->terminal;
+}
+
 static void show_line(struct progress *progress, const char *text, size_t length)
 {
     clear_line(progress);

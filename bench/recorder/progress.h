@@ -25,6 +25,8 @@ struct progress {
     uint32_t done;                      // cases of all boots
     char id[65];
     int64_t started, case_started; // ms
+    char waiting[192];             // for what
+    int64_t waiting_since;
 };
 
 // Opens log.txt. False after one line of complaint.
@@ -39,6 +41,9 @@ void progress_case_done(struct progress *progress);
 
 // Elapsed time on the rewritten line; cheap, to be called often.
 void progress_tick(struct progress *progress);
+
+// What is waited for before a case begins; on a terminal in place.
+void progress_wait(struct progress *progress, const char *text);
 
 // Log text of the target: shown and kept. Noise: kept only. A table: kept for
 // progress_write_tables; on the screen stands the report's own, of all machines.

@@ -15,6 +15,7 @@ struct replay {
     // Sums over the boots: facts about the line.
     uint64_t line_bytes, noise_bytes, damaged_frames, foreign_frames, trace_bytes;
     uint64_t lost_log_frames, lost_trace_frames, given_up_frames;
+    unsigned restarts; // of a machine by itself, in the middle of a boot
 };
 
 // ---- the begin chunk ---------------------------------------------------------------------------
@@ -88,16 +89,28 @@ static uint32_t get_u32(const uint8_t *at)
     return at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
 }
 
+static void open_session(struct replay *replay, uint32_t boot, uint32_t session)
+{
+    const struct session_expect expect = {.boot = boot, .session = session, .clock = ""};
+    replay->session = memory_get(sizeof(*replay->session));
+    session_init(replay->session, &expect, (struct session_listener){0});
+    replay->session->keep_trace = boot == 0; // the others have none
+}
+
+static void close_session(struct replay *replay)
+{
+    if (replay->session != NULL)
+        session_free(replay->session);
+    free(replay->session);
+    replay->session = NULL;
+}
+
 static bool open_boot(struct replay *replay, const struct capture_chunk *chunk)
 {
     if (replay->session != NULL || chunk->length < 8 || get_u32(chunk->payload) != replay->boots ||
         replay->boots >= replay->run->boots_planned)
         return false;
-    const struct session_expect expect = {
-        .boot = replay->boots, .session = get_u32(chunk->payload + 4), .clock = ""};
-    replay->session = memory_get(sizeof(*replay->session));
-    session_init(replay->session, &expect, (struct session_listener){0});
-    replay->session->keep_trace = replay->boots == 0; // the others have none
+    open_session(replay, replay->boots, get_u32(chunk->payload + 4));
     replay->boots++;
     return true;
 }
@@ -195,9 +208,19 @@ static bool close_boot(struct replay *replay, const struct capture_chunk *chunk)
         trace_assemble(&session->trace, sent, run);
     }
     count_line(replay, session);
-    session_free(session);
-    free(session);
-    replay->session = NULL;
+    close_session(replay);
+    return true;
+}
+
+// A machine that started by itself: nothing is taken of what it had said.
+static bool open_again(struct replay *replay, const struct capture_chunk *chunk)
+{
+    if (replay->session == NULL || chunk->length != 4)
+        return false;
+    count_line(replay, replay->session);
+    close_session(replay);
+    open_session(replay, replay->boots - 1, get_u32(chunk->payload));
+    replay->restarts++;
     return true;
 }
 
@@ -224,6 +247,11 @@ static void note_counts(const struct replay *replay)
         char text[32];
         text_format(text, sizeof(text), "%" PRIu64, counts[i].value);
         facts_set(&replay->run->facts, counts[i].key, text);
+    }
+    if (replay->restarts > 0) {
+        char text[32];
+        text_format(text, sizeof(text), "%u", replay->restarts);
+        facts_set(&replay->run->facts, "line.restarts", text);
     }
     // Bytes that were never announced are in none of the counts.
     if (replay->run->trace_end_unknown)
@@ -285,6 +313,8 @@ static bool take_chunk(struct replay *replay, const struct capture_chunk *chunk,
         return take_begin(replay->run, chunk);
     case CAPTURE_BOOT:
         return open_boot(replay, chunk);
+    case CAPTURE_AGAIN:
+        return open_again(replay, chunk);
     case CAPTURE_LINE:
         if (replay->session != NULL)
             session_feed(replay->session, chunk->payload, chunk->length);
@@ -322,10 +352,7 @@ enum capture_status replay_capture(const char *path, struct run *run, char *why,
     else
         text_format(why, capacity, "%s: %s at byte %" PRIu64, path,
                     status == CAPTURE_TRUNCATED ? "ends" : "damaged", reader.bytes);
-    if (replay.session != NULL) {
-        session_free(replay.session);
-        free(replay.session);
-    }
+    close_session(&replay);
     capture_reader_close(&reader);
     return status;
 }

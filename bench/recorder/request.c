@@ -4,6 +4,8 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "meet.h"
+
 enum option_kind {
     OPTION_NAME,   // charset of names, fit for a folder
     OPTION_TEXT,   // any printable text
@@ -37,6 +39,14 @@ enum option_index {
     OPT_IDLE_SECONDS,
     OPT_BOOT_SECONDS,
     OPT_LINE_MIB,
+    OPT_PORT,
+    OPT_SPEED,
+    OPT_FLOW,
+    OPT_MENU_TEXT,
+    OPT_MENU_KEY,
+    OPT_GONE_SECONDS,
+    OPT_RESET_SECONDS,
+    OPT_RESTARTS,
     OPTIONS,
 };
 
@@ -58,6 +68,14 @@ static const struct option options[OPTIONS] = {
     [OPT_IDLE_SECONDS] = {"idle-seconds", OPTION_NUMBER, false, NULL, 1, 3600},
     [OPT_BOOT_SECONDS] = {"boot-seconds", OPTION_NUMBER, false, NULL, 1, 86400},
     [OPT_LINE_MIB] = {"line-mib", OPTION_NUMBER, false, NULL, 1, 256},
+    [OPT_PORT] = {"port", OPTION_TEXT, false, NULL, 0, 0},
+    [OPT_SPEED] = {"speed", OPTION_NUMBER, false, NULL, 1200, 4000000},
+    [OPT_FLOW] = {"flow", OPTION_CHOICE, false, " auto on off ", 0, 0},
+    [OPT_MENU_TEXT] = {"menu-text", OPTION_TEXT, false, NULL, 0, 0},
+    [OPT_MENU_KEY] = {"menu-key", OPTION_TEXT, false, NULL, 0, 0},
+    [OPT_GONE_SECONDS] = {"gone-seconds", OPTION_NUMBER, false, NULL, 1, 86400},
+    [OPT_RESET_SECONDS] = {"reset-seconds", OPTION_NUMBER, false, NULL, 0, 3600},
+    [OPT_RESTARTS] = {"restarts", OPTION_NUMBER, false, NULL, 0, 16},
 };
 
 static bool is_printable(const char *text)
@@ -169,8 +187,32 @@ static bool choose_session(struct request *request, const char *value)
     return true;
 }
 
+#define START_SECONDS_PORT 3600u // somebody has to walk there
+
+// Words that START has room for, besides its own.
+#define ARGUMENTS_MOST (MEET_WORDS_MOST - 80u)
+
+static bool check_port(const struct request *request)
+{
+    const bool menu = request->menu_text[0] != '\0';
+    if (request->command != NULL)
+        complain("port=: a machine at a port is started by nobody: leave -- COMMAND out");
+    else if (!port_knows_speed(request->speed))
+        complain("speed=%u: no port has this: give 9600, 115200, 921600 or the like",
+                 request->speed);
+    else if (strlen(request->arguments) > ARGUMENTS_MOST)
+        complain("arguments=: at most %u characters go to a machine at a port", ARGUMENTS_MOST);
+    else if (menu != (strlen(request->menu_key) == 1))
+        complain("menu-text= needs menu-key=, one character, and the other way round");
+    else
+        return true;
+    return false;
+}
+
 static bool check_command(const struct request *request)
 {
+    if (request->port != NULL)
+        return check_port(request);
     bool line = false, arguments = false;
     for (size_t i = 0; request->command != NULL && request->command[i] != NULL; i++) {
         line = line || strstr(request->command[i], "{line}") != NULL;
@@ -183,13 +225,34 @@ static bool check_command(const struct request *request)
     return line && arguments;
 }
 
+static void read_port(struct request *request, const char *const *values, const uint64_t *numbers)
+{
+    const char *flow = values[OPT_FLOW];
+    request->port = values[OPT_PORT];
+    request->menu_text = values[OPT_MENU_TEXT];
+    request->menu_key = values[OPT_MENU_KEY];
+    request->speed = (uint32_t)numbers[OPT_SPEED];
+    request->flow = strcmp(flow, "on") == 0    ? PORT_FLOW_ON
+                    : strcmp(flow, "off") == 0 ? PORT_FLOW_OFF
+                                               : PORT_FLOW_AUTO;
+    request->gone_seconds = (uint32_t)numbers[OPT_GONE_SECONDS];
+    request->reset_seconds = (uint32_t)numbers[OPT_RESET_SECONDS];
+    request->restarts = (uint32_t)numbers[OPT_RESTARTS];
+    if (request->port != NULL && values[OPT_START_SECONDS] == NULL)
+        request->start_seconds = START_SECONDS_PORT;
+}
+
 bool request_read(struct request *request, int count, char **words)
 {
-    const char *values[OPTIONS] = {[OPT_CLOCK] = "", [OPT_ARGUMENTS] = ""};
-    uint64_t numbers[OPTIONS] = {[OPT_START_SECONDS] = 30,
-                                 [OPT_IDLE_SECONDS] = 30,
-                                 [OPT_BOOT_SECONDS] = 7200,
-                                 [OPT_LINE_MIB] = 256};
+    const char *values[OPTIONS] = {[OPT_CLOCK] = "",
+                                   [OPT_ARGUMENTS] = "",
+                                   [OPT_FLOW] = "auto",
+                                   [OPT_MENU_TEXT] = "",
+                                   [OPT_MENU_KEY] = ""};
+    uint64_t numbers[OPTIONS] = {
+        [OPT_START_SECONDS] = 30,  [OPT_IDLE_SECONDS] = 30, [OPT_BOOT_SECONDS] = 7200,
+        [OPT_LINE_MIB] = 256,      [OPT_SPEED] = 115200,    [OPT_GONE_SECONDS] = 600,
+        [OPT_RESET_SECONDS] = 180, [OPT_RESTARTS] = 2};
     *request = (struct request){0};
     if (!read_words(request, count, words, values, numbers))
         return false;
@@ -219,6 +282,7 @@ bool request_read(struct request *request, int count, char **words)
     request->idle_seconds = (uint32_t)numbers[OPT_IDLE_SECONDS];
     request->boot_seconds = (uint32_t)numbers[OPT_BOOT_SECONDS];
     request->line_mib = (uint32_t)numbers[OPT_LINE_MIB];
+    read_port(request, values, numbers);
     return choose_session(request, values[OPT_SESSION]) && check_command(request);
 }
 

@@ -4,6 +4,7 @@
 #define REQUEST_H
 
 #include "model.h"
+#include "port.h"
 #include "session.h"
 
 struct request {
@@ -19,7 +20,15 @@ struct request {
     uint32_t boot_seconds;  // for a whole boot
     uint32_t line_mib;      // a boot may send
     struct facts facts;     // from fact:KEY=VALUE
-    char *const *command;   // NULL-terminated
+    char *const *command;   // NULL-terminated; NULL: the target is at `port`
+    // Of a machine at a serial port; NULL: none. menu_text: what its boot loader writes when it
+    // takes the key menu_key; may be empty.
+    const char *port, *menu_text, *menu_key;
+    uint32_t speed; // bits a second, at the start
+    enum port_flow flow;
+    uint32_t gone_seconds;  // for a port that is gone to come back
+    uint32_t reset_seconds; // for a machine that has stopped to call again
+    uint32_t restarts; // of the machine by itself, in one boot, after which it is measured anew
 };
 
 // Reads the words behind `bench`. False after one line that names the choices. The words stay the

@@ -255,8 +255,8 @@ static bool counter_fits(struct results *results, const struct row *row,
     const size_t length = counter_curve(counter->name);
     const bool point = counter->name[length] == '@';
     size_t points = point;
-    if (point && counter_is_measured(counter->unit))
-        return wrong(results, "%s: %s is the point of a curve, and measured", row->id,
+    if (point && counter_is_measured(counter->unit) && strcmp(counter->unit, "observed") != 0)
+        return wrong(results, "%s: %s is the point of a curve, and the processor's", row->id,
                      counter->name);
     for (size_t i = 0; i < row->counter_count; i++) {
         const struct counter *other = &row->counters[i];
@@ -335,6 +335,43 @@ static bool take_finish(struct results *results, struct record_reader *reader)
     return true;
 }
 
+static bool outlier_is_right(const struct row *row, const struct outlier *outlier, uint64_t windows)
+{
+    for (size_t i = 0; i < row->outlier_count; i++) {
+        if (strcmp(row->outliers[i].name, outlier->name) == 0)
+            return false;
+    }
+    return outlier->name[0] != '\0' && windows <= RECORD_SAMPLES_MOST && outlier->operations != 0 &&
+           outlier->operations <= (uint64_t)VALUE_MOST && in_range(outlier->sample) &&
+           in_range(outlier->least) && outlier->least <= outlier->sample &&
+           outlier->begin_ns <= outlier->end_ns && outlier->end_ns <= (uint64_t)VALUE_MOST &&
+           row->outlier_count < MODEL_OUTLIERS_MOST;
+}
+
+static bool take_outlier(struct results *results, struct record_reader *reader)
+{
+    struct outlier outlier = {0};
+    const uint64_t index = record_get_u64(reader);
+    record_get_text(reader, outlier.name, RECORD_NAME_MOST, true);
+    const uint64_t window = record_get_u64(reader), windows = record_get_u64(reader);
+    outlier.operations = record_get_u64(reader);
+    outlier.sample = record_get_i64(reader);
+    outlier.least = record_get_i64(reader);
+    const uint64_t tags = record_get_u64(reader);
+    outlier.begin_ns = record_get_u64(reader);
+    outlier.end_ns = record_get_u64(reader);
+    outlier.window = (uint32_t)window;
+    outlier.windows = (uint32_t)windows;
+    outlier.tags = (uint8_t)tags;
+    if (reader->failed || index >= results->plan_rows || results->row_state[index] != ROW_FINISHED)
+        return wrong(results, "an OUTLIER that cannot be read or is of no row that has finished");
+    struct row *row = &results->rows[index];
+    if (window >= windows || tags >= RECORD_TAGS || !outlier_is_right(row, &outlier, windows))
+        return wrong(results, "%s: outlier %s out of range, or there twice", row->id, outlier.name);
+    row->outliers[row->outlier_count++] = outlier;
+    return true;
+}
+
 bool results_record(struct results *results, uint8_t type, const uint8_t *payload, size_t length)
 {
     struct record_reader reader;
@@ -356,6 +393,8 @@ bool results_record(struct results *results, uint8_t type, const uint8_t *payloa
         return take_counter(results, &reader);
     case RECORD_FINISH:
         return take_finish(results, &reader);
+    case RECORD_OUTLIER:
+        return take_outlier(results, &reader);
     default:
         results->unknown_records++;
         return true;

@@ -72,3 +72,19 @@ CREATE TABLE IF NOT EXISTS counter (
                                   -- percent: value = 100 * n / d
     PRIMARY KEY (run, machine, id, name)
 ) STRICT;
+
+-- Samples of the round of a row that was traced: when they were taken. A store from before these were
+-- told has no such table.
+CREATE TABLE IF NOT EXISTS outlier (
+    run TEXT NOT NULL, machine TEXT NOT NULL,
+    id TEXT NOT NULL,
+    name TEXT NOT NULL,           -- max, p99.9
+    window INTEGER NOT NULL,      -- which of the round's, from 0
+    windows INTEGER NOT NULL,     -- of the round
+    operations INTEGER NOT NULL,  -- in each window
+    sample INTEGER NOT NULL,      -- of traced code, in the row's unit, the overhead taken off
+    least INTEGER NOT NULL,       -- sample of the round
+    tags INTEGER NOT NULL,        -- as in round
+    begin_ns INTEGER NOT NULL, end_ns INTEGER NOT NULL,  -- of the trace
+    PRIMARY KEY (run, machine, id, name)
+) STRICT;

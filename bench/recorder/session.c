@@ -330,6 +330,11 @@ static void take_frame(void *context, const struct wire_header *header, const ui
 {
     struct session *session = context;
     struct session_channel *channel = &session->channels[header->channel];
+    if (header->channel == WIRE_CONTROL && header->type >= WIRE_CALL) {
+        if (session->listener.meet != NULL)
+            session->listener.meet(session->listener.context, header, payload);
+        return;
+    }
     // A target that cannot read its command line refuses, or panics, without knowing its session.
     const bool early = header->session == 0 && header->channel == WIRE_CONTROL &&
                        header->type >= WIRE_PANIC && header->type <= WIRE_REFUSED &&
@@ -338,6 +343,8 @@ static void take_frame(void *context, const struct wire_header *header, const ui
         session->foreign++;
         return;
     }
+    if (session->listener.heard != NULL)
+        session->listener.heard(session->listener.context);
     const bool lossy = header->channel == WIRE_LOG || header->channel == WIRE_TRACE;
     const bool again = lossy && !session_is_new(channel, header->sequence);
     channel->frames++;

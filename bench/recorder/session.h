@@ -48,6 +48,9 @@ struct session_expect {
 struct session_listener {
     void *context;
     void (*text)(void *context, enum session_text kind, const char *text, size_t length);
+    // Frames of trace/meet.h, and each that is of this session. Both may be NULL.
+    void (*meet)(void *context, const struct wire_header *header, const uint8_t *payload);
+    void (*heard)(void *context);
 };
 
 struct session_piece {

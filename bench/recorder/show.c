@@ -42,6 +42,7 @@ static const struct record_form forms[] = {
     [RECORD_SAMPLES] = {"samples", "nnnzzn"},
     [RECORD_COUNTER] = {"counter", "nsnns"},
     [RECORD_FINISH] = {"finish", "nns"},
+    [RECORD_OUTLIER] = {"outlier", "nsnnnzznnn"},
 };
 
 static void print_fields(struct record_reader *reader, const char *fields)
@@ -94,10 +95,23 @@ static void print_records(struct show *show)
 static void take_frame(void *context, const struct wire_header *header, const uint8_t *payload)
 {
     static const char *const types[] = {
-        [WIRE_HELLO] = "hello",   [WIRE_END] = "end",         [WIRE_PANIC] = "panic",
-        [WIRE_STACK] = "stack",   [WIRE_REFUSED] = "refused", [WIRE_DATA] = "data",
-        [WIRE_TEXT] = "text",     [WIRE_TABLE] = "table",     [WIRE_ACK] = "ack",
+        [WIRE_HELLO] = "hello",
+        [WIRE_END] = "end",
+        [WIRE_PANIC] = "panic",
+        [WIRE_STACK] = "stack",
+        [WIRE_REFUSED] = "refused",
+        [WIRE_DATA] = "data",
+        [WIRE_TEXT] = "text",
+        [WIRE_TABLE] = "table",
+        [WIRE_ACK] = "ack",
         [WIRE_RESEND] = "resend",
+        [WIRE_CALL] = "call",
+        [WIRE_SPEED] = "speed",
+        [WIRE_SPEED_TAKEN] = "speed taken",
+        [WIRE_PROBE] = "probe",
+        [WIRE_PROBED] = "probed",
+        [WIRE_START] = "start",
+        [WIRE_STARTED] = "started",
     };
     struct show *show = context;
     const bool known =
@@ -141,6 +155,11 @@ static void print_chunk(struct show *show, const struct capture_chunk *chunk)
             printf("boot %u session %u\n", get_u32(chunk->payload), get_u32(chunk->payload + 4));
             print_text("  ", chunk->payload + 8, chunk->length - 8);
         }
+        break;
+    case CAPTURE_AGAIN:
+        show->results.length = 0;
+        if (chunk->length >= 4)
+            printf("again: session %u\n", get_u32(chunk->payload));
         break;
     case CAPTURE_LINE:
         wire_decode(&show->decoder, chunk->payload, chunk->length);

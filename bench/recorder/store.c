@@ -324,6 +324,36 @@ static bool put_counters(struct store *store, const struct run *run, const char 
     return done;
 }
 
+static bool put_outliers(struct store *store, const struct run *run, const char *machine)
+{
+    struct statement statement;
+    if (!prepare(&statement, store,
+                 "INSERT INTO outlier (run, machine, id, name, window, windows, operations, "
+                 "sample, least, tags, begin_ns, end_ns) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)"))
+        return false;
+    bool done = true;
+    for (size_t i = 0; i < run->row_count; i++) {
+        for (size_t k = 0; k < run->rows[i].outlier_count && done; k++) {
+            const struct outlier *outlier = &run->rows[i].outliers[k];
+            bind_text(&statement, run->run);
+            bind_text(&statement, machine);
+            bind_text(&statement, run->rows[i].id);
+            bind_text(&statement, outlier->name);
+            bind_number(&statement, outlier->window);
+            bind_number(&statement, outlier->windows);
+            bind_number(&statement, (int64_t)outlier->operations);
+            bind_number(&statement, outlier->sample);
+            bind_number(&statement, outlier->least);
+            bind_number(&statement, outlier->tags);
+            bind_number(&statement, (int64_t)outlier->begin_ns);
+            bind_number(&statement, (int64_t)outlier->end_ns);
+            done = insert(&statement);
+        }
+    }
+    sqlite3_finalize(statement.step);
+    return done;
+}
+
 // ---- the digest --------------------------------------------------------------------------------
 
 static bool hash_lines(struct statement *lines, EVP_MD_CTX *hash)
@@ -377,7 +407,7 @@ static bool put_digest(struct store *store, const struct run *run, const char *m
 
 static bool remove_run(struct store *store, const struct run *run, const char *machine)
 {
-    static const char *const tables[] = {"run", "fact", "bench_row", "round", "counter"};
+    static const char *const tables[] = {"run", "fact", "bench_row", "round", "counter", "outlier"};
     bool done = true;
     for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]) && done; i++) {
         struct statement statement;
@@ -408,5 +438,5 @@ bool store_put(struct store *store, const struct run *run, bool replace)
     return (!exists || remove_run(store, run, machine)) && put_run(store, run, machine) &&
            put_facts(store, run, machine) && put_rows(store, run, machine) &&
            put_rounds(store, run, machine) && put_counters(store, run, machine) &&
-           put_digest(store, run, machine);
+           put_outliers(store, run, machine) && put_digest(store, run, machine);
 }

@@ -16,7 +16,7 @@ void verdict_set(struct boot_result *result, enum outcome outcome, const char *f
 }
 
 // " during CASE", or nothing.
-static const char *during(const struct session *session, char *out, size_t capacity)
+const char *verdict_during(const struct session *session, char *out, size_t capacity)
 {
     out[0] = '\0';
     if (session->results.case_rows > 0)
@@ -54,8 +54,9 @@ static void judge_end(const struct verdict_evidence *evidence, const char *how,
                       struct boot_result *result)
 {
     const struct process *process = evidence->process;
-    const bool success = WIFEXITED(process->status) &&
-                         (uint32_t)WEXITSTATUS(process->status) == evidence->success_exit;
+    const bool success =
+        process == NULL || (WIFEXITED(process->status) &&
+                            (uint32_t)WEXITSTATUS(process->status) == evidence->success_exit);
     if (!evidence->session->end.success)
         judge_failures(evidence->session, result);
     else if (!success)
@@ -76,7 +77,7 @@ static void judge_without_end(const struct verdict_evidence *evidence, const cha
     const bool like_success = WIFEXITED(process->status) &&
                               (uint32_t)WEXITSTATUS(process->status) == evidence->success_exit;
     char place[RECORD_NAME_MOST + 16];
-    during(evidence->session, place, sizeof(place));
+    verdict_during(evidence->session, place, sizeof(place));
     if (waiting && WIFEXITED(process->status))
         verdict_set(result, OUTCOME_NO_START, "the target ended before it said anything: %s%s%s",
                     how, said[0] != '\0' ? ": " : "", said);
@@ -90,7 +91,9 @@ void verdict_at_exit(const struct verdict_evidence *evidence, struct boot_result
     const struct session *session = evidence->session;
     char how[64];
     char missing[DETAIL_MOST];
-    process_describe(evidence->process, how, sizeof(how));
+    how[0] = '\0';
+    if (evidence->process != NULL)
+        process_describe(evidence->process, how, sizeof(how));
     switch (session_state(session)) {
     case SESSION_STRANGER:
     case SESSION_REFUSED:
@@ -119,7 +122,7 @@ void verdict_hang(const struct verdict_evidence *evidence, const char *image, co
                   struct boot_result *result)
 {
     char place[256] = "", at[RECORD_NAME_MOST + 16];
-    buffer_print(text, "hang: %s%s\n", why, during(evidence->session, at, sizeof(at)));
+    buffer_print(text, "hang: %s%s\n", why, verdict_during(evidence->session, at, sizeof(at)));
     if (state != NULL)
         unwind(image, state, text, place, sizeof(place));
     else
@@ -132,7 +135,7 @@ void verdict_triple_fault(const struct verdict_evidence *evidence, const char *i
                           struct boot_result *result)
 {
     char place[256] = "", at[RECORD_NAME_MOST + 16];
-    buffer_print(text, "triple fault%s\n", during(evidence->session, at, sizeof(at)));
+    buffer_print(text, "triple fault%s\n", verdict_during(evidence->session, at, sizeof(at)));
     if (state != NULL)
         unwind(image, state, text, place, sizeof(place));
     verdict_set(result, OUTCOME_TRIPLE_FAULT, "the machine reset%s%s%s", at,

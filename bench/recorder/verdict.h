@@ -11,8 +11,8 @@
 // What is known when it is judged.
 struct verdict_evidence {
     const struct session *session;
-    const struct process *process;
-    const char *last_output; // last line the process printed, cleaned; may be empty
+    const struct process *process; // NULL: the target is at a port, nothing is known but the line
+    const char *last_output;       // last line the process printed, cleaned; may be empty
     uint32_t success_exit;
 };
 
@@ -33,6 +33,9 @@ void verdict_triple_fault(const struct verdict_evidence *evidence, const char *i
 // A PANIC came.
 void verdict_panic(const struct session *session, const char *image, struct buffer *text,
                    struct boot_result *result);
+
+// " during CASE" into `out`, or nothing; returns `out`.
+const char *verdict_during(const struct session *session, char *out, size_t capacity);
 
 void verdict_set(struct boot_result *result, enum outcome outcome, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

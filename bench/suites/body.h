@@ -3,7 +3,8 @@
 // variant's constant table, and gets a symbol SUITE_CASE__VARIANT that a debugger finds.
 //
 // A suite defines
-//   SUITE               its name
+//   SUITE               its name; with it goes #include "definitions_NAME.h", which is generated:
+//                       the constants DEFINITION_CASE_... and DEFINITION_VARIANT_...
 //   SUITE_MECHANISM     the name in front of its variants' tables: heap of heap_hybrid_ops
 //   SUITE_VARIANTS(X)   the list of these variants
 //   SUITE_CASES(X, v)   its cases, a line for each:
@@ -18,7 +19,6 @@
 
 #include "bench.h"
 #include "compiler.h"
-#include "definitions.h" // generated: DEFINITION_CASE_..., DEFINITION_VARIANT_...
 
 // Hides where a pointer comes from and what it points to, so that stores through it are done and
 // loads from it are real.

@@ -23,6 +23,7 @@
     X(batch_simulated)                                                                             \
     X(adaptive_simulated)                                                                          \
     X(floor_simulated)
+#define DRIVER_WAYS DRIVER_VARIANTS
 
 #include "driver_cases.h"
 
@@ -179,6 +180,24 @@ static void count_phases(struct driver_context *context, const struct bench_coun
     }
 }
 
+// The time line of the counted pass.
+static void count_phases_of_disk(const struct driver_context *context,
+                                 const struct bench_counters *out)
+{
+    const struct device_clock *const clock = &context->device->config.clock;
+    for (uint64_t i = 0; i < DRIVER_SLICES; i++) {
+        const struct driver_slice *const slice = &context->line[i];
+        const uint64_t ms = (i + 1) * (DRIVER_SLICE_NS / 1000000);
+        const uint64_t us = device_ns_of(clock, slice->elapsed) / 1000;
+        emit_point(out, "asked_by_ms", ms, slice->asked, 1, "observed");
+        emit_point(out, "load_by_ms", ms, slice->requests * 1000000, us, "observed");
+        emit_point(out, "mode_priority_by_ms", ms, slice->mode, 1, "observed");
+        emit_point(out, "latency_ns_by_ms", ms, device_ns_of(clock, slice->latency),
+                   slice->requests, "observed");
+        emit_point(out, "cpu_percent_by_ms", ms, slice->busy * 100, slice->elapsed, "observed");
+    }
+}
+
 static void counters(size_t which, const void *on, const void *context_,
                      const struct bench_counters *out)
 {
@@ -191,6 +210,8 @@ static void counters(size_t which, const void *on, const void *context_,
         count_depth(context, out);
     else if (which == CASE_sim_phases)
         count_phases(context, out);
+    else if (which == CASE_phases)
+        count_phases_of_disk(context, out);
     else
         count_disk(which, context, out);
 }

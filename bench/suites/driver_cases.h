@@ -1,18 +1,22 @@
 // SPDX-License-Identifier: MIT
-// The cases of the suite `driver`. Three kinds:
+// The cases of the suite `driver`. Their kinds:
 //
 //   the disk        requests of a device from one thread on CPU 0, which sleeps where its mode says
 //   instructions    submit, complete, mode_switch, decide, record, window: without a wait
+//   phases          the disk under a load that changes, in real time: driver_line.h
 //   sim_            the simulated disk in virtual time, the same on every target: what is measured
 //                   is the work of simulating a request, and what came of it is in the counters
 //
 // The file that includes it has named its variants (SUITE_VARIANTS of body.h): tables of struct
-// driver_on. Other people's ways to read are such tables, too.
+// driver_on, and their ways (DRIVER_WAYS). Other people's ways to read are such tables, too.
 #ifndef DRIVER_CASES_H
 #define DRIVER_CASES_H
 
+#include "definitions_driver.h"
 #include "driver_context.h"
+#include "driver_line.h"
 #include "driver_model.h"
+#include "driver_runs.h"
 
 #define SUITE           driver
 #define SUITE_MECHANISM driver_on
@@ -42,6 +46,8 @@
     X(v, size_512, 32, true, 10, 0, 8, 1, 240, "512 B at random, bursts of 4")                     \
     X(v, size_16k, 32, true, 10, 0, 8, 1, 240, "16 KiB at random, bursts of 4")                    \
     X(v, size_128k, 16, true, 10, 0, 8, 1, 240, "128 KiB at random, bursts of 4")                  \
+    X(v, phases, 1, true, 20, DRIVER_SLICES, DRIVER_SLICES_TRACED, 1, 240,                         \
+      "CPU ticks in 20 ms, 100 requests/s; then 100, 5000, 50 000, 100 in real time: curves")      \
     X(v, submit, BURST, true, 10, BURST, BURST, 2, 60,                                             \
       "one of 32 handed in: until the device has it; the wait is not timed")                       \
     X(v, complete, BURST, true, 10, 0, 8, 2, 60,                                                   \
@@ -150,6 +156,20 @@ ALWAYS_INLINE uint64_t sequential(const struct driver_on *on, void *context_, ui
     const uint64_t sum = driver_bursts(on->way, context, operations);
     context->ticks = driver_between(start, driver_now(context));
     return sum;
+}
+
+// Of many operations each is a tenth of a second of the time line, of one a short while of its
+// beginning.
+ALWAYS_INLINE uint64_t phases(const struct driver_on *on, void *context_, uint64_t operations)
+{
+    struct driver_context *const context = context_;
+    if (driver_goes_inside(context))
+        return context->threads->window(operations);
+    context->ticks = 0;
+    for (uint64_t i = 0; i < operations; i++)
+        if (UNLIKELY(!driver_slice(on->way, context, i, operations > 1)))
+            return BENCH_FAILED;
+    return operations;
 }
 
 #define ordered_1  sequential

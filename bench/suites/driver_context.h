@@ -13,6 +13,7 @@
 #define DRIVER_CONTEXT_H
 
 #include "assert.h"
+#include "block_pattern.h"
 #include "body.h"
 #include "driver_on.h"
 #include "platform.h"
@@ -27,6 +28,9 @@
 #define DRIVER_ROOM_BYTES  (512u << 10) // memory of all slots
 #define DRIVER_HZ          1000000000u  // where nobody knows better
 #define DRIVER_QUEUE       0u           // CPU 0's
+#define DRIVER_SLICES      25u          // of a time line (driver_line.h)
+// As far as a buffer of events has room for it: up to 50 000 requests a second.
+#define DRIVER_SLICES_TRACED 8u
 
 enum driver_clock {
     DRIVER_CLOCK_CPU,     // of the CPU
@@ -61,6 +65,15 @@ struct driver_load {
     uint64_t latency; // sum
 };
 
+// What became of a slice of a time line.
+struct driver_slice {
+    uint64_t asked;         // requests a second
+    uint64_t requests;      // that there were
+    uint64_t latency;       // ticks from when each was due to when its completion was found; a sum
+    uint64_t elapsed, busy; // ticks; on the CPU
+    uint64_t mode;          // block_mode_priority at its end
+};
+
 struct driver_context {
     const struct driver_on *on;
     size_t which; // case
@@ -74,6 +87,8 @@ struct driver_context {
     bool simulated;
     bench_body *body;
     const uint64_t *words; // of pieces
+    bool patterned;        // a disk with block_pattern.h all over the pieces
+    uint64_t generation;   // of that
     uint64_t pieces;
     // What is asked.
     uint32_t bytes, count; // of a request; in blocks
@@ -87,6 +102,7 @@ struct driver_context {
     bool failed;                        // a window of this row
     uint64_t elapsed;                   // ticks of it; of `ticks`, what that is a share of
     struct driver_slot *slots;          // DRIVER_SLOTS
+    struct driver_slice line[DRIVER_SLICES];
     // The controller's cases.
     struct block_controller controllers[BLOCK_MODES];
     uint64_t now;
@@ -191,48 +207,6 @@ ALWAYS_INLINE uint64_t driver_word(const struct driver_context *context,
                                    const struct driver_slot *slot)
 {
     return context->words != NULL ? *(const uint64_t *)slot->segment.memory : 1;
-}
-
-// One after the other.
-ALWAYS_INLINE uint64_t driver_single(const struct driver_ops *way, struct driver_context *context,
-                                     uint64_t operations)
-{
-    struct driver_slot *const slot = &context->slots[0];
-    uint64_t sum = 0;
-    for (uint64_t i = 0; i < operations; i++) {
-        if (UNLIKELY(!driver_hand_in(way, context, slot) ||
-                     way->wait(context->device, &slot->request, context->waiter) != STATUS_OK)) {
-            context->failed = true;
-            return BENCH_FAILED;
-        }
-        sum += driver_word(context, slot);
-    }
-    return sum;
-}
-
-ALWAYS_INLINE uint64_t driver_bursts(const struct driver_ops *way, struct driver_context *context,
-                                     uint64_t operations)
-{
-    uint64_t sum = 0;
-    bool good = true;
-    for (uint64_t done = 0; done < operations && good;) {
-        const uint64_t most =
-            operations - done < context->depth ? operations - done : context->depth;
-        uint64_t in = 0;
-        while (in < most && driver_hand_in(way, context, &context->slots[in]))
-            in++;
-        good = in == most;
-        way->flush(context->device, DRIVER_QUEUE);
-        // All that are on their way, also when one was refused: their memory is the device's.
-        for (uint64_t i = 0; i < in; i++) {
-            struct driver_slot *const slot = &context->slots[i];
-            good = way->wait(context->device, &slot->request, context->waiter) == STATUS_OK && good;
-            sum += driver_word(context, slot);
-        }
-        done += in;
-    }
-    context->failed |= !good;
-    return good ? sum : BENCH_FAILED;
 }
 
 static inline uint64_t driver_expected_words(const struct driver_context *context,

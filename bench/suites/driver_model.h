@@ -5,7 +5,7 @@
 #ifndef DRIVER_MODEL_H
 #define DRIVER_MODEL_H
 
-#include "driver_context.h"
+#include "driver_runs.h"
 
 #define MODEL_LOOK_NS        400u
 #define MODEL_LATENCY_NS     10000u

@@ -98,6 +98,8 @@ static bool real_lost; // and then nothing more is asked of real devices
 static struct known {
     const struct block_device *device; // NULL: not read yet
     bool holds; // gives the same words each time, and not one word everywhere
+    bool patterned;
+    uint64_t generation;
     uint64_t words[DRIVER_PIECES_MOST];
 } known[KNOWN_MOST];
 
@@ -134,6 +136,16 @@ static bool differ(const uint64_t *words, uint64_t count)
     return false;
 }
 
+// Whether the words of all pieces are those of a pattern: then all that is read can be looked at.
+static bool has_pattern(struct known *one, uint64_t pieces)
+{
+    one->generation = block_pattern_generation(one->words[0]);
+    for (uint64_t i = 0; i < pieces; i++)
+        if (one->words[i] != block_pattern_word(one->generation, i * DRIVER_PIECE / 8))
+            return false;
+    return true;
+}
+
 static const struct known *know(const struct platform_block *found)
 {
     bool same;
@@ -149,6 +161,7 @@ static const struct known *know(const struct platform_block *found)
         return NULL;
     one->device = found->device;
     one->holds = same && differ(one->words, pieces_of(found->device));
+    one->patterned = one->holds && has_pattern(one, pieces_of(found->device));
     return one;
 }
 
@@ -181,6 +194,8 @@ static void *prepare_real(struct driver_context *context)
     context->busy_ns = found.busy_ns;
     context->waiter = found.waiter;
     context->words = disk->holds ? disk->words : NULL;
+    context->patterned = disk->patterned;
+    context->generation = disk->generation;
     context->pieces = pieces_of(found.device);
     context->slots = real_slots;
     block_statistics(found.device, DRIVER_QUEUE, &context->before);
@@ -313,7 +328,7 @@ static uint64_t expected_modes(uint64_t operations)
 
 static uint64_t expected(size_t which, const void *context, uint64_t operations)
 {
-    if (which == CASE_mode_switch || which == CASE_record)
+    if (which == CASE_mode_switch || which == CASE_record || which == CASE_phases)
         return operations;
     if (is_controller(which))
         return which == CASE_decide ? expected_modes(operations) : expected_rates(operations);
@@ -333,6 +348,20 @@ static bool interrupts(size_t which)
     return is_disk(which) || is_layer(which);
 }
 
+// Whether what the last requests have read is what stands there, each byte.
+static bool is_content(const struct driver_context *context)
+{
+    const uint64_t block = context->device->facts.block_bytes;
+    for (uint64_t i = 0; i < DRIVER_SLOTS && context->patterned; i++) {
+        const struct block_request *const one = &context->slots[i].request;
+        if (one->state == BLOCK_DONE && one->status == STATUS_OK &&
+            !block_pattern_holds(context->generation, one->first * block,
+                                 context->slots[i].segment.memory, one->count * block))
+            return false;
+    }
+    return true;
+}
+
 static bool check(size_t which, const void *on, const void *context_)
 {
     const struct driver_context *const context = context_;
@@ -344,7 +373,8 @@ static bool check(size_t which, const void *on, const void *context_)
     const bool good = block_device_state(context->device) == BLOCK_DEVICE_RUNNING &&
                       (context->threads == NULL || context->threads->good());
     real_lost |= !good && !context->simulated;
-    return good && statistics.strays == 0 && statistics.failed == context->before.failed;
+    return good && is_content(context) && statistics.strays == 0 &&
+           statistics.failed == context->before.failed;
 }
 
 static bool goes_around(const struct driver_on *on)
@@ -394,6 +424,9 @@ static void count_disk(size_t which, const struct driver_context *context,
 {
     if (which == CASE_sequential || which == CASE_submit)
         count_commands(context, out);
+    // Whether all that is read is looked at; else its first words are, or only its status.
+    if (which == CASE_request && !context->simulated)
+        out->emit(out->context, "content_checked", context->patterned, 1, "observed");
     // Of `idle` the sample is what the thread was away.
     if (which == CASE_idle)
         count_share(context, out, "cpu_share", context->elapsed - context->ticks, context->elapsed,

@@ -138,6 +138,8 @@ static bool is_asked(size_t which, const struct driver_on *on)
         return !floor && !is_fixed(on, BLOCK_BATCH);
     case CASE_sim_depth:
         return !on->way->adaptive;
+    case CASE_phases:
+        return on->way->adaptive && on->place == DRIVER_ON_FIRST;
     case CASE_mode_switch:
     case CASE_sim_phases:
         return on->way->adaptive;

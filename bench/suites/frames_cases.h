@@ -12,6 +12,7 @@
 #include "body.h"
 #include "compiler.h"
 #include "crew.h"
+#include "definitions_frames.h"
 #include "frame.h"
 #include "frames.h"
 #include "random.h"

@@ -7,6 +7,7 @@
 
 #include "body.h"
 #include "compiler.h"
+#include "definitions_heap.h"
 #include "heap.h"
 #include "heap_context.h"
 #include "heap_over_time.h"

@@ -9,6 +9,7 @@
 
 #include "body.h"
 #include "compiler.h"
+#include "definitions_ipc.h"
 #include "ipc_context.h"
 #include "ipc_message.h"
 #include "ipc_several.h"

@@ -7,6 +7,7 @@
 
 #include "body.h"
 #include "compiler.h"
+#include "definitions_ipc.h"
 #include "ipc_pair.h"
 #include "ring.h"
 

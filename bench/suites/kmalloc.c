@@ -2,6 +2,7 @@
 // kmalloc: the sizes of each of its levels, a page that is carved, and objects that grow.
 #include "body.h"
 #include "compiler.h"
+#include "definitions_kmalloc.h"
 #include "heap_variants.h"
 #include "string.h"
 

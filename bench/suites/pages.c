@@ -5,6 +5,7 @@
 #include "anonymous.h"
 #include "body.h"
 #include "compiler.h"
+#include "definitions_pages.h"
 #include "page_variants.h"
 #include "random.h"
 #include "string.h"

@@ -11,6 +11,7 @@
 #define SCHED_CASES_H
 
 #include "body.h"
+#include "definitions_sched.h"
 #include "sched_mixes.h"
 #include "sched_policy_variants.h"
 #include "sched_queue.h"

@@ -11,6 +11,7 @@
 #include "body.h"
 #include "compiler.h"
 #include "crew.h"
+#include "definitions_slub.h"
 #include "objects_variants.h"
 #include "platform.h"
 #include "random.h"

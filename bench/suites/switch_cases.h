@@ -11,6 +11,7 @@
 
 #include "body.h"
 #include "compiler.h"
+#include "definitions_switch.h"
 #include "switch.h"
 
 #define FEW            16u

@@ -7,6 +7,7 @@
 
 #include "body.h"
 #include "compiler.h"
+#include "definitions_trace.h"
 
 #define SUITE             trace
 #define SUITE_MECHANISM   trace

@@ -26,6 +26,7 @@ static void init_queue(struct block_device *device, unsigned index, uint64_t now
     struct block_queue *queue = &device->queues[index];
     const struct block_config *config = &device->config;
     *queue = (struct block_queue){
+        .number = config->number,
         .index = index,
         .carriers_free = (1u << BLOCK_CARRIERS) - 1,
         .health_at = now + device->health_ticks,
@@ -47,6 +48,7 @@ enum status block_init(struct block_device *device, const struct block_config *c
 {
     assert(config->clock.hz >= 1000 && config->clock.hz <= DEVICE_HZ_MOST);
     assert(config->queues <= BLOCK_QUEUES_MOST && config->hybrid_ns <= BLOCK_HYBRID_NS);
+    assert(config->number < TRACE_DEVICES_MOST);
     assert((uintptr_t)memory % CACHE_LINE == 0 && (uintptr_t)device % CACHE_LINE == 0);
     *device =
         (struct block_device){.config = *config, .queues = memory, .interrupt = block_interrupt};
@@ -84,8 +86,10 @@ uint64_t block_bound_ns(const struct block_device *device)
 {
     const struct block_config *config = &device->config;
     // In a batch; then in the backlog, at the device, and at an abort, once merged and once alone.
+    // A reset ends what is in the backlog or at the device, so there is one at the end; and one
+    // before it, which a batch outlives.
     return config->batch_ns + 2 * (2 * config->timeout_ns + config->abort_ns) +
-           device->facts.reset_ns + BLOCK_SLEEP_NS;
+           2 * device->facts.reset_ns + BLOCK_SLEEP_NS;
 }
 
 static void add(struct block_statistics *sum, const struct block_statistics *one)

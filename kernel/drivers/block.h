@@ -197,6 +197,7 @@ struct block_config {
     uint64_t timeout_ns;             // 0: BLOCK_TIMEOUT_NS
     uint64_t abort_ns;               // 0: BLOCK_ABORT_NS
     uint64_t rate_low, rate_high;    // operations a second; 0: BLOCK_RATE_LOW, _HIGH
+    uint32_t number;                 // in traces, below TRACE_DEVICES_MOST (trace_device.h)
 };
 
 // Of a queue, or of all of a device. Exact while nobody uses it.
@@ -235,6 +236,7 @@ struct CACHE_ALIGNED block_queue {
     // Without the lock: `interrupted` atomic.
     uint32_t interrupted; // an interrupt came while somebody held the lock
     // Behind `lock`:
+    uint32_t number; // the device's
     uint32_t index;
     uint32_t outstanding; // the device has
     uint32_t waiting;     // in the backlog
@@ -353,6 +355,12 @@ void block_interrupt(struct block_device *device, unsigned queue);
 ALWAYS_INLINE void block_attach(struct block_device *device)
 {
     __atomic_store_n(&device->interrupt, block_interrupt, __ATOMIC_RELAXED);
+}
+
+// block_interrupt of whoever uses the device: for those who hand interrupts on.
+static inline void block_raise(struct block_device *device, unsigned queue)
+{
+    __atomic_load_n(&device->interrupt, __ATOMIC_RELAXED)(device, queue);
 }
 
 // Whether the request is done, after one look at its queue.

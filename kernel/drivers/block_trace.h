@@ -10,7 +10,8 @@
 #define block_trace(event, queue, detail, value)                                                   \
     do {                                                                                           \
         if (CONFIG_TRACE)                                                                          \
-            trace_device(event, (queue)->index, detail, value);                                    \
+            trace_device(event, trace_device_lane((queue)->number, (queue)->index), detail,        \
+                         value);                                                                   \
     } while (0)
 
 #define block_trace_request(event, queue, request)                                                 \

@@ -100,9 +100,10 @@ enum status nvme_shut_down(struct nvme *nvme)
 {
     for (unsigned i = 0; i < nvme->queue_count; i++)
         nvme_let_interrupt(nvme, i, false);
+    const enum status told = nvme_announce_end(nvme);
     const enum status status = nvme_disable(nvme, nvme_until(nvme, nvme->reset_ns, UINT64_MAX));
     give_up(nvme);
-    return status;
+    return status != STATUS_OK ? status : told;
 }
 
 static enum block_health health(void *driver)

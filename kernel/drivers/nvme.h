@@ -12,6 +12,8 @@
 //               BLOCK_RESET_NS_MOST at the latest: a controller that may take longer is given up
 //   writing     nothing is, without an opened guard (block_guard.h): every command passes
 //               nvme_queue_put, which knows no others than its lists
+//   the end     nvme_shut_down tells the controller (CC.SHN) and waits for it, so that what it
+//               keeps of its own is in order; at most NVME_DOWN_NS_MOST
 //   failure     what cannot be brought up is disabled, or, if it does not obey, cut off from memory
 //
 // Not here: metadata, SGLs, arbitration, events, several namespaces at a time.
@@ -32,6 +34,8 @@
 #define NVME_PAGE_LOG_MOST     16u                             // of a controller's pages
 #define NVME_COMMAND_NS        2000000000u                     // an admin command
 #define NVME_COMMANDS_NS       5000000000u                     // all those of a reset
+#define NVME_DOWN_NS_LEAST     1000000000u                     // a shutdown (7.6.2)
+#define NVME_DOWN_NS_MOST      10000000000u
 #define NVME_SERIAL_CHARACTERS 20u
 #define NVME_MODEL_CHARACTERS  40u
 
@@ -64,6 +68,7 @@ struct nvme_facts {
     uint32_t page_log;
     uint32_t transfer_bytes; // of a request
     uint32_t aborts_most;    // at a time
+    uint64_t down_ns;        // how long a shutdown may take
     char serial[NVME_SERIAL_CHARACTERS + 1];
     char model[NVME_MODEL_CHARACTERS + 1];
     unsigned namespace_count, namespaces_left_out, namespaces_usable;
@@ -117,8 +122,10 @@ extern const struct block_device_ops nvme_ops;
 // While nobody uses the device.
 void nvme_statistics(const struct nvme *nvme, struct nvme_statistics *statistics);
 
-// Disables the controller for good; afterwards it does not touch memory. Nobody uses the device.
-// STATUS_TIMEOUT: it did not obey and was cut off. STATUS_CLOSED: it is gone.
+// Shuts the controller down for good as 7.6.2 has it: told, waited for as long as it asked for (1 s
+// at least, NVME_DOWN_NS_MOST at most), disabled within nvme->reset_ns, cut off from memory. Nobody
+// uses the device, or ever will. STATUS_TIMEOUT: it did not obey, and was cut off all the same.
+// STATUS_CLOSED: it is gone.
 enum status nvme_shut_down(struct nvme *nvme);
 
 #endif

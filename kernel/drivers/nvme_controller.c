@@ -67,6 +67,27 @@ enum status nvme_disable(struct nvme *nvme, uint64_t until)
     return wait_ready(nvme, false, until);
 }
 
+enum status nvme_announce_end(struct nvme *nvme)
+{
+    const uint32_t configuration = nvme_read(nvme, NVME_CC) & ~NVME_CC_SHUTDOWN;
+    const uint64_t until = nvme_until(nvme, nvme->facts.down_ns, UINT64_MAX);
+    uint32_t status = nvme_read(nvme, NVME_CSTS);
+    if ((status & (NVME_CSTS_READY | NVME_CSTS_FATAL)) != NVME_CSTS_READY)
+        return nvme_is_gone(nvme, status) ? STATUS_CLOSED : STATUS_OK; // it would not listen
+    nvme_write(nvme, NVME_CC, configuration | NVME_CC_NORMAL);
+    for (;;) {
+        const bool late = device_ticks(&nvme->config.clock) >= until;
+        status = nvme_read(nvme, NVME_CSTS);
+        if (nvme_is_gone(nvme, status))
+            return nvme_wrong(nvme, STATUS_CLOSED, "nobody answers any more");
+        if (NVME_CSTS_DOWN(status))
+            return STATUS_OK;
+        if (late)
+            return nvme_wrong(nvme, STATUS_TIMEOUT, "it does not shut down");
+        cpu_pause();
+    }
+}
+
 static void write_address(struct nvme *nvme, uint64_t offset, uint64_t address)
 {
     nvme_write(nvme, offset, (uint32_t)address);

@@ -57,6 +57,8 @@ static enum status controller(struct nvme *nvme, uint32_t *most, uint64_t until)
     copy_text(facts->model, page + NVME_CONTROLLER_MODEL, NVME_MODEL_CHARACTERS);
     facts->aborts_most =
         (uint32_t)min_u64(page[NVME_CONTROLLER_ABORTS] + 1u, NVME_ADMIN_ENTRIES - 1);
+    facts->down_ns = bytes_u32(page + NVME_CONTROLLER_DOWN_US) * UINT64_C(1000);
+    facts->down_ns = min_u64(max_u64(facts->down_ns, NVME_DOWN_NS_LEAST), NVME_DOWN_NS_MOST);
     const unsigned log = page[NVME_CONTROLLER_TRANSFER];
     const unsigned unit = NVME_CAP_PAGE_LEAST(facts->capabilities);
     const bool limited = log != 0 && log + unit < log2_u64(NVME_TRANSFER_BYTES);

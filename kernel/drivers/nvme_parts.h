@@ -46,6 +46,9 @@ static inline enum status nvme_wrong(struct nvme *nvme, enum status status, cons
 enum status nvme_look(struct nvme *nvme);
 // Not enabled, and not ready. STATUS_TIMEOUT, STATUS_CLOSED: it is to be cut off from memory.
 enum status nvme_disable(struct nvme *nvme, uint64_t until);
+// Tells a controller that is ready that this is the end, and waits until it has made up its mind.
+// STATUS_TIMEOUT, STATUS_CLOSED.
+enum status nvme_announce_end(struct nvme *nvme);
 // Ready, with empty admin queues. It was disabled before.
 enum status nvme_enable(struct nvme *nvme, uint64_t until);
 // Memory in one piece, aligned to the controller's pages, zeroed. False: there is none.

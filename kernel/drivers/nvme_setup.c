@@ -34,8 +34,7 @@ static unsigned vector_of(const struct nvme *nvme, unsigned index)
 static void interrupted(void *argument)
 {
     const struct nvme_handle *handle = argument;
-    struct block_device *const device = handle->nvme->config.device;
-    __atomic_load_n(&device->interrupt, __ATOMIC_RELAXED)(device, handle->queue);
+    block_raise(handle->nvme->config.device, handle->queue);
 }
 
 // The queue's interrupts go to the CPU of its number.

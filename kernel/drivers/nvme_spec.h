@@ -32,11 +32,14 @@
 #define NVME_CC_ENABLE     1u
 #define NVME_CC_PAGES(log) (((log)-12u) << 7)
 #define NVME_CC_ENTRIES    (6u << 16 | 4u << 20)
+#define NVME_CC_SHUTDOWN   (3u << 14)
+#define NVME_CC_NORMAL     (1u << 14) // SHN: normal shutdown notification
 
 // Status (3.1.6). All ones: nobody answers.
-#define NVME_CSTS_READY 1u
-#define NVME_CSTS_FATAL 2u
-#define NVME_GONE       UINT32_MAX
+#define NVME_CSTS_READY        1u
+#define NVME_CSTS_FATAL        2u
+#define NVME_CSTS_DOWN(status) (((status) >> 2 & 3) == 2) // SHST: shutdown processing complete
+#define NVME_GONE              UINT32_MAX
 
 // ---- entries (4.2, 4.6) -------------------------------------------------------------------------
 
@@ -101,6 +104,7 @@ enum nvme_identify { // CNS (5.15.1)
 #define NVME_CONTROLLER_MODEL      24u // 40
 #define NVME_CONTROLLER_FIRMWARE   64u // 8
 #define NVME_CONTROLLER_TRANSFER   77u // MDTS: logarithm, in least memory pages; 0: no limit
+#define NVME_CONTROLLER_DOWN_US    88u // RTD3E: microseconds of a shutdown; 0: not told
 #define NVME_CONTROLLER_TYPE       111u
 #define NVME_CONTROLLER_ABORTS     258u // ACL: at a time, one less
 #define NVME_CONTROLLER_SQ_ENTRY   512u // logarithms: least 3:0, most 7:4

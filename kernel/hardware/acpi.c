@@ -14,7 +14,7 @@
 #define OEM_BYTES      6u
 
 // The tables that are read, in this order: SRAT needs the CPUs, SLIT the nodes.
-enum kind { FADT, MADT, SRAT, SLIT, MCFG, HPET, SPCR, KINDS };
+enum kind { FADT, MADT, SRAT, SLIT, MCFG, HPET, SPCR, DBG2, KINDS };
 static const struct {
     char signature[5];
     uint32_t least; // bytes
@@ -22,7 +22,7 @@ static const struct {
     [FADT] = {"FACP", ACPI_FADT_LEAST}, [MADT] = {"APIC", ACPI_MADT_LEAST},
     [SRAT] = {"SRAT", ACPI_SRAT_LEAST}, [SLIT] = {"SLIT", ACPI_SLIT_LEAST},
     [MCFG] = {"MCFG", ACPI_MCFG_LEAST}, [HPET] = {"HPET", ACPI_HPET_LEAST},
-    [SPCR] = {"SPCR", ACPI_SPCR_LEAST},
+    [SPCR] = {"SPCR", ACPI_SPCR_LEAST}, [DBG2] = {"DBG2", ACPI_DBG2_LEAST},
 };
 
 // What a reading needs while it lasts.
@@ -205,8 +205,10 @@ static bool read_kind(struct reading *reading, enum kind kind)
         return acpi_mcfg_read(&info->devices, bytes, log);
     case HPET:
         return acpi_hpet_read(&info->devices, bytes, log);
-    default:
+    case SPCR:
         return acpi_spcr_read(&info->devices, bytes, log);
+    default:
+        return acpi_dbg2_read(&info->devices, bytes, log);
     }
 }
 

@@ -48,7 +48,7 @@ static bool read_pm_timer(struct acpi_fixed *fixed, const struct acpi_bytes *fad
         acpi_problem(log, "FACP: a timer of %u bytes at port %x", bytes[FADT_PM_TIMER_LEN], port);
         return false;
     }
-    fixed->pm_timer = (struct acpi_register){ACPI_SPACE_PORT, 32, port};
+    fixed->pm_timer = (struct acpi_register){.space = ACPI_SPACE_PORT, .bits = 32, .address = port};
     return true;
 }
 
@@ -121,7 +121,7 @@ bool acpi_mcfg_read(struct acpi_devices *devices, const struct acpi_bytes *mcfg,
     return right;
 }
 
-// ---- HPET, SPCR --------------------------------------------------------------------------------
+// ---- HPET, SPCR, DBG2 --------------------------------------------------------------------------
 
 #define HPET_ID        36
 #define HPET_REGISTERS 40
@@ -154,4 +154,49 @@ bool acpi_spcr_read(struct acpi_devices *devices, const struct acpi_bytes *spcr,
     (void)log; // an address of 0 says that there is no console
     devices->serial = (struct acpi_serial){spcr->bytes[SPCR_INTERFACE], registers};
     return true;
+}
+
+#define DBG2_FIRST           36 // where the entries begin
+#define DBG2_COUNT           40
+#define DBG2_ENTRY_BYTES     22u
+#define DBG2_ENTRY_LENGTH    1 // of 16 bits, behind the revision
+#define DBG2_ENTRY_ADDRESSES 3
+#define DBG2_ENTRY_KIND      12
+#define DBG2_ENTRY_SUBKIND   14
+#define DBG2_ENTRY_REGISTER  18
+#define DBG2_SERIAL          0x8000u
+#define DBG2_ENTRIES_MOST    64u
+
+// The port of an entry that lies in the table. False: its first address does not lie in it.
+static bool take_debug_port(struct acpi_debug_ports *debug, const uint8_t *entry, uint32_t length)
+{
+    const uint32_t at = bytes_u16(entry + DBG2_ENTRY_REGISTER);
+    if (bytes_u16(entry + DBG2_ENTRY_KIND) != DBG2_SERIAL || entry[DBG2_ENTRY_ADDRESSES] == 0)
+        return true;
+    if (at < DBG2_ENTRY_BYTES || at > length || length - at < ACPI_REGISTER_BYTES)
+        return false;
+    if (debug->count < ACPI_DEBUG_PORTS_MOST)
+        debug->ports[debug->count++] = (struct acpi_serial){bytes_u16(entry + DBG2_ENTRY_SUBKIND),
+                                                            acpi_register_at(entry + at)};
+    return true;
+}
+
+bool acpi_dbg2_read(struct acpi_devices *devices, const struct acpi_bytes *dbg2,
+                    struct acpi_log *log)
+{
+    assert(dbg2->length >= ACPI_DBG2_LEAST);
+    uint32_t at = bytes_u32(dbg2->bytes + DBG2_FIRST);
+    const uint32_t count = bytes_u32(dbg2->bytes + DBG2_COUNT);
+    bool right = count <= DBG2_ENTRIES_MOST;
+    for (uint32_t i = 0; i < count && right; i++) {
+        const bool inside =
+            at >= ACPI_DBG2_LEAST && at <= dbg2->length && dbg2->length - at >= DBG2_ENTRY_BYTES;
+        const uint32_t length = inside ? bytes_u16(dbg2->bytes + at + DBG2_ENTRY_LENGTH) : 0;
+        right = length >= DBG2_ENTRY_BYTES && length <= dbg2->length - at &&
+                take_debug_port(&devices->debug, dbg2->bytes + at, length);
+        at += length;
+    }
+    if (!right)
+        acpi_problem(log, "DBG2: entries do not fit into it");
+    return right;
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // What ACPI's tables tell of single devices: the fixed hardware (FADT, signature "FACP": ACPI 6.5,
 // 5.2.9), the configuration spaces of PCI in memory (MCFG: PCI Firmware Specification 3.0, 4.1.2),
-// the HPET (IA-PC HPET Specification 1.0a, 3.2.4) and the serial console (SPCR, Microsoft).
+// the HPET (IA-PC HPET Specification 1.0a, 3.2.4), the serial console (SPCR, Microsoft) and ports
+// for a debugger (DBG2, Microsoft's "Debug Port Table 2").
 #ifndef ACPI_DEVICES_H
 #define ACPI_DEVICES_H
 
@@ -17,6 +18,9 @@
 #define ACPI_MCFG_LEAST 44u
 #define ACPI_HPET_LEAST 56u
 #define ACPI_SPCR_LEAST 52u
+#define ACPI_DBG2_LEAST 44u
+
+#define ACPI_DEBUG_PORTS_MOST 4u
 
 // The configuration spaces of buses [first_bus, last_bus] stand at `base`, 1 MiB for each bus,
 // counted from bus 0 on: that of `first_bus` stands at base + first_bus MiB.
@@ -47,14 +51,21 @@ struct acpi_fixed {
 };
 
 struct acpi_serial {
-    uint8_t interface; // 0: like a 16550, 1: a part of one, others: see the specification
+    uint16_t interface; // 0: like a 16550, 1: a part of one, others: see the specification
     struct acpi_register registers;
+};
+
+// Serial ports of DBG2; ports of other kinds are left out.
+struct acpi_debug_ports {
+    unsigned count;
+    struct acpi_serial ports[ACPI_DEBUG_PORTS_MOST];
 };
 
 struct acpi_devices {
     struct acpi_fixed fixed;
     struct acpi_hpet hpet;
     struct acpi_serial serial;
+    struct acpi_debug_ports debug;
     unsigned segment_count;
     struct acpi_pci_segment segments[ACPI_PCI_SEGMENTS_MOST];
 };
@@ -68,6 +79,8 @@ bool acpi_mcfg_read(struct acpi_devices *devices, const struct acpi_bytes *mcfg,
 bool acpi_hpet_read(struct acpi_devices *devices, const struct acpi_bytes *hpet,
                     struct acpi_log *log);
 bool acpi_spcr_read(struct acpi_devices *devices, const struct acpi_bytes *spcr,
+                    struct acpi_log *log);
+bool acpi_dbg2_read(struct acpi_devices *devices, const struct acpi_bytes *dbg2,
                     struct acpi_log *log);
 
 #endif

@@ -50,5 +50,6 @@ struct acpi_register acpi_register_at(const uint8_t *bytes)
     const uint64_t address = bytes_u64(bytes + 4);
     if (address == 0 || space > SPACE_PCI || (space == SPACE_PORT && address >= PORTS))
         return (struct acpi_register){.space = ACPI_SPACE_NONE};
-    return (struct acpi_register){.space = spaces[space], .bits = bytes[1], .address = address};
+    return (struct acpi_register){
+        .space = spaces[space], .bits = bytes[1], .access = bytes[3], .address = address};
 }

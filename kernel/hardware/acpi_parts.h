@@ -56,6 +56,7 @@ enum acpi_space {
 struct acpi_register {
     enum acpi_space space; // NONE: there is no such register
     uint8_t bits;          // its width, 0 if not told
+    uint8_t access;        // of how many bits: 1, 2, 3, 4 are 8, 16, 32, 64; 0: not told
     uint64_t address;      // as `space` counts
 };
 

@@ -151,6 +151,7 @@ static enum status read_pvh(struct boot_info *info, const struct boot_memory *me
 #define TAG_COMMAND_LINE 1u
 #define TAG_MODULE       3u
 #define TAG_MAP          6u
+#define TAG_SCREEN       8u
 #define TAG_EFI_32       11u
 #define TAG_EFI_64       12u
 #define TAG_RSDP_OLD     14u // a copy of ACPI 1.0's root pointer
@@ -159,6 +160,10 @@ static enum status read_pvh(struct boot_info *info, const struct boot_memory *me
 #define MAP_HEADER_BYTES 16u // tag header, entry size, entry version
 #define MAP_ENTRY_BYTES  24u // the least an entry has
 #define MODULE_BYTES     16u // tag header, start, end; a string follows
+#define SCREEN_BYTES     32u // what screens of all kinds have
+#define SCREEN_COLOURS   38u // with the places of the colours
+#define SCREEN_IS_PIXELS 1u
+#define SCREEN_IS_TEXT   2u
 
 static enum status read_map_tag(struct boot_info *info, const struct boot_memory *memory,
                                 uint64_t tag, uint32_t size)
@@ -192,6 +197,35 @@ static enum status read_module_tag(struct boot_info *info, const struct boot_mem
     return boot_info_take(info, start, end - start);
 }
 
+static struct screen_colour colour_at(const uint8_t *bytes)
+{
+    return (struct screen_colour){bytes[0], bytes[1]};
+}
+
+// A screen that cannot be is none: the machine can do without. Colours by a palette are left out.
+static void read_screen_tag(struct boot_info *info, const struct boot_memory *memory, uint64_t tag,
+                            uint32_t size)
+{
+    const uint8_t *bytes = memory->bytes + (tag - memory->base);
+    if (size < SCREEN_BYTES)
+        return;
+    struct screen_surface screen = {.address = bytes_u64(bytes + 8),
+                                    .pitch = bytes_u32(bytes + 16),
+                                    .width = bytes_u32(bytes + 20),
+                                    .height = bytes_u32(bytes + 24),
+                                    .bits = bytes[28]};
+    if (bytes[29] == SCREEN_IS_TEXT) {
+        screen.kind = SCREEN_TEXT;
+    } else if (bytes[29] == SCREEN_IS_PIXELS && size >= SCREEN_COLOURS) {
+        screen.kind = SCREEN_PIXELS;
+        screen.red = colour_at(bytes + SCREEN_BYTES);
+        screen.green = colour_at(bytes + SCREEN_BYTES + 2);
+        screen.blue = colour_at(bytes + SCREEN_BYTES + 4);
+    }
+    if (screen_surface_works(&screen))
+        info->screen = screen;
+}
+
 // Where ACPI's root pointer is if this tag tells it, 0 if not.
 static uint64_t root_pointer(const struct boot_memory *memory, uint64_t tag, uint32_t type,
                              uint32_t size)
@@ -211,6 +245,19 @@ static uint64_t root_pointer(const struct boot_memory *memory, uint64_t tag, uin
     }
 }
 
+// GRUB hands no copy of these tables on; under BIOS they are searched for.
+static uint64_t smbios_of(const struct boot_memory *memory, uint64_t tag, uint32_t type,
+                          uint32_t size)
+{
+    const uint64_t content = tag + TAG_HEADER_BYTES;
+    const uint32_t length = size - TAG_HEADER_BYTES;
+    if (type == TAG_EFI_32 && length >= 4)
+        return efi_find_smbios(memory, read_u32(memory, content), false);
+    return type == TAG_EFI_64 && length >= 8
+               ? efi_find_smbios(memory, read_u64(memory, content), true)
+               : 0;
+}
+
 static enum status read_tag(struct boot_info *info, const struct boot_memory *memory, uint64_t tag,
                             uint32_t type, uint32_t size)
 {
@@ -221,6 +268,9 @@ static enum status read_tag(struct boot_info *info, const struct boot_memory *me
         return read_module_tag(info, memory, tag, size);
     case TAG_MAP:
         return read_map_tag(info, memory, tag, size);
+    case TAG_SCREEN:
+        read_screen_tag(info, memory, tag, size);
+        return STATUS_OK;
     default:
         return STATUS_OK;
     }
@@ -252,6 +302,8 @@ static enum status read_multiboot2(struct boot_info *info, const struct boot_mem
             info->rsdp = root;
             told_by = type;
         }
+        const uint64_t smbios = smbios_of(memory, at + position, type, size);
+        info->smbios = smbios != 0 ? smbios : info->smbios;
         // The padding behind the last tag may be cut off with the end tag: then it is missing too.
         position += (uint32_t)min_u64(align_up(size, 8), total - position);
     }
@@ -265,7 +317,8 @@ enum status boot_info_read(struct boot_info *info, unsigned protocol, struct boo
 {
     info->protocol = protocol;
     info->available_count = info->taken_count = info->firmware_count = 0;
-    info->memory_bytes = info->rsdp = 0;
+    info->memory_bytes = info->rsdp = info->smbios = 0;
+    info->screen = (struct screen_surface){.kind = SCREEN_NONE};
     info->arguments[0] = '\0';
     enum status status = STATUS_INVALID;
     if (protocol == BOOT_BY_PVH)

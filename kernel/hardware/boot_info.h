@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "screen.h"
 #include "status.h"
 
 #define BOOT_ARGUMENTS_MOST 2048u // bytes of the command line, terminator included
@@ -56,6 +57,7 @@ static inline const uint8_t *boot_memory_at(const struct boot_memory *memory, ui
 struct boot_info {
     unsigned protocol; // BOOT_BY_*
     uint64_t rsdp;     // physical address of ACPI's root pointer; 0: the loader does not tell
+    uint64_t smbios;   // of SMBIOS's entry point; 0: it is not told
     unsigned available_count, taken_count, firmware_count;
     struct boot_range
         available[BOOT_AVAILABLE_MOST]; // RAM, as the map lists it; may overlap `taken`
@@ -66,6 +68,8 @@ struct boot_info {
     struct boot_range firmware[BOOT_FIRMWARE_MOST];
     uint64_t memory_bytes;               // sum of `available`
     char arguments[BOOT_ARGUMENTS_MOST]; // terminated; printable ASCII, anything else is a space
+    // What the loader set up to be looked at; SCREEN_NONE if it tells of none that works.
+    struct screen_surface screen;
 };
 
 // Fills `info` from the tables of `protocol` that begin at physical address `at`.

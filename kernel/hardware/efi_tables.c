@@ -20,12 +20,20 @@ static const uint8_t guid_acpi_2[GUID_BYTES] = {0x71, 0xe8, 0x68, 0x88, 0xf1, 0x
 static const uint8_t guid_acpi_1[GUID_BYTES] = {0x30, 0x2d, 0x9d, 0xeb, 0x88, 0x2d, 0xd3, 0x11,
                                                 0x9a, 0x16, 0x00, 0x90, 0x27, 0x3f, 0xc1, 0x4d};
 
+// SMBIOS3_TABLE_GUID and SMBIOS_TABLE_GUID.
+static const uint8_t guid_smbios_3[GUID_BYTES] = {0x44, 0x15, 0xfd, 0xf2, 0x94, 0x97, 0x2c, 0x4a,
+                                                  0x99, 0x2e, 0xe5, 0xbb, 0xcf, 0x20, 0xe3, 0x94};
+static const uint8_t guid_smbios[GUID_BYTES] = {0x31, 0x2d, 0x9d, 0xeb, 0x88, 0x2d, 0xd3, 0x11,
+                                                0x9a, 0x16, 0x00, 0x90, 0x27, 0x3f, 0xc1, 0x4d};
+
 static uint64_t word(const uint8_t *at, bool wide)
 {
     return wide ? bytes_u64(at) : bytes_u32(at);
 }
 
-uint64_t efi_find_rsdp(const struct boot_memory *memory, uint64_t at, bool wide)
+// What the configuration table has under one GUID, or else under another.
+static uint64_t find(const struct boot_memory *memory, uint64_t at, bool wide,
+                     const uint8_t *better, const uint8_t *worse)
 {
     const struct layout *layout = wide ? &wide_layout : &narrow_layout;
     const uint8_t *system = boot_memory_at(memory, at, layout->table_bytes);
@@ -38,10 +46,20 @@ uint64_t efi_find_rsdp(const struct boot_memory *memory, uint64_t at, bool wide)
         boot_memory_at(memory, word(system + layout->pointer, wide), count * layout->entry_bytes);
     uint64_t old = 0;
     for (uint64_t i = 0; entry != NULL && i < count; i++, entry += layout->entry_bytes) {
-        if (memcmp(entry, guid_acpi_2, GUID_BYTES) == 0)
+        if (memcmp(entry, better, GUID_BYTES) == 0)
             return word(entry + GUID_BYTES, wide);
-        if (memcmp(entry, guid_acpi_1, GUID_BYTES) == 0)
+        if (memcmp(entry, worse, GUID_BYTES) == 0)
             old = word(entry + GUID_BYTES, wide);
     }
     return old;
+}
+
+uint64_t efi_find_rsdp(const struct boot_memory *memory, uint64_t at, bool wide)
+{
+    return find(memory, at, wide, guid_acpi_2, guid_acpi_1);
+}
+
+uint64_t efi_find_smbios(const struct boot_memory *memory, uint64_t at, bool wide)
+{
+    return find(memory, at, wide, guid_smbios_3, guid_smbios);
 }

@@ -17,4 +17,7 @@
 // tells none or leaves the readable memory.
 uint64_t efi_find_rsdp(const struct boot_memory *memory, uint64_t at, bool wide);
 
+// The same for the entry point of SMBIOS, that of 64 bits rather than that of 32.
+uint64_t efi_find_smbios(const struct boot_memory *memory, uint64_t at, bool wide);
+
 #endif

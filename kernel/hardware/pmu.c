@@ -67,7 +67,7 @@ bool pmu_decide(struct pmu *pmu, uint32_t highest_leaf, const struct cpu_cpuid *
 }
 
 // Changes some bits of a register and leaves the others.
-static bool change(const struct pmu_access *access, uint32_t msr, uint64_t mask, uint64_t bits)
+static bool change(const struct msr_access *access, uint32_t msr, uint64_t mask, uint64_t bits)
 {
     uint64_t value;
     return access->read(access->context, msr, &value) &&
@@ -76,7 +76,7 @@ static bool change(const struct pmu_access *access, uint32_t msr, uint64_t mask,
 
 static bool program(const struct pmu *pmu)
 {
-    const struct pmu_access *access = &pmu->access;
+    const struct msr_access *access = &pmu->access;
     const uint64_t all = (((uint64_t)1 << pmu->counters) - 1) << GLOBAL_FIXED;
     uint64_t mask = 0, ring_0 = 0;
     for (unsigned i = 0; i < pmu->counters; i++) {
@@ -92,7 +92,7 @@ static bool program(const struct pmu *pmu)
     return change(access, MSR_GLOBAL_CTRL, all, all);
 }
 
-bool pmu_start(struct pmu *pmu, const struct pmu_access *access)
+bool pmu_start(struct pmu *pmu, const struct msr_access *access)
 {
     uint64_t totals[PMU_COUNTERS] = {0};
     if (pmu->counters == 0)

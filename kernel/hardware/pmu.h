@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "cpu.h"
+#include "msr.h"
 
 #define PMU_CPUID_LEAF 0x0au
 
@@ -23,15 +24,8 @@ enum pmu_counter { // by the number of the fixed counter
     PMU_COUNTERS,
 };
 
-// Model-specific registers. False: the CPU refused.
-struct pmu_access {
-    void *context;
-    bool (*read)(void *context, uint32_t msr, uint64_t *value);
-    bool (*write)(void *context, uint32_t msr, uint64_t value);
-};
-
 struct pmu {
-    struct pmu_access access;
+    struct msr_access access;
     unsigned counters; // used, 2 or 3; 0: not available
     unsigned width;    // of each, bits
     const char *why;   // if it is not available
@@ -43,7 +37,7 @@ bool pmu_decide(struct pmu *pmu, uint32_t highest_leaf, const struct cpu_cpuid *
 
 // Sets the counters to 0 and has them count ring 0, others of the PMU left as they are; then looks
 // whether they move. After pmu_decide; false, with `why`, if that did not say true or if it fails.
-bool pmu_start(struct pmu *pmu, const struct pmu_access *access);
+bool pmu_start(struct pmu *pmu, const struct msr_access *access);
 
 // Totals since the start, whatever the counters' width, if each is read once in a turn of it (26
 // hours of 48 bits at 3 GHz); the difference of two reads within one turn is right in any case. 0

@@ -23,9 +23,8 @@ enum status ring_fusion_mpmc_init_at(void *object, void *memory, size_t slots, u
     if (ring_fusion_mpmc_attach(object, memory, slots) != STATUS_OK)
         return STATUS_INVALID;
     ring->start = position;
-    ring->producer = (struct ring_producer){.position = position, .limit = position + slots};
-    ring->consumer = (struct ring_consumer){.position = position};
-    ring->producer_closing.closed = ring->consumer_closing.closed = 0;
+    ring_open_sides(&ring->producer, &ring->consumer, &ring->producer_closing,
+                    &ring->consumer_closing, position, slots);
     for (uint64_t i = 0; i < slots; i++)
         slot_of(ring, position + i)->control = ring_fusion_control(position + i - slots, 0);
     return STATUS_OK;

@@ -29,9 +29,8 @@ enum status ring_fusion_spsc_init_at(void *object, void *memory, size_t slots, u
     if (ring_fusion_spsc_attach(object, memory, slots) != STATUS_OK)
         return STATUS_INVALID;
     ring->start = position;
-    ring->producer = (struct ring_producer){.position = position, .limit = position + slots};
-    ring->consumer = (struct ring_consumer){.position = position};
-    ring->producer_closing.closed = ring->consumer_closing.closed = 0;
+    ring_open_sides(&ring->producer, &ring->consumer, &ring->producer_closing,
+                    &ring->consumer_closing, position, slots);
     for (uint64_t i = 0; i < slots; i++)
         slot_of(ring, position + i)->control = control_of_lap_before(ring, position + i);
     return STATUS_OK;
@@ -56,16 +55,8 @@ static bool is_closed(const struct ring_fusion_spsc *ring)
 // STATUS_OK does not say that there is room now.
 static enum status renew_credit(struct ring_fusion_spsc *ring)
 {
-    // Acquire, with the consumer's release of its position: it has read the slots below before
-    // the producer writes them again. And before the look at the closing: a ring that was closed
-    // when the consumer got there gives no credit for that.
-    const uint64_t received = __atomic_load_n(&ring->consumer.position, __ATOMIC_ACQUIRE);
-    if (is_closed(ring))
-        return STATUS_CLOSED;
-    if (ring->producer.position - received > ring->mask + 1)
-        return STATUS_CORRUPT;
-    ring->producer.limit = received + ring->mask + 1;
-    return STATUS_OK;
+    return ring_renew_credit(&ring->producer, &ring->consumer, &ring->producer_closing,
+                             &ring->consumer_closing, ring->mask + 1);
 }
 
 COLD enum status ring_fusion_spsc_renew(struct ring_fusion_spsc *ring)

@@ -9,10 +9,9 @@ enum status ring_fusion_stream_init_at(void *object, void *memory, size_t slots,
     ring->slots = memory;
     ring->mask = slots - 1;
     ring->start = position;
-    ring->producer = (struct ring_producer){.position = position, .limit = position + slots};
-    ring->consumer = (struct ring_consumer){.position = position};
+    ring_open_sides(&ring->producer, &ring->consumer, &ring->producer_closing,
+                    &ring->consumer_closing, position, slots);
     ring->known = position;
-    ring->producer_closing.closed = ring->consumer_closing.closed = 0;
     return STATUS_OK;
 }
 
@@ -35,15 +34,8 @@ static bool is_closed(const struct ring_fusion_stream *ring)
 // STATUS_OK does not say that there is room now.
 static enum status renew_credit(struct ring_fusion_stream *ring)
 {
-    // Acquire, with the consumer's release of its position: it has read the slots below before
-    // the producer writes them again. Before the look at the closing: as in ring_fusion_spsc.c.
-    const uint64_t received = __atomic_load_n(&ring->consumer.position, __ATOMIC_ACQUIRE);
-    if (is_closed(ring))
-        return STATUS_CLOSED;
-    if (ring->producer.position - received > ring->mask + 1)
-        return STATUS_CORRUPT;
-    ring->producer.limit = received + ring->mask + 1;
-    return STATUS_OK;
+    return ring_renew_credit(&ring->producer, &ring->consumer, &ring->producer_closing,
+                             &ring->consumer_closing, ring->mask + 1);
 }
 
 COLD enum status ring_fusion_stream_renew(struct ring_fusion_stream *ring)

@@ -32,6 +32,16 @@ struct ring_closing {
     uint64_t closed CACHE_ALIGNED;
 };
 
+// Both sides of an open ring at `position`, with room for `slots`; nobody uses it yet.
+static inline void ring_open_sides(struct ring_producer *producer, struct ring_consumer *consumer,
+                                   struct ring_closing *one, struct ring_closing *other,
+                                   uint64_t position, uint64_t slots)
+{
+    *producer = (struct ring_producer){.position = position, .limit = position + slots};
+    *consumer = (struct ring_consumer){.position = position};
+    one->closed = other->closed = 0;
+}
+
 // Acquire, with ring_close_sides: a message sent before the closing is found after this.
 ALWAYS_INLINE bool ring_is_closed(const struct ring_closing *one, const struct ring_closing *other)
 {
@@ -50,6 +60,25 @@ ALWAYS_INLINE void ring_close_sides(struct ring_closing *one, struct ring_closin
 ALWAYS_INLINE void ring_count_refusal(struct ring_producer *producer)
 {
     __atomic_store_n(&producer->refused_full, producer->refused_full + 1, __ATOMIC_RELAXED);
+}
+
+// The producer's: its credit anew from where the consumer is. STATUS_OK does not say that there is
+// room now; STATUS_CLOSED, STATUS_CORRUPT.
+ALWAYS_INLINE enum status ring_renew_credit(struct ring_producer *producer,
+                                            const struct ring_consumer *consumer,
+                                            const struct ring_closing *one,
+                                            const struct ring_closing *other, uint64_t slots)
+{
+    // Acquire, with the consumer's release of its position: it has read the slots below before
+    // the producer writes them again. And before the look at the closing: a ring that was closed
+    // when the consumer got there gives no credit for that.
+    const uint64_t received = __atomic_load_n(&consumer->position, __ATOMIC_ACQUIRE);
+    if (ring_is_closed(one, other))
+        return STATUS_CLOSED;
+    if (producer->position - received > slots)
+        return STATUS_CORRUPT;
+    producer->limit = received + slots;
+    return STATUS_OK;
 }
 
 // How many of `slots` are free, and how far both sides are: a moment's view for any thread, exact

@@ -8,7 +8,9 @@
 #include "machine_cpu.h"
 #include "pci_boot.h"
 #include "platform.h"
+#include "trace_device.h"
 
+#define QUEUES_MOST   16u        // of a disk, so that the pool suffices for others too
 #define HANDLER_TURNS (1u << 30) // far longer than a handler takes, even on an emulated CPU
 
 // ---- memory -------------------------------------------------------------------------------------
@@ -145,12 +147,6 @@ struct device_interrupt block_machine_interrupt(struct block_machine *machine)
     };
 }
 
-void block_machine_interrupted(void *device, unsigned queue)
-{
-    struct block_device *const own = device;
-    __atomic_load_n(&own->interrupt, __ATOMIC_RELAXED)(own, queue);
-}
-
 // ---- the function -------------------------------------------------------------------------------
 
 static enum status map(uint64_t address, uint64_t bytes, struct memory_access *registers)
@@ -214,4 +210,80 @@ enum status block_machine_registers(const struct block_machine *machine, unsigne
 struct device_clock block_machine_clock(void)
 {
     return (struct device_clock){.hz = platform_clock_hz()};
+}
+
+// ---- disks --------------------------------------------------------------------------------------
+
+static const struct pci_function *find(const struct block_machine_kind *kind, unsigned index)
+{
+    const struct pci *pci = pci_boot_found();
+    for (unsigned i = 0; i < pci->count; i++) {
+        if (kind->is_disk(&pci->functions[i]) && index-- == 0)
+            return &pci->functions[i];
+    }
+    return NULL;
+}
+
+static uint32_t made; // disks so far, of all kinds
+
+static enum status make_device(struct block_machine_disk *disk,
+                               const struct block_machine_kind *kind, void *driver, unsigned queues)
+{
+    const struct device_dma dma = block_machine_dma();
+    const struct block_config config = {
+        .ops = kind->ops,
+        .driver = driver,
+        .clock = block_machine_clock(),
+        .guard = &disk->guard,
+        .queues = queues,
+        .number = made++ % TRACE_DEVICES_MOST,
+    };
+    uint64_t address;
+    const size_t bytes = block_bytes(queues);
+    void *memory = dma.allocate(dma.context, align_up(bytes, PAGE_SIZE) / PAGE_SIZE, &address);
+    return memory == NULL ? STATUS_NO_MEMORY : block_init(&disk->device, &config, memory, bytes);
+}
+
+static enum status make(const struct block_machine_kind *kind, unsigned index,
+                        const struct pci_function *function)
+{
+    struct block_machine_disk *disk = &kind->disks[index];
+    const unsigned queues = (unsigned)min_u64(machine_cpu_count(), QUEUES_MOST);
+    if (block_machine_clock().hz == 0)
+        return STATUS_FAILED;
+    enum status status = block_machine_open(&disk->machine, function);
+    if (status != STATUS_OK)
+        return status;
+    void *driver = kind->prepare(index, queues);
+    status = driver != NULL ? make_device(disk, kind, driver, queues) : STATUS_INVALID;
+    if (status != STATUS_OK)
+        block_machine_close(&disk->machine);
+    return status == STATUS_EMPTY ? STATUS_FAILED : status;
+}
+
+enum status block_machine_disk(const struct block_machine_kind *kind, unsigned index,
+                               struct block_device **device)
+{
+    const struct pci_function *function = index < kind->count ? find(kind, index) : NULL;
+    if (function == NULL)
+        return STATUS_EMPTY;
+    struct block_machine_disk *disk = &kind->disks[index];
+    if (!disk->tried)
+        disk->status = make(kind, index, function);
+    disk->tried = true;
+    *device = &disk->device;
+    return disk->status;
+}
+
+void block_machine_shut_down(const struct block_machine_kind *kind)
+{
+    for (unsigned i = 0; i < kind->count; i++) {
+        struct block_machine_disk *disk = &kind->disks[i];
+        if (!disk->tried || disk->status != STATUS_OK)
+            continue;
+        if (kind->shut_down != NULL)
+            kind->shut_down(i);
+        block_machine_close(&disk->machine);
+        disk->status = STATUS_CLOSED;
+    }
 }

@@ -49,6 +49,12 @@ header:
         .short  1, 0
         .long   12
         .long   6
+        // Framebuffer, optional: UEFI has no other screen. Where the loader cannot set one, as GRUB
+        // under BIOS without its drivers, text mode stays.
+        .balign 8
+        .short  5, 1
+        .long   20
+        .long   1024, 768, 32
         .balign 8
         .short  0, 0                    // end of the tags
         .long   8

@@ -4,6 +4,7 @@
 #include "assert.h"
 #include "machine_cpu.h"
 #include "pic.h"
+#include "trace_device.h"
 
 _Static_assert(PIC_VECTOR == TRAP_VECTORS && PIC_VECTOR + PIC_VECTORS == INTERRUPT_DEVICE_FIRST,
                "the old controllers have the vectors between exceptions and devices");
@@ -68,12 +69,25 @@ static void count(struct interrupt_counts *counts, unsigned vector, bool claimed
         counts->device++;
 }
 
+static COLD void record(unsigned vector, bool begins)
+{
+    const enum trace_interrupt which =
+        vector == INTERRUPT_TIMER                                         ? TRACE_INTERRUPT_TIMER
+        : vector == INTERRUPT_WAKE || vector == INTERRUPT_CALL            ? TRACE_INTERRUPT_CALL
+        : vector < INTERRUPT_DEVICE_FIRST || vector == INTERRUPT_SPURIOUS ? TRACE_INTERRUPT_OTHER
+                                                                          : TRACE_INTERRUPT_DEVICE;
+    trace_device(TRACE_INTERRUPT, which, begins, vector);
+}
+
 void interrupt_arrived(const struct trap_frame *frame)
 {
     struct machine_cpu *cpu = machine_cpu_here();
     const unsigned vector = (unsigned)frame->vector;
     interrupt_handler *handler = __atomic_load_n(&handlers[vector].handler, __ATOMIC_ACQUIRE);
     count(&cpu->counts, vector, handler != NULL);
+    const bool traced = cpu->local.trace_cpu != NULL;
+    if (traced)
+        record(vector, true);
     // A handler may be interrupted by nothing but must not be switched away from either.
     cpu_preempt_disable();
     if (handler != NULL)
@@ -83,6 +97,8 @@ void interrupt_arrived(const struct trap_frame *frame)
         (void)pic_take(vector);
     else if (vector != INTERRUPT_SPURIOUS && end_of_interrupt != NULL)
         end_of_interrupt();
+    if (traced)
+        record(vector, false);
     cpu_preempt_enable();
     if (preempt != NULL && cpu->local.preempt_count == 0)
         preempt();

@@ -5,8 +5,6 @@
 #include "format.h"
 #include "pci_ports.h"
 
-#define CONSOLE_PORTS 8u // of a 16550
-
 static struct pci found;
 static struct pci_ecam ecam;
 static struct pci_access access;
@@ -30,8 +28,9 @@ static const char *add_window(const struct pci_boot_window *window)
     }
 }
 
-void pci_boot(const struct pci_boot_window *windows, unsigned count, uint16_t console,
-              void (*log)(void *context, const char *line), void *context)
+void pci_boot(const struct pci_boot_window *windows, unsigned count,
+              const struct pci_in_use *console, void (*log)(void *context, const char *line),
+              void *context)
 {
     const struct pci_access none = {NULL, NULL, NULL, NULL};
     struct pci_root roots[PCI_ROOTS_MOST];
@@ -46,12 +45,11 @@ void pci_boot(const struct pci_boot_window *windows, unsigned count, uint16_t co
         }
     }
     access = pci_ecam_access(&ecam);
-    const struct pci_in_use line = {true, console, console + CONSOLE_PORTS};
     const struct pci_search search = {
         .access = access,
         .roots = roots,
         .root_count = pci_ecam_roots(&ecam, roots),
-        .in_use = &line,
+        .in_use = console,
         .in_use_count = 1,
         .log = log,
         .log_context = context,

@@ -15,11 +15,12 @@ struct pci_boot_window {
 
 // Finds all functions: by ports, and in the windows (PCI_WINDOWS_MOST at most are used; NULL:
 // none), whose memory (pci_ecam_place) the caller has mapped one to one, uncached. A window that
-// makes no sense is logged and not used. `console` is the first port of the serial line, whose
-// eight ports go on answering. `log` (or NULL) gets a line for each problem. Boot CPU, before any
+// makes no sense is logged and not used. What of ports or memory `console` is goes on
+// answering. `log` (or NULL) gets a line for each problem. Boot CPU, before any
 // driver.
-void pci_boot(const struct pci_boot_window *windows, unsigned count, uint16_t console,
-              void (*log)(void *context, const char *line), void *context);
+void pci_boot(const struct pci_boot_window *windows, unsigned count,
+              const struct pci_in_use *console, void (*log)(void *context, const char *line),
+              void *context);
 
 // What was found; empty before pci_boot.
 const struct pci *pci_boot_found(void);

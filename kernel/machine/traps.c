@@ -8,6 +8,7 @@
 #include "x86.h"
 
 static void (*reporter)(const struct trap_frame *frame);
+static void (*before_stop)(void);
 
 void trap_handle(struct trap_frame *frame); // called by traps.S
 
@@ -100,6 +101,8 @@ static void answer_nmi(const struct trap_frame *frame)
     if (meaning == MACHINE_NMI_UNASKED)
         return;
     cpu->shown = *frame;
+    if (before_stop != NULL)
+        before_stop();
     // Release: who sees the answer sees the copy.
     __atomic_store_n(&cpu->nmi_answered, 1, __ATOMIC_RELEASE);
     x86_stop();
@@ -124,6 +127,11 @@ void trap_handle(struct trap_frame *frame)
 void traps_init(void (*report)(const struct trap_frame *frame))
 {
     reporter = report;
+}
+
+void traps_before_stop(void (*function)(void))
+{
+    before_stop = function;
 }
 
 const char *trap_name(uint64_t vector)

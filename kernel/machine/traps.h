@@ -44,6 +44,10 @@ _Static_assert(offsetof(struct trap_frame, vector) == 15 * 8, "built by assembly
 // its descriptors are loaded.
 void traps_init(void (*report)(const struct trap_frame *frame));
 
+// Called, from then on, on each CPU that stops because another one reports: in its NMI handler.
+// What it does must be fit for that. Once, on the boot CPU.
+void traps_before_stop(void (*function)(void));
+
 // Reads a machine register that may not exist; false, and 0 in *value, if reading it faults.
 bool trap_try_read_msr(uint32_t msr, uint64_t *value);
 

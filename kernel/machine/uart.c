@@ -2,7 +2,10 @@
 // Registers: National Semiconductor PC16550D data sheet, 8.
 #include "uart.h"
 
+#include "compiler.h"
 #include "cpu.h"
+#include "device_memory.h"
+#include "meet.h"
 #include "x86.h"
 
 #define DATA           0 // transmit and receive; low byte of the divisor while DIVISOR_ACCESS
@@ -21,18 +24,25 @@
 #define DATA_READY     0x01
 #define HOLDING_EMPTY  0x20 // THRE
 #define ALL_EMPTY      0x40 // TEMT
-#define DIVISOR_115200 1
 #define SECOND_NS      1000000000u
 #define LOOPBACK_READS 100000u // a character takes 87 us at 115200 baud
 
 static uint8_t get(const struct uart *uart, uint16_t offset)
 {
-    return x86_in8((uint16_t)(uart->port + offset));
+    if (!uart->place.memory)
+        return x86_in8((uint16_t)(uart->port + offset));
+    const uint64_t at = (uint64_t)offset * uart->place.stride;
+    return (uint8_t)uart->memory.read(uart->memory.context, at, uart->place.width);
 }
 
 static void put(const struct uart *uart, uint16_t offset, uint8_t value)
 {
-    x86_out8((uint16_t)(uart->port + offset), value);
+    if (!uart->place.memory) {
+        x86_out8((uint16_t)(uart->port + offset), value);
+        return;
+    }
+    const uint64_t at = (uint64_t)offset * uart->place.stride;
+    uart->memory.write(uart->memory.context, at, uart->place.width, value);
 }
 
 static bool loopback_works(const struct uart *uart)
@@ -55,14 +65,32 @@ static bool loopback_works(const struct uart *uart)
     return passed == sizeof(patterns);
 }
 
+static void put_divisor(const struct uart *uart, uint32_t divisor)
+{
+    put(uart, LINE_CONTROL, DIVISOR_ACCESS | EIGHT_BITS);
+    put(uart, DATA, (uint8_t)divisor);
+    put(uart, INTERRUPTS, (uint8_t)(divisor >> 8));
+    put(uart, LINE_CONTROL, EIGHT_BITS);
+}
+
 bool uart_init(struct uart *uart, uint16_t port, uint64_t (*clock_ns)(void))
 {
-    *uart = (struct uart){.port = port, .burst = 1, .clock_ns = clock_ns};
+    const struct serial_place place = {.stride = 1, .width = 1, .address = port};
+    return uart_init_at(uart, &place, clock_ns);
+}
+
+bool uart_init_at(struct uart *uart, const struct serial_place *place, uint64_t (*clock_ns)(void))
+{
+    *uart = (struct uart){.port = place->memory ? 0 : (uint16_t)place->address,
+                          .place = *place,
+                          .burst = 1,
+                          .clock_ns = clock_ns,
+                          .fastest = UART_SPEED,
+                          .speed = UART_SPEED};
+    if (place->memory)
+        uart->memory = device_memory(place->address, serial_place_bytes(place));
     put(uart, INTERRUPTS, 0);
-    put(uart, LINE_CONTROL, DIVISOR_ACCESS | EIGHT_BITS);
-    put(uart, DATA, DIVISOR_115200);
-    put(uart, INTERRUPTS, 0);
-    put(uart, LINE_CONTROL, EIGHT_BITS);
+    put_divisor(uart, 1);
     put(uart, FIFO, FIFO_ENABLE);
     if (get(uart, LINE_STATUS) == 0xff)
         return false; // nothing decodes the address
@@ -72,12 +100,23 @@ bool uart_init(struct uart *uart, uint16_t port, uint64_t (*clock_ns)(void))
     return uart->present;
 }
 
+// What there is no room for is lost, as it would be in the port.
+static void keep_heard(struct uart *uart)
+{
+    const uint8_t byte = get(uart, DATA);
+    if (uart->heard_in - uart->heard_out < UART_HEARD_MOST)
+        uart->heard[uart->heard_in++ % UART_HEARD_MOST] = byte;
+}
+
 // Waits for one of `bits` of the line status. False when the bounds are reached.
 static bool wait_for(struct uart *uart, uint8_t bits)
 {
     uint64_t start = 0;
     for (uint32_t reads = 0; reads < UART_READS_MOST; reads++) {
-        if ((get(uart, LINE_STATUS) & bits) != 0) {
+        const uint8_t status = get(uart, LINE_STATUS);
+        if ((status & DATA_READY) != 0 && status != 0xff)
+            keep_heard(uart);
+        if ((status & bits) != 0) {
             uart->stalled = false;
             return true;
         }
@@ -121,7 +160,65 @@ size_t uart_read(struct uart *uart, void *bytes, size_t capacity)
 {
     uint8_t *at = bytes;
     size_t count = 0;
+    while (count < capacity && uart->heard_out != uart->heard_in)
+        at[count++] = uart->heard[uart->heard_out++ % UART_HEARD_MOST];
     while (uart->present && count < capacity && (get(uart, LINE_STATUS) & DATA_READY) != 0)
         at[count++] = get(uart, DATA);
     return count;
+}
+
+// ---- speed -------------------------------------------------------------------------------------
+
+bool uart_set_speed(struct uart *uart, uint32_t speed)
+{
+    const uint32_t divisor = meet_divisor(uart->fastest, speed);
+    if (!uart->present || divisor == 0)
+        return false;
+    uart_flush(uart);
+    put_divisor(uart, divisor);
+    uart->speed = speed;
+    return true;
+}
+
+#define MEASURED_BYTES 64u // 5.6 ms at 115200 baud, 160 us of the fastest
+#define BITS_A_BYTE    10u // start and stop bit with it
+#define NEAR           90u // one part of so many off is the same clock
+
+// 1.8432 MHz / 16 and its multiples; Oxford Semiconductor's 62.5 MHz / 16 and 4 MHz; FTDI's and
+// others' 24 and 48 MHz / 16.
+static const uint32_t clocks_known[] = {115200,  230400,  460800,  921600,  1500000,
+                                        1843200, 3000000, 3686400, 3906250, 4000000};
+
+// Nanoseconds from the first to the last byte in the loopback; 0 if they do not come.
+static uint64_t time_bytes(struct uart *uart)
+{
+    uint64_t first = 0;
+    unsigned sent = 0, back = 0;
+    for (uint32_t reads = 0; reads < LOOPBACK_READS && back < MEASURED_BYTES; reads++) {
+        const uint8_t status = get(uart, LINE_STATUS);
+        if ((status & DATA_READY) != 0) {
+            (void)get(uart, DATA);
+            first = back++ == 0 ? uart->clock_ns() : first;
+        }
+        // Never empty, never more than fits.
+        if (sent < MEASURED_BYTES && sent - back < 2)
+            put(uart, DATA, (uint8_t)sent++);
+    }
+    return back == MEASURED_BYTES && first != 0 ? uart->clock_ns() - first : 0;
+}
+
+void uart_measure(struct uart *uart)
+{
+    put(uart, MODEM_CONTROL, LOOPBACK | DTR_RTS);
+    put(uart, FIFO, FIFO_ENABLE);
+    const uint64_t ns = time_bytes(uart);
+    put(uart, FIFO, FIFO_ENABLE);
+    put(uart, MODEM_CONTROL, DTR_RTS);
+    const uint64_t bits = (uint64_t)(MEASURED_BYTES - 1) * BITS_A_BYTE * 1000000000u;
+    for (unsigned i = 0; ns > 0 && i < ARRAY_COUNT(clocks_known); i++) {
+        const uint64_t made = bits / ns, known = clocks_known[i];
+        if ((made > known ? made - known : known - made) * NEAR <= known)
+            uart->fastest = clocks_known[i];
+    }
+    uart_set_speed(uart, UART_SPEED);
 }

@@ -8,18 +8,46 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "memory_access.h"
+#include "serial_place.h"
+
+#define UART_HEARD_MOST 1024u // a power of two
+
 struct uart {
-    uint16_t port;
-    uint16_t burst;             // bytes the transmitter takes at once when it is empty
-    bool present;               // the loopback test passed
-    bool stalled;               // the last write gave up: the next one does not wait again
-    uint64_t dropped;           // bytes given up since init
-    uint64_t (*clock_ns)(void); // not RDTSC; gives 0 while there is none
+    uint16_t port; // the first; 0: the registers are in memory
+    struct serial_place place;
+    struct memory_access memory; // if they are
+    uint16_t burst;              // bytes the transmitter takes at once when it is empty
+    bool present;                // the loopback test passed
+    bool stalled;                // the last write gave up: the next one does not wait again
+    uint64_t dropped;            // bytes given up since init
+    uint64_t (*clock_ns)(void);  // not RDTSC; gives 0 while there is none
+    uint32_t fastest;            // bits a second when its clock is divided by 1
+    uint32_t speed;
+    // What came while something was written, until it is read: a port keeps 16 bytes and no more.
+    uint32_t heard_in, heard_out; // count up
+    uint8_t heard[UART_HEARD_MOST];
 };
 
 // Sets the port up: 115200 baud, 8 data bits, no parity, 1 stop bit, FIFOs on, and tests it through
 // its own loopback. False if there is no port; writes are then counted as dropped.
 bool uart_init(struct uart *uart, uint16_t port, uint64_t (*clock_ns)(void));
+
+// The same wherever its registers are; memory is mapped, uncached.
+bool uart_init_at(struct uart *uart, const struct serial_place *place, uint64_t (*clock_ns)(void));
+
+// A port's speed if nobody says otherwise, and what the clock of a PC's own ports gives at most.
+#define UART_SPEED 115200u
+
+// Goes to a speed once all that was written has left. False, and it stays where it is, if its clock
+// cannot be divided to that.
+bool uart_set_speed(struct uart *uart, uint32_t speed);
+
+// Finds out what its clock gives, for a card may have another than a PC: by how long characters
+// take in its own loopback. What is no clock that is known on such cards, an emulator's for
+// instance, is taken for a PC's. Sets UART_SPEED by it. A present port, before it is used; some
+// 6 ms.
+void uart_measure(struct uart *uart);
 
 // Returns when all bytes are out or the line took none for a second by the clock, or for
 // UART_READS_MOST reads of the status register, whichever comes first. What is left then counts as
@@ -32,7 +60,8 @@ void uart_write(struct uart *uart, const void *bytes, size_t length);
 // Waits until the last bit has left, with the same bounds.
 void uart_flush(struct uart *uart);
 
-// Copies what has arrived, at most `capacity` bytes; never waits.
+// Copies what has arrived, at most `capacity` bytes; never waits. What comes while uart_write waits
+// is kept, UART_HEARD_MOST bytes at the most.
 size_t uart_read(struct uart *uart, void *bytes, size_t capacity);
 
 #endif

@@ -282,6 +282,7 @@ static void send(struct heap_hybrid_cache *cache, struct outgoing *out, const st
                                            __ATOMIC_RELEASE, __ATOMIC_RELAXED);
         cache->locked++;
     }
+    trace_instant(TRACE_HEAP_REMOTE, batch->amount * 8);
     if (amount > pages->remote_limit)
         out->over |= 1ull << batch->cpu;
 }

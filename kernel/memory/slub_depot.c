@@ -426,6 +426,8 @@ void slub_give_remote(struct slub_cpu *cpu, struct slub_cpu *whose, unsigned num
     const struct slub_chain chain = {.head = list->remote, .count = list->remote_count};
     list->remote = NULL;
     list->remote_count = 0;
+    if (chain.count != 0)
+        trace_instant(TRACE_HEAP_REMOTE, chain.count * cpu->slub->caches[number].size);
     slub_give(cpu, number, chain);
 }
 

@@ -316,6 +316,7 @@ static bool ready_at(struct sched_cpu *home, struct sched_cpu *target, struct sc
                                       .cpu = here->index,
                                       .thread = thread->id,
                                       .other = here->current != NULL ? here->current->id : 0,
+                                      .priority = sched_told_priority(thread),
                                       .to = target->index};
     if (home != target) {
         __atomic_store_n(&thread->cpu, target->index, __ATOMIC_RELAXED);

@@ -385,6 +385,7 @@ static void wake_joiner(struct sched *sched, struct sched_thread *joiner, uint32
                                             .cpu = here->index,
                                             .thread = joiner->id,
                                             .other = waker,
+                                            .priority = sched_told_priority(joiner),
                                             .to = home->index});
     spinlock_release(&home->lock);
     // Here, this is in the middle of a switch: sched_end of the thread that goes on looks.
@@ -474,6 +475,7 @@ bool sched_wake_sleepers(struct sched_cpu *cpu, uint64_t now_ns)
                                                 .kind = SCHED_EVENT_WAKE,
                                                 .cpu = cpu->index,
                                                 .thread = thread->id,
+                                                .priority = sched_told_priority(thread),
                                                 .to = cpu->index});
         if (sched_make_ready(cpu, thread, SCHED_ENQUEUE_WOKEN, now_ns))
             look = true;

@@ -18,6 +18,12 @@ struct sched_cpu *sched_begin(struct sched *sched, bool *let_in);
 // Reports an event to the CPU operations and the trace.
 void sched_tell(struct sched *sched, const struct sched_event *event);
 
+// What an event that only a trace asks for it says of a thread's priority. Its queue is locked.
+static inline uint32_t sched_told_priority(const struct sched_thread *thread)
+{
+    return CONFIG_TRACE ? thread->sched->policy->priority(thread) : 0;
+}
+
 // The idle thread waits, or somebody else runs: told once each. Masked.
 void sched_tell_idle(struct sched_cpu *cpu, bool waits, uint64_t now_ns);
 

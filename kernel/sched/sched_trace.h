@@ -76,7 +76,7 @@ static inline void sched_trace_event(const struct sched *sched, const struct sch
 {
     enum trace_event which;
     const uint32_t value = sched_trace_value(sched, event, &which);
-    trace_sched_event(which, value);
+    trace_sched_event(which, value, event->priority);
     if (which == TRACE_SCHED_SWITCH)
         trace_stretch(trace_value_number(value));
 }
@@ -84,7 +84,7 @@ static inline void sched_trace_event(const struct sched *sched, const struct sch
 // The running CPU leaves: what it does from here on is nobody's.
 static inline void sched_trace_leave(void)
 {
-    trace_sched_event(TRACE_SCHED_SWITCH, trace_value_switch(0, TRACE_LEFT_NOBODY, 0));
+    trace_sched_event(TRACE_SCHED_SWITCH, trace_value_switch(0, TRACE_LEFT_NOBODY, 0), 0);
     trace_stretch(0);
 }
 

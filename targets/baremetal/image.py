@@ -34,9 +34,9 @@ COMMON = ["normal", "configfile", "multiboot2", "echo", "read", "test", "termina
 COMMON += ["reboot"]
 DISKS = ["iso9660", "part_msdos", "part_gpt", "search", "search_fs_file"]
 BIOS = ["biosdisk", *DISKS]
-EFI = ["fat", *DISKS]
+EFI = ["fat", "efi_gop", *DISKS]
 BIOS_NET = ["pxe", "tftp"]
-EFI_NET = ["efinet", "tftp", "http"]
+EFI_NET = ["efinet", "efi_gop", "tftp", "http"]
 
 # Files that must be there, and the package that brings each.
 PROGRAMS = {

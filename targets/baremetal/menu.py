@@ -29,7 +29,9 @@ class Preset:
 PRESETS = (
     Preset("quick", "q", "every row in minutes, tables as text", "output=text size=quick"),
     Preset("full", "f", "every row for longer, tables as text", "output=text size=full"),
-    Preset("traced", "t", "with a trace, in frames for a recorder", "output=framed trace=on"),
+    Preset("screen", "b", "quick, and the tables on this screen as well", "output=both size=quick"),
+    # machines.py knows it by its key and the beginning of its text.
+    Preset("host", "h", "what a recorder asks for at the serial port", "output=framed"),
     Preset(
         "emulated",
         "m",
@@ -55,8 +57,8 @@ if [ -z "$tickmark_terminals" ]; then
 fi
 function tell {{
     echo "Tickmark {image}: $1"
-    echo "Results go to the first serial port (line=com2: to another), 115200 8N1."
-    echo "This screen stays as it is, also when the run has ended."
+    echo "Results go to the first serial port (line=com2: to another), 115200 8N1,"
+    echo "and to this screen where there is none (output=both: to both)."
 }}
 """
 

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "assert.h"
+#include "block_pattern.h"
 
 const char *scratch_file_folder(const char *wanted, unsigned index)
 {
@@ -93,7 +94,7 @@ static bool fill(struct scratch_file *scratch, uint64_t *chunk, uint64_t bytes)
 {
     for (uint64_t at = 0; at < bytes; at += SCRATCH_FILE_CHUNK) {
         for (uint64_t i = 0; i < SCRATCH_FILE_CHUNK / 8; i++)
-            chunk[i] = scratch_file_word(scratch->generation, at / 8 + i);
+            chunk[i] = block_pattern_word(scratch->generation, at / 8 + i);
         errno = 0;
         const ssize_t written = pwrite(scratch->file, chunk, SCRATCH_FILE_CHUNK, (off_t)at);
         if (written == (ssize_t)SCRATCH_FILE_CHUNK)
@@ -159,16 +160,4 @@ void scratch_file_close(struct scratch_file *scratch)
     if (scratch->file >= 0)
         close(scratch->file);
     scratch->file = -1;
-}
-
-bool scratch_file_holds(const struct scratch_file *scratch, uint64_t offset, const void *memory,
-                        size_t bytes)
-{
-    const uint64_t *words = memory;
-    assert(offset % 8 == 0 && bytes % 8 == 0);
-    for (size_t i = 0; i < bytes / 8; i++) {
-        if (words[i] != scratch_file_word(scratch->generation, offset / 8 + i))
-            return false;
-    }
-    return true;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// A file to measure a disk with: full of a pattern that is written down nowhere else, read past the
-// page cache where the file system lets that happen, and without a name, so that nothing is left of
-// it when the program ends, however it ends.
+// A file to measure a disk with: full of the pattern of block_pattern.h, of a generation of its
+// own, read past the page cache where the file system lets that happen, and without a name, so that
+// nothing is left of it when the program ends, however it ends.
 //
 // Rules for callers
 //   threads    one at a time makes or closes; the pattern is anybody's
@@ -37,19 +37,5 @@ const char *scratch_file_folder(const char *wanted, unsigned index);
 bool scratch_file_make(struct scratch_file *scratch, const char *wanted, uint64_t bytes);
 
 void scratch_file_close(struct scratch_file *scratch);
-
-// Word n (of 8 bytes, from 0) of a file of this generation.
-static inline uint64_t scratch_file_word(uint64_t generation, uint64_t n)
-{
-    // The finisher of SplitMix64 (random.h).
-    uint64_t z = generation + n * 0x9e3779b97f4a7c15u;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
-}
-
-// Whether `bytes`, a multiple of 8, are those that stand at `offset`, a multiple of 8.
-bool scratch_file_holds(const struct scratch_file *scratch, uint64_t offset, const void *memory,
-                        size_t bytes);
 
 #endif

@@ -45,7 +45,7 @@ static void sleep_on_disk(void *context, unsigned index, uint64_t most_ns)
         lowered(sleeper->event);
     if (sources[0].revents != 0 && lowered(raised)) {
         cpu_preempt_disable();
-        __atomic_load_n(&sleeper->device->interrupt, __ATOMIC_RELAXED)(sleeper->device, index);
+        block_raise(sleeper->device, index);
         cpu_preempt_enable();
     }
     // Acquire: what was written before the wake is visible behind the sleep. One that comes later

@@ -3,6 +3,7 @@
 #include "block_machine.h"
 #include "boot_log.h"
 #include "compiler.h"
+#include "kernel.h"
 #include "nvme_machine.h"
 #include "platform.h"
 #include "virtio_machine.h"
@@ -16,10 +17,10 @@
 // In the order in which claims are judged on them.
 static const struct {
     const char *name;
-    enum status (*disk)(unsigned index, struct block_device **device);
+    const struct block_machine_kind *kind;
 } kinds[] = {
-    {"nvme", nvme_machine_disk},
-    {"virtio", virtio_machine_disk},
+    {"nvme", &nvme_machine_disks},
+    {"virtio", &virtio_machine_disks},
 };
 
 static struct platform_block blocks[BLOCKS_MOST];
@@ -54,7 +55,7 @@ static void look(void)
                          kinds[kind].name, i);
                 return;
             }
-            const enum status status = kinds[kind].disk(i, &device);
+            const enum status status = block_machine_disk(kinds[kind].kind, i, &device);
             const uint64_t took_ms = (platform_clock_ns() - begun) / 1000000;
             if (status == STATUS_EMPTY)
                 break;
@@ -63,6 +64,13 @@ static void look(void)
             add(kinds[kind].name, i, status, device);
         }
     }
+}
+
+void kernel_shut_down_blocks(void)
+{
+    for (unsigned kind = 0; kind < ARRAY_COUNT(kinds); kind++)
+        block_machine_shut_down(kinds[kind].kind);
+    block_count = 0;
 }
 
 bool platform_block(unsigned index, struct platform_block *found)

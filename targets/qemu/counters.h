@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What this CPU counts by itself: its performance counters (platform_counters is here) and system
+// What this CPU counts by itself: its performance counters (platform_counters
+// and platform_core_clock are here) and system
 // management interrupts. Found out at the first question, which must not come near a window.
 #ifndef COUNTERS_H
 #define COUNTERS_H

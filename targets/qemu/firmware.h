@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What the firmware's tables say about this machine: kernel.acpi.
+// What the firmware's tables say about this machine: kernel.acpi; SMBIOS's are kept for the
+// facts.
 #ifndef FIRMWARE_H
 #define FIRMWARE_H
 

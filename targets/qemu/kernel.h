@@ -51,6 +51,10 @@ void kernel_describe_cpus(void (*emit)(void *context, const char *key, const cha
 void kernel_describe_memory(void (*emit)(void *context, const char *key, const char *value),
                             void *context);
 
+// Tells the disks that were made use of that the run is over. Nobody uses them. Bounded: some
+// seconds where a disk does not listen. Not after a panic: then they are left as they are.
+void kernel_shut_down_blocks(void);
+
 // Ends the run without looking left or right: no flush, no report.
 _Noreturn void kernel_stop(uint8_t code);
 

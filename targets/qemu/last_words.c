@@ -11,6 +11,7 @@
 #include "machine_cpu.h"
 #include "platform.h"
 #include "record.h"
+#include "screen_line.h"
 #include "smp.h"
 #include "stacks.h"
 #include "string.h"
@@ -45,13 +46,23 @@ static void begin(void)
     sender.sequence[WIRE_CONTROL] = REPORT_SEQUENCE;
 }
 
+// To people, on the line and on the screen.
+static void tell(size_t length)
+{
+    platform_line_write(text, length);
+    screen_line_last_words(text, length);
+}
+
 void last_words_refused(const char *why)
 {
     begin();
     for (unsigned copy = 0; kernel.framed && copy < WIRE_COPIES; copy++)
         wire_send(&sender, WIRE_CONTROL, WIRE_REFUSED, why, string_length(why, WIRE_PAYLOAD_MOST));
+    const size_t length = format(text, sizeof(text), "\nREFUSED: %s\n", why);
     if (!kernel.framed)
-        platform_line_write(text, format(text, sizeof(text), "\nREFUSED: %s\n", why));
+        tell(length);
+    else
+        screen_line_last_words(text, length);
     platform_exit(false);
 }
 
@@ -125,7 +136,7 @@ static _Noreturn void report(const struct trap_frame *frame, const char *reason,
     const size_t length =
         format(text, sizeof(text), "\npanic: %s\npanic: CPU %u rip %016lx rsp %016lx cr2 %016lx\n",
                reason, cpu, frame->rip, frame->rsp, x86_read_cr2());
-    platform_line_write(text, length);
+    tell(length);
     platform_exit(false);
 }
 

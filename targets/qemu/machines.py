@@ -144,15 +144,24 @@ def disk_image(values: dict[str, str]) -> str:
     return "" if os.path.isdir(place) else place
 
 
-def disk_words(image: str = "") -> list[str]:
+def pattern_disk(kernel: str) -> str:
+    """The disk that was built with this kernel (pattern_disk.py), if one was."""
+    path = os.path.join(os.path.dirname(kernel), "disk.img")
+    return path if os.path.isfile(path) else ""
+
+
+def disk_words(image: str = "", pattern: str = "") -> list[str]:
     """An NVMe and a virtio disk: both show `image`, read-only, or are scratch.
 
-    A scratch disk is empty, zeros, at the start of each boot. What is written goes to a sparse
-    temporary file that QEMU unlinks once it is open: nothing is left behind, however the run ends.
+    A scratch disk has the words of `pattern` at the start of each boot, or is empty, zeros. What is
+    written goes to a sparse temporary file that QEMU unlinks once it is open: nothing is left
+    behind, however the run ends.
     """
     if image:
         path = image.replace(",", ",,")  # or QEMU would take what follows for another option
         backend = f"format=raw,readonly=on,file={path}"
+    elif pattern:
+        backend = f"format=raw,snapshot=on,cache=unsafe,file={pattern.replace(',', ',,')}"
     else:
         backend = f"driver=null-co,size={SCRATCH_BYTES},read-zeroes=on,snapshot=on"
     return [
@@ -189,8 +198,8 @@ class Machine:
         """What of cpus=, memory= and numa= applies here."""
         return Topology(1, int(values.get("memory", MEMORY_MIB)))
 
-    def parts(self, values: Mapping[str, str]) -> list[str]:
-        """Words that depend on options."""
+    def parts(self, values: Mapping[str, str], image: str = "") -> list[str]:
+        """Words that depend on options, and on what was built beside `image`."""
         return ["-m", f"{self.topology(values).memory}M"]
 
     def facts(self, values: Mapping[str, str]) -> dict[str, str]:
@@ -205,7 +214,7 @@ class Machine:
     def command(self, image: str, values: Mapping[str, str] | None = None) -> list[str]:
         """The words of the command that boots `image`, with the recorder's place holders."""
         return [
-            *(PROGRAM, *self.words, *self.parts(values or {}), *COMMON),
+            *(PROGRAM, *self.words, *self.parts(values or {}, image), *COMMON),
             *("-kernel", image, "-append", "{arguments}"),
         ]
 
@@ -240,8 +249,9 @@ class MultiMachine(Machine):
             int(values.get("numa", 1)),
         )
 
-    def parts(self, values: Mapping[str, str]) -> list[str]:
-        return [*self.topology(values).words(), *disk_words(disk_image(values))]
+    def parts(self, values: Mapping[str, str], image: str = "") -> list[str]:
+        disks = disk_words(disk_image(dict(values)), pattern_disk(image))
+        return [*self.topology(values).words(), *disks]
 
 
 MACHINES: dict[str, Machine] = {

@@ -14,10 +14,13 @@
 #include "kernel.h"
 #include "kernel_map.h"
 #include "last_words.h"
+#include "line_host.h"
 #include "linker.h"
 #include "machine_cpu.h"
+#include "machine_report.h"
 #include "pci_boot.h"
 #include "run.h"
+#include "screen_line.h"
 #include "serial_line.h"
 #include "string.h"
 #include "timer.h"
@@ -62,6 +65,10 @@ static void read_boot_info(uint32_t protocol, uint32_t information)
     read_options();
     if (!serial_line_choose(kernel.boot.arguments))
         last_words_refused("line= is none of com1, com2, com3, com4");
+    if (!line_host_speed())
+        last_words_refused("speed= is none that this serial port has");
+    if (!screen_line_open(kernel.boot.arguments))
+        last_words_refused("output= asks for a screen, and the boot loader tells of none");
     if (status == STATUS_TOO_LARGE)
         last_words_refused("the boot loader's command line or memory map is longer than supported");
     if (status != STATUS_OK)
@@ -74,7 +81,9 @@ static void enter_own_map(void)
     if (kernel_map_build(&kernel.boot) != STATUS_OK ||
         kernel_map_device(HPET_USUAL_ADDRESS, PAGE_SIZE) != STATUS_OK)
         last_words_refused("no memory for page tables");
+    screen_line_map();
     kernel_map_enter();
+    screen_line_open_late();
 }
 
 // Of the memory left, the image and its tables being taken.
@@ -121,8 +130,22 @@ static void find_devices(void)
 {
     struct pci_boot_window windows[PCI_WINDOWS_MOST];
     serial_line_find_console();
-    pci_boot(windows, map_windows(windows), kernel.line.port, boot_log_line, NULL);
+    const struct pci_in_use line = serial_line_in_use();
+    const bool open = kernel.line.present;
+    pci_boot(windows, map_windows(windows), &line, boot_log_line, NULL);
     serial_line_find_card();
+    if (!open && kernel.line.present)
+        uart_measure(&kernel.line); // a card may have another clock than a PC
+    if (!line_host_speed())
+        last_words_refused("speed= is none that this serial port has");
+    if (!screen_line_settle())
+        last_words_refused("output=framed is for a serial port, and there is none");
+}
+
+static void meet_recorder(void)
+{
+    if (line_host_meet())
+        read_options();
 }
 
 // `disturb=US`: interrupts the benchmarks every US microseconds, to see what that does to them.
@@ -137,19 +160,23 @@ static void disturb_if_asked(void)
         last_words_refused("disturb= is no time this machine's timer can be set to");
 }
 
+// Interrupts for `disturb=` are not on yet: what is found is the machine's own.
+static void prepare_machine(void)
+{
+    traps_before_stop(machine_report_restore_here);
+    if (!machine_report_prepare())
+        last_words_refused("hold= is on or off, and gaps= milliseconds up to 60000");
+}
+
 // In this order: each step stands on those before it.
 static const struct {
     const char *name;
     void (*take)(void);
 } steps[] = {
     {"firmware", firmware_read}, // while all of the low memory is mapped
-    {"map", enter_own_map},
-    {"baseline", check_baseline},
-    {"memory", choose_arena},
-    {"clocks", clocks_init},
-    {"cpus", kernel_start_cpus},
-    {"devices", find_devices},
-    {"disturbance", disturb_if_asked}, // last
+    {"map", enter_own_map},      {"baseline", check_baseline}, {"memory", choose_arena},
+    {"clocks", clocks_init},     {"cpus", kernel_start_cpus},  {"devices", find_devices},
+    {"recorder", meet_recorder}, {"machine", prepare_machine}, {"disturbance", disturb_if_asked},
 };
 
 // `die_after=STEP die=KIND` fails on purpose, to try the reports at every stage.
@@ -179,5 +206,6 @@ void kernel_main(uint32_t protocol, uint32_t information)
     }
     static struct bench_run run;
     const bool failed = bench_main_plain(&run) != 0 || bench_main_traced(&run) != 0;
+    kernel_shut_down_blocks();
     platform_exit(!failed);
 }

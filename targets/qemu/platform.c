@@ -14,11 +14,14 @@
 #include "kernel.h"
 #include "kernel_map.h"
 #include "last_words.h"
+#include "line_host.h"
 #include "linker.h"
 #include "machine_cpu.h"
+#include "machine_report.h"
 #include "pci_boot.h"
 #include "pci_describe.h"
 #include "sched_machine.h"
+#include "screen_line.h"
 #include "serial_line.h"
 #include "smp.h"
 #include "string.h"
@@ -46,6 +49,8 @@ uint64_t platform_clock_hz(void)
 size_t platform_line_write(const void *bytes, size_t length)
 {
     const uint64_t dropped = kernel.line.dropped;
+    if (screen_line_write(bytes, length) && (screen_line_only() || !kernel.line.present))
+        return 0;
     uart_write(&kernel.line, bytes, length);
     return kernel.line.dropped - dropped;
 }
@@ -110,14 +115,6 @@ void platform_describe(void (*emit)(void *context, const char *key, const char *
     signature(value, vendor.ebx, vendor.edx, vendor.ecx);
     emit(context, "cpu.vendor", value);
 
-    // Family and model with their extended parts: AMD64 vol. 3, appendix E.3.2.
-    const uint32_t packed = cpu_signature();
-    const unsigned family =
-        (packed >> 8 & 0xf) + ((packed >> 8 & 0xf) == 0xf ? packed >> 20 & 0xff : 0);
-    const unsigned model = (packed >> 4 & 0xf) | (packed >> 12 & 0xf0);
-    format(value, sizeof(value), "%u/%u/%u", family, model, (unsigned)(packed & 0xf));
-    emit(context, "cpu.family_model_stepping", value);
-
     if (cpu_under_hypervisor()) {
         const struct cpu_cpuid hypervisor = cpu_cpuid(0x40000000, 0);
         signature(value, hypervisor.ebx, hypervisor.ecx, hypervisor.edx);
@@ -129,6 +126,8 @@ void platform_describe(void (*emit)(void *context, const char *key, const char *
     emit(context, "memory.bytes", value);
     emit(context, "boot.protocol", kernel.boot.protocol == BOOT_BY_PVH ? "pvh" : "multiboot2");
     serial_line_describe(emit, context);
+    line_host_describe(emit, context);
+    screen_line_describe(emit, context);
     kernel_describe_memory(emit, context);
     kernel_describe_cpus(emit, context);
     clocks_describe(emit, context);
@@ -137,6 +136,7 @@ void platform_describe(void (*emit)(void *context, const char *key, const char *
     pci_describe(pci_boot_found(), emit, context);
     kernel_map_describe(emit, context);
     counters_describe(emit, context);
+    machine_report_describe(emit, context);
 }
 
 void platform_events(struct platform_events *events)
@@ -183,8 +183,15 @@ void platform_cpu_wait(unsigned cpu, uint64_t most_ms)
 
 void platform_exit(bool success)
 {
+    const uint8_t code = success ? KERNEL_EXIT_SUCCESS : KERNEL_EXIT_FAILURE;
+    if (success)
+        machine_report_restore();
+    else
+        machine_report_restore_here(); // others may be where they do not answer
     uart_flush(&kernel.line);
-    kernel_stop(success ? KERNEL_EXIT_SUCCESS : KERNEL_EXIT_FAILURE);
+    x86_out8(KERNEL_EXIT_PORT, code); // where a machine goes on behind it, somebody looks at it
+    screen_line_pages(success);
+    kernel_stop(code);
 }
 
 void kernel_stop(uint8_t code)

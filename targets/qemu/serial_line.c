@@ -6,8 +6,10 @@
 #include "format.h"
 #include "hpet.h"
 #include "kernel.h"
+#include "kernel_map.h"
 #include "pci_boot.h"
 #include "pci_serial.h"
+#include "serial_place.h"
 #include "string.h"
 
 // Where the ports of a PC are by custom.
@@ -16,18 +18,13 @@ static const struct {
     uint16_t port;
 } usual[] = {{"com1", 0x3f8}, {"com2", 0x2f8}, {"com3", 0x3e8}, {"com4", 0x2e8}};
 
-// Of SPCR's interface types (Microsoft's "Serial Port Console Redirection Table", revision 1.08).
-#define SPCR_16550       0u
-#define SPCR_16550_PARTS 1u
-#define SPCR_16550_GAS   0x12u
-
 void serial_line_init(void)
 {
     for (unsigned i = 0; i < ARRAY_COUNT(usual); i++) {
         if (uart_init(&kernel.line, usual[i].port, hpet_ns))
             return;
     }
-    kernel.line.port = usual[0].port;
+    kernel.line.place.address = kernel.line.port = usual[0].port;
 }
 
 bool serial_line_choose(const char *arguments)
@@ -44,39 +41,65 @@ bool serial_line_choose(const char *arguments)
     return false;
 }
 
+static bool open_at(const struct serial_place *place)
+{
+    return (!place->memory ||
+            kernel_map_device(place->address, serial_place_bytes(place)) == STATUS_OK) &&
+           uart_init_at(&kernel.line, place, hpet_ns);
+}
+
+// What a table tells of.
+static void try_told(const char *table, const struct acpi_serial *told)
+{
+    struct serial_place place;
+    if (kernel.line.present || told->registers.space == ACPI_SPACE_NONE ||
+        !serial_place_of(told->interface, told->registers, &place))
+        return;
+    if (!open_at(&place))
+        boot_log("%s: nothing answers at the serial port in %s at %lx", table,
+                 place.memory ? "memory" : "I/O space", place.address);
+}
+
 void serial_line_find_console(void)
 {
-    const struct acpi_serial *told = &kernel.acpi.devices.serial;
-    const uint64_t port = told->registers.address;
-    const bool known = told->interface == SPCR_16550 || told->interface == SPCR_16550_PARTS ||
-                       told->interface == SPCR_16550_GAS;
-    if (kernel.line.present || !known || told->registers.space != ACPI_SPACE_PORT ||
-        port > UINT16_MAX + 1u - PCI_SERIAL_PORTS)
-        return;
-    if (!uart_init(&kernel.line, (uint16_t)port, hpet_ns))
-        boot_log("SPCR: nothing answers at the serial port %lx", port);
+    const struct acpi_devices *devices = &kernel.acpi.devices;
+    try_told("SPCR", &devices->serial);
+    for (unsigned i = 0; i < devices->debug.count; i++)
+        try_told("DBG2", &devices->debug.ports[i]);
 }
 
 void serial_line_find_card(void)
 {
     const struct pci_function *card = NULL;
-    uint16_t port;
+    struct serial_place place;
     while (!kernel.line.present &&
-           (card = pci_serial_find(pci_boot_found(), card, &port)) != NULL) {
+           (card = pci_serial_find(pci_boot_found(), card, &place)) != NULL) {
+        const uint16_t decode = place.memory ? PCI_COMMAND_MEMORY : PCI_COMMAND_IO;
         // Firmware may leave what it does not use itself switched off.
-        pci_command(pci_boot_access(), card->address, PCI_COMMAND_IO, 0);
-        if (!uart_init(&kernel.line, port, hpet_ns)) {
-            pci_command(pci_boot_access(), card->address, 0,
-                        PCI_COMMAND_IO & (uint16_t)~card->command);
-            boot_log("pci: nothing answers at the serial port %x", port);
-        }
+        pci_command(pci_boot_access(), card->address, decode, 0);
+        if (open_at(&place) || (pci_serial_apart(card, &place) && open_at(&place)))
+            continue;
+        pci_command(pci_boot_access(), card->address, 0, decode & (uint16_t)~card->command);
+        boot_log("pci: nothing answers at the serial port in %s at %lx",
+                 place.memory ? "memory" : "I/O space", place.address);
     }
+}
+
+struct pci_in_use serial_line_in_use(void)
+{
+    const struct serial_place *place = &kernel.line.place;
+    return (struct pci_in_use){!place->memory, place->address,
+                               place->address + serial_place_bytes(place)};
 }
 
 void serial_line_describe(void (*emit)(void *context, const char *key, const char *value),
                           void *context)
 {
-    char text[32];
-    format(text, sizeof(text), "port %x", kernel.line.port);
+    const struct serial_place *place = &kernel.line.place;
+    char text[48];
+    if (place->memory)
+        format(text, sizeof(text), "memory %lx, stride %u", place->address, place->stride);
+    else
+        format(text, sizeof(text), "port %x", kernel.line.port);
     emit(context, "line", kernel.line.present ? text : "none");
 }

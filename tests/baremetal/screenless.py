@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import select
 import socket
 import subprocess
@@ -13,6 +14,7 @@ import time
 from types import TracebackType
 
 STEP_SECONDS = 0.2
+ASK_SECONDS = 60
 QMP_KEYS = {" ": "spc", "=": "equal", "/": "slash", "_": "shift-minus", "\n": "ret"}
 
 
@@ -23,6 +25,7 @@ class Booted:
     def __init__(self, command: list[str]) -> None:
         self.line = b""
         self._qmp_said = b""
+        self._asked = 0
         self._serial, serial = socket.socketpair()
         self._qmp, qmp = socket.socketpair()
         places = {"{line}": str(serial.fileno()), "{qmp}": str(qmp.fileno())}
@@ -71,6 +74,17 @@ class Booted:
         message = {"execute": "send-key", "arguments": {"keys": codes, "hold-time": 30}}
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self._qmp.sendall(json.dumps(message).encode() + b"\n")
+
+    def ask(self, command: str, **arguments: object) -> None:
+        """A command of QMP's; returns when QEMU has answered it."""
+        self._asked += 1
+        message = {"execute": command, "arguments": arguments, "id": self._asked}
+        answer = f'"id": {self._asked}'.encode()
+        self._qmp.sendall(json.dumps(message).encode() + b"\n")
+        end = time.monotonic() + ASK_SECONDS
+        while not re.search(answer + rb"\b", self._qmp_said):
+            assert time.monotonic() < end and not self.ended(), f"no answer to {command}"
+            self._read()
 
     def type(self, text: str) -> None:
         """On the keyboard, letter by letter, slowly enough for firmware that polls it."""

@@ -81,9 +81,12 @@ class Run:
         return set(re.findall(r"\[CPU0  \] \t\t(\S+)", self.log))
 
 
-# Registers that the CPU it plays has by its CPUID (SMI count, machine check banks, fixed counters)
+# Registers that the CPU it plays has by its CPUID or model (SMI count, machine check banks, fixed
+# counters, microcode, MPERF and APERF, SpeedStep)
 # and Bochs does not: it says so at every use. The kernel has to live with that.
-NOT_PLAYED = re.compile(r"(RD|WR)MSR: Unknown register 0x(34|179|309|30a|30b|38d|38f)$")
+NOT_PLAYED = re.compile(
+    r"(RD|WR)MSR: Unknown register 0x(34|8b|ce|e7|e8|199|1a0|179|309|30a|30b|38d|38f)$"
+)
 
 
 def complaints(log: str) -> list[str]:

@@ -15,7 +15,9 @@
 #define PIECE_BYTES (32u << 10)
 #define LATE_MOST   10u
 #define LATE_TRIES  6u
-#define GONE_AFTER  100u // reads
+#define SLEEP_TRIES 10000u // reads that may be done before a thread sleeps
+#define GONE_AFTER  10u    // reads
+#define GONE_MOST   16u    // on their way when the disk goes
 
 static struct platform_block found;
 static struct block_device *disk;
@@ -126,6 +128,18 @@ static void read_share(void *argument)
     share->interrupts = machine_cpu_here()->counts.device - before;
 }
 
+// A disk may have answered whenever a thread was about to sleep: reads on until one has slept.
+static uint64_t sleeps(void)
+{
+    struct block_statistics statistics;
+    block_statistics(disk, BLOCK_QUEUES_MOST, &statistics);
+    for (unsigned i = 0; i < SLEEP_TRIES && disk->facts.interrupts && statistics.sleeps == 0; i++) {
+        shares[0].failed += read_piece(&shares[0], 0, 0, 1, found.memory, false) != STATUS_OK;
+        block_statistics(disk, BLOCK_QUEUES_MOST, &statistics);
+    }
+    return statistics.sleeps;
+}
+
 // What nobody may: the layer, and the driver by itself, say no.
 static void try_to_write(void)
 {
@@ -157,6 +171,7 @@ void block_read_deed(void)
             platform_panic("a CPU takes no work", __FILE__, __LINE__);
     }
     read_share(&shares[0]);
+    deeds_say("disk.slept", sleeps() > 0);
     for (unsigned i = 0; i < cpus; i++) {
         platform_cpu_wait(i, 20000);
         wrong += shares[i].wrong;
@@ -168,7 +183,6 @@ void block_read_deed(void)
     deeds_say("disk.wrong", wrong);
     deeds_say("disk.failed", failed);
     deeds_say("disk.cpus_interrupted", interrupted);
-    deeds_say("disk.slept", statistics.sleeps > 0);
     deeds_say("disk.strays", statistics.strays);
     try_to_write();
 }
@@ -271,33 +285,75 @@ void block_late_deed(void)
 #define PORT_EJECT  0xae08u
 #define PORT_SELECT 0xae10u
 
-// Reads until the disk, asked for by QEMU's monitor, is out of its slot and the block layer knows.
+// Lets go what QEMU's monitor asks for; false: it has not asked yet.
+static bool let_go(void)
+{
+    x86_out32(PORT_SELECT, 0);
+    const uint32_t asked = x86_in32(PORT_ASKED);
+    if (asked == 0 || asked == UINT32_MAX)
+        return false;
+    x86_out32(PORT_EJECT, asked);
+    return true;
+}
+
+// Reads until the disk is asked for, then lets it go with as many requests on their way as there is
+// room for: each ends in time, polled or slept for, with a status that says what became of it.
 void block_gone_deed(void)
 {
+    static struct block_request requests[GONE_MOST];
+    static struct block_segment segments[GONE_MOST];
+    interrupt_handle(INTERRUPT_TIMER, interrupt_only_count, NULL);
+    interrupt_handle(INTERRUPT_WAKE, interrupt_only_count, NULL);
     if (!open_disk())
         return;
     const struct device_clock *clock = &disk->config.clock;
+    const struct block_waiter waiter = {
+        .context = &shares[0].sleeper, .sleep = sleep, .wake = wake};
     const uint64_t began = device_ticks(clock), most = device_ticks_of(clock, 30000000000u);
-    enum status status = STATUS_OK;
-    uint64_t well = 0, worst = 0;
-    bool out = false;
-    x86_out32(PORT_SELECT, 0);
-    while (status == STATUS_OK && device_ticks(clock) - began < most) {
-        const uint32_t asked = out || well < GONE_AFTER ? 0 : x86_in32(PORT_ASKED);
-        if (asked != 0 && asked != UINT32_MAX) {
-            x86_out32(PORT_EJECT, asked);
-            out = true;
-        }
-        const uint64_t start = device_ticks(clock);
-        status = read_piece(&shares[0], 0, well % 100, 1, found.memory, true);
-        worst = max_u64(worst, device_ticks(clock) - start);
-        well += status == STATUS_OK;
+    const uint32_t bytes = disk->facts.block_bytes;
+    uint64_t read = 0, busy = 0, well = 0, closed = 0, other = 0, worst = 0;
+    while (read < GONE_AFTER && read_piece(&shares[0], 0, read, 1, found.memory, true) == STATUS_OK)
+        read++;
+    for (unsigned i = 0; i < GONE_MOST; i++) {
+        segments[i] = (struct block_segment){.memory = (uint8_t *)found.memory + i * bytes,
+                                             .address = found.address + i * bytes,
+                                             .bytes = bytes};
+        block_request_init(&requests[i], BLOCK_READ, 8 * i, 1, &segments[i], 1);
     }
-    deeds_say("disk.read_before", well > 0);
+    // All of them on their way, and the request for the disk there.
+    bool out = false;
+    while (!out && device_ticks(clock) - began < most) {
+        for (unsigned i = 0; i < GONE_MOST; i++) {
+            if (requests[i].state == BLOCK_IDLE || block_done(&requests[i]))
+                (void)block_submit_request(disk, 0, &requests[i]);
+        }
+        (void)block_poll(disk, 0);
+        busy = 0;
+        for (unsigned i = 0; i < GONE_MOST; i++)
+            busy += !block_done(&requests[i]);
+        out = let_go();
+    }
+    const uint64_t left = device_ticks(clock);
+    for (unsigned i = 0; i < GONE_MOST; i++) {
+        const enum status status = i % 2 == 0 ? block_poll_wait(disk, &requests[i])
+                                              : block_wait_interrupt(disk, &requests[i], &waiter);
+        well += status == STATUS_OK && wrong_words(8 * i * bytes, segments[i].memory, bytes) == 0;
+        closed += status == STATUS_CLOSED;
+        // The controller's last words may be that it aborted it.
+        other += status == STATUS_FAILED || status == STATUS_ABORTED || status == STATUS_TIMEOUT;
+    }
+    worst = device_ticks(clock) - left;
+    deeds_say("disk.read_before", read == GONE_AFTER);
     deeds_say("disk.ejected", out);
-    deeds_say("disk.closed", status == STATUS_CLOSED);
-    deeds_say("disk.gone", block_device_state(disk) == BLOCK_DEVICE_GONE);
+    deeds_say("disk.busy", busy > GONE_MOST / 2);
+    deeds_say("disk.closed", closed);
+    deeds_say("disk.ended", well + closed + other);
     deeds_say("disk.in_time", device_ns_of(clock, worst) <= block_bound_ns(disk));
+    // Whoever asks next is told at once, or when the layer has looked.
+    enum status status = STATUS_OK;
+    while (status != STATUS_CLOSED && device_ticks(clock) - left < most)
+        status = read_piece(&shares[0], 0, 1, 1, found.memory, true);
+    deeds_say("disk.gone", block_device_state(disk) == BLOCK_DEVICE_GONE);
     deeds_say("disk.still_closed",
               read_piece(&shares[0], 0, 1, 1, found.memory, true) == STATUS_CLOSED);
 }

@@ -177,7 +177,8 @@ void pci_ecam_deed(void)
     unsigned lines = 0, extended = 0;
     const unsigned count = pci_boot_found()->count;
     deeds_say("ecam.window", (window & HOST_WINDOW_ENABLE) != 0 ? windows[1].base : 0);
-    pci_boot(windows, 2, 0x3f8, ignore, &lines);
+    const struct pci_in_use line = {true, 0x3f8, 0x400};
+    pci_boot(windows, 2, &line, ignore, &lines);
     const struct pci *pci = pci_boot_found();
     deeds_say("ecam.refused", lines);
     deeds_say("ecam.same", pci->count == count && pci->problems == 0);

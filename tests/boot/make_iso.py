@@ -10,12 +10,18 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-# The kernel's own console is COM1; GRUB keeps quiet there, so that all bytes are the kernel's.
+# The kernel's own console is COM1; GRUB keeps quiet there, so that all bytes are the kernel's. The
+# screen, if there is one, stays in text mode under BIOS; UEFI has pixels only.
 GRUB_CFG = """\
 set timeout=0
 terminal_output console
 menuentry "Tickmark" {{
     multiboot2 /boot/kernel.elf {arguments}
+    if [ "$grub_platform" = efi ]; then
+        insmod efi_gop
+    else
+        set gfxpayload=text
+    fi
     boot
 }}
 """

@@ -20,6 +20,7 @@ sys.path[:0] = [str(HERE), str(HERE.parents[1] / "targets" / "qemu")]
 import acpi_tables as acpi  # noqa: E402
 import guest  # noqa: E402
 import machines  # noqa: E402
+from probe_kernel import kernel  # noqa: E402
 
 EXACT = machines.MACHINES["exact"]
 SEED = int(os.environ.get("SEED", time.time_ns() % 2**31))
@@ -29,9 +30,7 @@ GIB = 1 << 30
 
 def boot(words: list[str], machine: str = "pc", arguments: str = "") -> guest.Guest:
     """Without instruction counting, which needs a single CPU."""
-    kernel = os.environ.get("TICKMARK_PROBE")
-    assert kernel, "TICKMARK_PROBE must be the path of the kernel with tests/boot/probe.c"
-    command = EXACT.command(kernel)
+    command = EXACT.command(str(kernel()))
     at = command.index("-icount")
     del command[at : at + 2]
     command[command.index("pc,accel=tcg")] = f"{machine},accel=tcg"

@@ -6,9 +6,7 @@ TICKMARK_PROBE is the path of the kernel with tests/boot/probe.c.
 
 from __future__ import annotations
 
-import os
 import sys
-from functools import cache
 from pathlib import Path
 
 import pytest
@@ -18,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import bochs  # noqa: E402
 import configurations  # noqa: E402
 from configurations import Configuration, iso_for  # noqa: E402
+from probe_kernel import kernel  # noqa: E402
 
 pytestmark = pytest.mark.skipif(bochs.problem() is not None, reason=str(bochs.problem()))
 
@@ -25,16 +24,15 @@ END = b"probe end=1\n"
 OVERRUN = "com1: transmit FIFO overflow"
 
 
-@cache
-def kernel() -> Path:
-    path = os.environ.get("TICKMARK_PROBE")
-    assert path, "TICKMARK_PROBE must be the path of the kernel with tests/boot/probe.c"
-    return Path(path)
-
-
 # As many CPUs of more models as the tests have time for; each instruction takes a hundred of ours.
-MACHINES = [(bochs.CPU, 1), (bochs.CPU, 2)]
-MORE_MACHINES = [("broadwell_ult", 1), ("corei7_icelake_u", 1), ("ryzen", 2), (bochs.CPU, 4)]
+MACHINES = [(bochs.CPU, 2)]
+MORE_MACHINES = [
+    (bochs.CPU, 1),
+    ("broadwell_ult", 1),
+    ("corei7_icelake_u", 1),
+    ("ryzen", 2),
+    (bochs.CPU, 4),
+]
 
 
 @pytest.mark.parametrize(

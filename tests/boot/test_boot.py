@@ -6,7 +6,6 @@ TICKMARK_PROBE is the path of that kernel.
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 from functools import cache
@@ -20,19 +19,13 @@ sys.path[:0] = [str(HERE), str(HERE.parents[1] / "targets" / "qemu")]
 import guest  # noqa: E402
 import machines  # noqa: E402
 from make_iso import make_iso  # noqa: E402
+from probe_kernel import kernel  # noqa: E402
 
 EXACT = machines.MACHINES["exact"]
 SESSION = 20240607
 FRAMED = f"session={SESSION} output=framed "
 PAGE_FAULT, DIVIDE, INVALID_OPCODE, NO_VECTOR = 14, 0, 6, 256
 MIB = 1 << 20
-
-
-@cache
-def kernel() -> Path:
-    path = os.environ.get("TICKMARK_PROBE")
-    assert path, "TICKMARK_PROBE must be the path of the kernel with tests/boot/probe.c"
-    return Path(path)
 
 
 @cache

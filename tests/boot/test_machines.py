@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import struct
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parents[1] / "targets" / "qemu")]
 
 import machines  # noqa: E402
+import pattern_disk  # noqa: E402
 from machines import MACHINES, Topology, distance, shares  # noqa: E402
 from monitor import Paused  # noqa: E402
 
@@ -79,6 +81,26 @@ def test_qemu_makes_the_nodes_asked_for(cpus: int, memory: int, nodes: int) -> N
         assert counts == shares(cpus, nodes)
         listed = [int(cpu) for _, listed, _ in found for cpu in listed.split()]
         assert listed == list(range(cpus))
+
+
+def test_scratch_disks_have_the_pattern_where_it_was_built(tmp_path: Path) -> None:
+    pattern_disk.main(str(tmp_path / "disk.img"))
+    random, word = pattern_disk.GENERATION, []
+    for _ in range(3):  # SplitMix64 once more, in whole numbers
+        z = random
+        z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9 % (1 << 64)
+        z = (z ^ z >> 27) * 0x94D049BB133111EB % (1 << 64)
+        word.append(z ^ z >> 31)
+        random = (random + 0x9E3779B97F4A7C15) % (1 << 64)
+    content = (tmp_path / "disk.img").read_bytes()
+    assert struct.unpack_from("<3Q", content) == tuple(word)
+    assert len(content) == machines.SCRATCH_BYTES
+    command = SMP.command(str(tmp_path / "kernel"), {})
+    with Paused(command[: command.index("-kernel")]) as machine:
+        for disk in ("disk0", "disk1"):
+            assert "read 4096/4096" in machine.ask(f'qemu-io {disk} "read 8192 4096"')
+            assert "wrote 4096/4096" in machine.ask(f'qemu-io {disk} "write -P 7 8192 4096"')
+    assert (tmp_path / "disk.img").read_bytes() == content
 
 
 def files_left(folder: Path) -> list[Path]:

@@ -7,9 +7,7 @@ product is booted, otherwise so many that every two values of two factors meet i
 
 from __future__ import annotations
 
-import os
 import sys
-from functools import cache
 from itertools import combinations, product
 from pathlib import Path
 
@@ -22,16 +20,10 @@ import guest  # noqa: E402
 import machines  # noqa: E402
 import pairwise  # noqa: E402
 from configurations import FACTORS, FACTS, Configuration, is_soak, iso_for, matrix  # noqa: E402
+from probe_kernel import kernel  # noqa: E402
 
 # Generous: a computer may be busy with much else, and UEFI takes seconds on an idle one.
 SECONDS = 180
-
-
-@cache
-def kernel() -> Path:
-    path = os.environ.get("TICKMARK_PROBE")
-    assert path, "TICKMARK_PROBE must be the path of the kernel with tests/boot/probe.c"
-    return Path(path)
 
 
 @pytest.fixture(scope="session")

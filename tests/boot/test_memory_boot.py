@@ -7,7 +7,6 @@ TICKMARK_PROBE is the path of the kernel with tests/boot/probe.c.
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ sys.path[:0] = [str(HERE), str(HERE.parents[1] / "targets" / "qemu")]
 
 import guest  # noqa: E402
 import machines  # noqa: E402
+from probe_kernel import kernel  # noqa: E402
 
 EXACT = machines.MACHINES["exact"]
 FRAMED = "session=7 output=framed "
@@ -29,13 +29,6 @@ PAGE_FAULT, MACHINE_CHECK = 14, 18
 READ, WRITE, FETCH, PRESENT = 0, 2, 16, 1  # error codes
 DEVICES = {0xFEC00000, 0xFED00000, 0xFEE00000}  # IO-APIC, HPET, local APIC: what is in use
 STACKS = ("boot", "fault", "double_fault", "nmi", "machine_check", "panic")
-
-
-@cache
-def kernel() -> Path:
-    path = os.environ.get("TICKMARK_PROBE")
-    assert path, "TICKMARK_PROBE must be the path of the kernel with tests/boot/probe.c"
-    return Path(path)
 
 
 @cache

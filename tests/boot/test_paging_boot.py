@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import random
 import sys
-from functools import cache
 from pathlib import Path
 
 import pytest
@@ -20,18 +19,12 @@ sys.path[:0] = [str(HERE), str(HERE.parents[1] / "targets" / "qemu")]
 
 import guest  # noqa: E402
 import machines  # noqa: E402
+from probe_kernel import kernel  # noqa: E402
 
 SOAK = os.environ.get("TICKMARK_SOAK") == "1"
 PAGE, LAZY_PAGES = 4096, 256
 PAGE_FAULT, NO_VECTOR = 14, 256
 WRITE = 2  # error code
-
-
-@cache
-def kernel() -> Path:
-    path = os.environ.get("TICKMARK_PROBE")
-    assert path, "TICKMARK_PROBE must be the path of the kernel with tests/boot/probe.c"
-    return Path(path)
 
 
 def boot(deed: str, cpus: int, words: str = "", cpu: str = "max") -> guest.Guest:

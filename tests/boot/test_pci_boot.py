@@ -6,7 +6,6 @@ TICKMARK_PROBE is the path of the kernel with tests/boot/probe.c.
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 from pathlib import Path
@@ -19,6 +18,7 @@ sys.path[:0] = [str(HERE), str(HERE.parents[1] / "targets" / "qemu")]
 
 import guest  # noqa: E402
 import machines  # noqa: E402
+from probe_kernel import kernel  # noqa: E402
 
 EXACT = machines.MACHINES["exact"]
 NET = ("-netdev", "user,id=net,restrict=on", "-device")
@@ -31,9 +31,7 @@ BAR = re.compile(r"(\d):(io|m32|m64)(p?)@(none|[0-9a-f]+)\+([0-9a-f]+)")
 
 
 def boot(machine: str, devices: tuple[str, ...], arguments: str, **more: Any) -> guest.Guest:
-    path = os.environ.get("TICKMARK_PROBE")
-    assert path, "TICKMARK_PROBE must be the path of the kernel with tests/boot/probe.c"
-    words = [w.replace("pc,accel", f"{machine},accel") for w in EXACT.command(path)]
+    words = [w.replace("pc,accel", f"{machine},accel") for w in EXACT.command(str(kernel()))]
     line = " ".join([*EXACT.arguments(), arguments])
     done = guest.run([*words, *devices], line, **more)
     assert done.exit_code == machines.SUCCESS_EXIT

@@ -17,19 +17,13 @@ import bochs  # noqa: E402
 import guest  # noqa: E402
 import machines  # noqa: E402
 from configurations import iso_for  # noqa: E402
+from probe_kernel import kernel  # noqa: E402
 
 SOAK = os.environ.get("TICKMARK_SOAK") == "1"
 EXACT = machines.MACHINES["exact"]
 POLICIES = ("fifo", "predictive", "deadline")
 TIMEOUT = 7200 if SOAK else 90
 MS = 1_000_000  # ns
-
-
-@cache
-def kernel() -> Path:
-    path = os.environ.get("TICKMARK_PROBE")
-    assert path, "TICKMARK_PROBE must be the path of the kernel with tests/boot/probe.c"
-    return Path(path)
 
 
 @cache
@@ -186,7 +180,7 @@ def test_thread_that_needs_more_stack_than_it_has_is_named() -> None:
 
 
 @pytest.mark.skipif(bochs.problem() is not None, reason=str(bochs.problem()))
-@pytest.mark.parametrize("deed", ["sched_meet", "sched_leaf"])
+@pytest.mark.parametrize("deed", ["sched_meet"] + ["sched_leaf"] * SOAK)
 def test_threads_run_by_deadlines_of_the_time_stamp_counter(deed: str, tmp_path: Path) -> None:
     iso = iso_for(kernel(), tmp_path, f"clock=emulated apic=x2 count=10 do={deed}")
     done = bochs.run(iso, tmp_path, b"probe end=1\n", cpus=2)

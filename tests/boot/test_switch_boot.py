@@ -8,7 +8,6 @@ import os
 import re
 import subprocess
 import sys
-from functools import cache
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ sys.path[:0] = [str(HERE), str(HERE.parents[1] / "targets" / "qemu")]
 
 import guest  # noqa: E402
 import machines  # noqa: E402
+from probe_kernel import kernel  # noqa: E402
 
 SOAK = os.environ.get("TICKMARK_SOAK") == "1"
 EXACT = machines.MACHINES["exact"]
@@ -26,13 +26,6 @@ FORMS = ("inline", "jmp", "ret")
 FUNCTIONS = 4  # those that keep registers by themselves are tried once more
 SWITCHES = 10**7 if SOAK else 10**5  # of each variant in each form
 CONTEXTS = 3
-
-
-@cache
-def kernel() -> Path:
-    path = os.environ.get("TICKMARK_PROBE")
-    assert path, "TICKMARK_PROBE must be the path of the kernel with tests/boot/probe.c"
-    return Path(path)
 
 
 def boot(deed: str, cpus: int, arguments: str = "", cpu: str = "max") -> guest.Guest:

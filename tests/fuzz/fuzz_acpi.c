@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: MIT
-// ACPI's tables: a byte of flags, and a memory with the root pointer at its start. Whatever stands
-// there, what is taken is in range, the log is bounded, and nothing outside is read.
+// ACPI's tables, and SMBIOS's: a byte of flags, and a memory with the root pointer at its start.
+// Whatever stands there, what is taken is in range, the log is bounded, and nothing outside is
+// read.
 #include <stdlib.h>
 #include <string.h>
 
 #include "acpi_root.h"
 #include "acpi_sound.h"
 #include "bytes.h"
+#include "serial_place.h"
+#include "smbios.h"
 
 #define BASE         0xf0000u // where the search looks too
 #define FLAG_DAMAGED 1u       // leave the checksums as they are
@@ -83,6 +86,30 @@ static void mend(const struct memory *memory)
         add_up(rsdp, length, 32);
 }
 
+// The serial ports that were told of, of which some can be used.
+static void check_serial(const struct acpi_serial *told)
+{
+    struct serial_place place;
+    if (!serial_place_of(told->interface, told->registers, &place))
+        return;
+    check(place.width >= 1 && place.width <= place.stride && place.stride <= 4);
+    check(place.memory ? place.address >= PAGE_SIZE : place.address <= UINT16_MAX - 7);
+    check(place.address <= UINT64_MAX - serial_place_bytes(&place));
+}
+
+static void check_smbios(const struct boot_memory *memory)
+{
+    static struct smbios_info found;
+    smbios_read(&found, *memory, 0);
+    check(found.structures <= SMBIOS_STRUCTURES_MOST);
+    const char *const texts[] = {found.firmware_maker, found.system_product, found.board_product};
+    for (unsigned i = 0; i < ARRAY_COUNT(texts); i++) {
+        check(strnlen(texts[i], SMBIOS_TEXT_BYTES) < SMBIOS_TEXT_BYTES);
+        for (const char *at = texts[i]; *at != '\0'; at++)
+            check(*at >= ' ' && *at <= '~');
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct acpi_info info, again;
@@ -101,6 +128,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check(lines == min_u64(info.problems, ACPI_LINES_MOST));
     acpi_read(&again, readable, told, NULL, NULL);
     check(again.problems == info.problems && again.table_count == info.table_count);
+    check_serial(&info.devices.serial);
+    for (unsigned i = 0; i < info.devices.debug.count; i++)
+        check_serial(&info.devices.debug.ports[i]);
+    check_smbios(&readable);
     char text[64];
     check(acpi_tables_text(&info, text, sizeof(text)) == strlen(text));
     free(memory.bytes);

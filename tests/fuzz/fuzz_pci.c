@@ -125,11 +125,17 @@ static void interrupt(const struct pci_function *function, struct pci_access acc
 static void look_for_serial_ports(const struct pci *pci)
 {
     const struct pci_function *at = NULL, *before_it = NULL;
-    uint16_t port = 0;
-    while ((at = pci_serial_find(pci, at, &port)) != NULL) {
+    struct serial_place place;
+    while ((at = pci_serial_find(pci, at, &place)) != NULL) {
         space_insist((before_it == NULL || at > before_it) && at < pci->functions + pci->count);
-        space_insist(port != 0 && port % PCI_SERIAL_PORTS == 0);
         before_it = at;
+        space_insist(at->class_code >> 8 == PCI_CLASS_SERIAL);
+        if (!place.memory)
+            space_insist(place.address != 0 && place.address % SERIAL_PLACE_REGISTERS == 0 &&
+                         place.address <= UINT16_MAX);
+        else if (pci_serial_apart(at, &place))
+            space_insist(place.address % place.width == 0);
+        space_insist(place.address <= UINT64_MAX - serial_place_bytes(&place));
     }
 }
 

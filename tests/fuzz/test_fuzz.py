@@ -32,7 +32,7 @@ CORPUS = sorted((ROOT / "tests/fuzz/corpus").glob("*.bin"))
 ACPI_CORPUS = sorted((ROOT / "tests/fuzz/corpus_acpi").glob("*.bin"))
 SOAK = os.environ.get("TICKMARK_SOAK") == "1"
 SEED = int(os.environ.get("SEED", time.time_ns() % 2**31))
-SECONDS = 1200 if SOAK else 8
+SECONDS = 1200 if SOAK else 4
 STREAMS = 20000 if SOAK else 150
 
 

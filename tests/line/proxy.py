@@ -79,6 +79,8 @@ class Way:
         return chance > 0 and self.chance.random() < chance
 
     def lost(self, piece: bytes) -> bool:
+        if not self.faults.lose_first:
+            return self.happens(self.faults.lose)
         try:
             kind = str(wire.parse_frame(piece)[0])
         except Exception:  # no frame, as far as this side can tell

@@ -9,15 +9,10 @@
 
 #include "ring_programs.h"
 #include "run_checks.h"
+#include "soak.h"
 #include "weakenings.h"
 
 static struct model_result result;
-
-static bool is_soak(void)
-{
-    const char *soak = getenv("TICKMARK_SOAK");
-    return soak != NULL && strcmp(soak, "1") == 0;
-}
 
 static struct model_limits limits_of(const struct ring_model *model)
 {

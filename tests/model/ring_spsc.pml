@@ -30,8 +30,8 @@ proctype producer()
     do
     :: sent == MESSAGES -> break
     :: sent < MESSAGES && position == limit ->
-        // code: const uint64_t received = __atomic_load_n(&ring->consumer.position, __ATOMIC_ACQUIRE);
-        // code: ring->producer.limit = received + ring->mask + 1;
+        // code: const uint64_t received = __atomic_load_n(&consumer->position, __ATOMIC_ACQUIRE);
+        // code: producer->limit = received + slots;
         (taken + SLOTS) % WRAP != position; // full until then
         limit = (taken + SLOTS + (MUTATION == 3)) % WRAP
     :: sent < MESSAGES && position != limit ->

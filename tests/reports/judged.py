@@ -10,7 +10,8 @@ from build import Store
 from reports.claims import Claims, load_claims
 from reports.document import Report, make_report
 from reports.judge import Judgement
-from reports.store import find_run, load_run, open_store
+from reports.store import load_run, open_store
+from reports.which import resolve
 
 GAIN = {
     "kind": '"ratio"',
@@ -53,7 +54,7 @@ def claims_of(folder: Path, *claims: dict[str, str], extra: str = "") -> Claims:
 
 def report_of(store: Store, claims: Claims, run: str = "") -> Report:
     with open_store(store.path) as connection:
-        return make_report(claims, load_run(connection, find_run(connection, run)))
+        return make_report(claims, load_run(connection, resolve(connection, run or "latest")))
 
 
 def judgements(

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,9 @@ sys.path.append(str(ROOT / "tests"))
 import chromium  # noqa: E402
 
 from reports.claims import load_claims  # noqa: E402
+from reports.history_page import NightsView, nights_view  # noqa: E402
+from reports.ledger import open_ledger, remember  # noqa: E402
+from reports.store import Round, Run  # noqa: E402
 from reports.write import write_report  # noqa: E402
 
 pytestmark = pytest.mark.skipif(bool(chromium.missing()), reason=chromium.missing())
@@ -82,8 +86,33 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder.mkdir(parents=True)
     golden = ROOT / "tests" / "trace" / "golden" / "one_row.perfetto-trace"
     (folder / "trace.perfetto-trace").write_bytes(golden.read_bytes())
-    write_report(report, store.results / "report", lambda _: None)
+    nights = nights_before(store, report.run)
+    write_report(report, store.results / "report", lambda _: None, nights)
     return store.results / "report" / "index.html"
+
+
+def nights_before(store: Store, run: Run) -> NightsView:
+    """The run as the last of four nights, on the last of which a row stepped and the machine was
+    another."""
+    with open_ledger(store.results / "nights.db", write=True) as ledger:
+        for name in ("n1", "n2", "n3"):
+            for machine in run.machines:
+                old = {
+                    key: replace(row, rounds=tuple(grown(r, key) for r in row.rounds))
+                    for key, row in machine.rows.items()
+                }
+                facts = (*machine.facts, ("host.kernel", "Linux 6 of a name that is rather long"))
+                remember(ledger, replace(machine, run=name, rows=old, facts=facts))
+        for machine in run.machines:
+            remember(ledger, machine)
+    view = nights_view(store.results, run, load_claims())
+    assert view is not None and len(view.machines) == 2 and view.alarming
+    return view
+
+
+def grown(round_: Round, key: tuple[str, int]) -> Round:
+    more = 1 if key[0] == "heap/pair_64/hybrid" else 0
+    return replace(round_, samples=round_.samples + more * round_.operations)
 
 
 @pytest.fixture(scope="module")

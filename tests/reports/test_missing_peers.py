@@ -16,7 +16,8 @@ from reports.ecdf import curves_of
 from reports.export import to_markdown
 from reports.looks import look_of, looks_of
 from reports.peers import absent_line, absent_peers
-from reports.store import Machine, find_run, load_run, open_store
+from reports.store import Machine, load_run, open_store
+from reports.which import resolve
 from reports.tables import rows_of
 from reports.terminal import print_report
 from reports.write import write_report
@@ -48,7 +49,7 @@ NAMES = ("glibc", "jemalloc", "mimalloc", "scudo", "tbbmalloc", "tcmalloc")
 
 def loaded(store: Store) -> tuple[Machine, ...]:
     with open_store(store.path) as connection:
-        return load_run(connection, find_run(connection, "")).machines
+        return load_run(connection, resolve(connection)).machines
 
 
 def test_what_is_missing_is_one_line_with_what_installs_it(store: Store, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from reports.claims import load_claims
 from reports.html import SIGNS, to_html
 from reports.judge import VERDICTS
 from reports.tables import cases_of
-from reports.trace_view import view_of
+from reports.trace_view import view_of, views_of
 
 
 @pytest.fixture(scope="session")
@@ -29,7 +29,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder.mkdir(parents=True)
     golden = ROOT / "tests" / "trace" / "golden" / "two_cpus.perfetto-trace"
     (folder / "trace.perfetto-trace").write_bytes(golden.read_bytes())
-    return to_html(report, view=view_of(report.run, store.results / "runs"))
+    return to_html(report, views=views_of(report.run, store.results / "runs"))
 
 
 def test_every_plot_has_its_finding_in_words_and_a_table(page: str) -> None:

@@ -10,7 +10,8 @@ from judged import GAIN, TICKS, claims_of, report_of
 
 from reports.cli import main
 from reports.document import exit_code
-from reports.store import StoreError, find_run, load_run, open_store
+from reports.store import StoreError, load_run, open_store
+from reports.which import resolve
 
 DAMAGES = [
     "UPDATE run SET clock = 'tsc'",
@@ -48,7 +49,7 @@ def test_every_change_to_a_machine_is_noticed(store: Store, tmp_path: Path, dama
 
 def test_what_reads_and_what_was_written_agree(whole: Store) -> None:
     with open_store(whole.path) as connection:
-        run = load_run(connection, find_run(connection))
+        run = load_run(connection, resolve(connection))
     assert [machine.intact for machine in run.machines] == [True, True]
     exact = run.machines[1]
     assert exact.clock == "insn" and exact.boots == 2 and len(exact.facts) == 3
@@ -62,8 +63,8 @@ def test_the_newest_run_is_taken_unless_one_is_asked_for(store: Store) -> None:
     for run in ("b", "aa", "ccc"):
         store.machine(run=run, utc=f"2026-11-2{3 - len(run)}T00:00:00Z").seal()
     with open_store(store.path) as connection:
-        assert find_run(connection) == "b"
-        assert find_run(connection, "ccc") == "ccc"
+        assert resolve(connection) == "b"
+        assert resolve(connection, "ccc") == "ccc"
 
 
 def test_rounds_that_cannot_be_read_are_named(store: Store, tmp_path: Path) -> None:

@@ -11,8 +11,7 @@ from judged import TICKS, claims_of, report_of
 from reports import tails
 from reports.modes import modes, peaks
 from reports.store import Machine
-from reports.tail_figure import exceeding, tail_figure
-from reports.figure import PICTURE
+from reports.tail_figure import exceeding, tail_plot
 
 STEP = 26
 
@@ -170,6 +169,6 @@ def test_the_curve_is_the_share_of_samples_above(store: Store, tmp_path: Path) -
     assert cost[-1] == 2 and share[-1] == 0, "the largest sample is twice the median"
     for c, s in zip(cost, share):
         assert s == pytest.approx(1 - round(c * 50) / 100)
-    figure = tail_figure([tail], PICTURE)
-    assert figure is not None and len(figure.axes) == 1
-    assert tail_figure([], PICTURE) is None
+    plot = tail_plot([tail])
+    assert plot is not None and plot.texts.count("pair_64") == 1
+    assert tail_plot([]) is None

@@ -14,6 +14,7 @@ from reports.figure import PICTURE
 from reports.store import Machine
 from reports.trace_picture import CAPTION, trace_figure
 from reports.trace_read import Slice, TracedRow, traced_rows
+from reports.trace_summary import Summary
 from reports.trace_view import (
     View,
     best_moment,
@@ -164,18 +165,18 @@ def test_no_name_in_the_store_leads_out_of_the_folder(store: Store, tmp_path: Pa
 
 def test_the_picture_has_the_lanes_the_trace_has(store_with_trace: Store, tmp_path: Path) -> None:
     machine = machine_of(store_with_trace, tmp_path, "host-native")
-    view = view_from(machine, traced_rows(golden("one_row")))
+    view = view_from(machine, golden("one_row"))
     figure = trace_figure(view, PICTURE)
     assert figure is not None
     texts = {text.get_text() for axes in figure.axes for text in axes.texts}
     assert "thread heap/hybrid" in texts and any(t.startswith("allocate") for t in texts)
     assert any(t.startswith("bytes in use") for t in texts)
     assert any("Benchmarks" in text.get_text() for text in figure.texts)
-    both = view_from(machine, traced_rows(golden("two_cpus")))
+    both = view_from(machine, golden("two_cpus"))
     figure = trace_figure(both, PICTURE)
     assert figure is not None
     texts = {text.get_text() for axes in figure.axes for text in axes.texts}
     assert {"thread ipc/producer", "thread ipc/consumer"} <= texts
     assert any(text.get_text().endswith(CAPTION) for text in figure.texts)
-    assert trace_figure(View(machine, (), 0), PICTURE) is None
+    assert trace_figure(View(machine, (), 0, Summary()), PICTURE) is None
     assert "not a screenshot" in CAPTION

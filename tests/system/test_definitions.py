@@ -20,7 +20,8 @@ PROGRAM = """
 import glob, sys
 import definitions
 suites = sorted(glob.glob("bench/suites/*.c")) + sorted(glob.glob("bench/suites/peers/*.c"))
-print(definitions.header(suites, {"heap": [], "ring": []}, [], sys.argv[1:]), end="")
+made = definitions.headers(suites, {"heap": [], "ring": []}, [], sys.argv[1:])
+print("".join(made.values()), end="")
 """
 HEAP, IPC = "bench/suites/heap_cases.h", "bench/suites/ipc_cases.h"
 PREPARED = "bench/suites/heap_prepare.h"
@@ -229,9 +230,9 @@ def test_flags_do_not_name_the_folder() -> None:
 
 
 def test_a_clone_in_another_folder_makes_equal_programs(tmp_path: Path) -> None:
-    programs = ["build/qemu/tickmark.elf"]
+    programs = ["build/recorder", "build/probe/tickmark.elf"]  # of both kinds of code
     if os.environ.get("TICKMARK_SOAK") == "1":
-        programs.append("build/host/tickmark")
+        programs += ["build/qemu/tickmark.elf", "build/host/tickmark"]
     clone = copy_tree(tmp_path / "another/place=with signs")
     done = scons("-Q", *programs, folder=clone)
     assert done.returncode == 0, done.stdout + done.stderr

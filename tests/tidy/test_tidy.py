@@ -74,7 +74,7 @@ def test_each_layer_includes_only_what_lies_below(folder: str) -> None:
     for other in layers.include_path(folder):
         visible |= {p.relative_to(ROOT / other).as_posix() for p in (ROOT / other).rglob("*.h")}
     generated = {
-        "definitions.h",
+        *(f"definitions_{path.stem}.h" for path in (ROOT / "bench/suites").rglob("*.c")),
         "heap_variants_outside.h",
         "ipc_peers_built.h",
         "ring_variants_outside.h",

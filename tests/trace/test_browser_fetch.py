@@ -160,7 +160,7 @@ def test_a_page_of_the_uis_origin_gets_the_whole_trace(
 ) -> None:
     serving = Serving(trace, 60)
     monkeypatch.setattr(_Page, "policy", _Page.POLICY % serving.port)
-    link = serve_trace.link(serving.port, NAME)
+    link = serve_trace.link(NAME, serving.port)
     assert link.startswith(f"https://{UI}/")
     got = fetched(browser, UI, address(link, serving.port))
     assert got == {

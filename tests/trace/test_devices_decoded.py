@@ -25,6 +25,7 @@ def test_each_request_has_its_states(story: Told) -> None:
         "request 0": [
             (1100, "queued"), (1110, "submitted"), (1200, "interrupt"), (1210, "done"), (1260, ""),
             (1270, "queued"), (1275, "done"), (1275, ""),
+            (1344, "queued"), (1346, "submitted"), (1350, "interrupt"), (1352, "done"), (1352, ""),
         ],
         "request 1": [
             (1120, "queued"), (1140, "submitted"), (1220, "queued"), (1225, "submitted"),
@@ -39,6 +40,7 @@ def test_each_request_has_its_states(story: Told) -> None:
 def test_each_queue_has_its_mode(story: Told) -> None:
     assert story.states["queue 0: mode"] == [(1010, "interrupt"), (1330, "hybrid"), (1400, "")]
     assert story.states["queue 1: mode"] == [(1020, "polling"), (1400, "")]
+    assert story.states["device 1, queue 0: mode"] == [(1342, "interrupt"), (1400, "")]
 
 
 def test_flows_lead_over_the_interrupt_to_the_completion(story: Told) -> None:
@@ -50,7 +52,10 @@ def test_flows_lead_over_the_interrupt_to_the_completion(story: Told) -> None:
         (1200, 1230, 1),
         (1300, 1320, 1),
     ]
-    a, b, c = (1 << 63 | 4 << 32 | serial for serial in range(3))
+    # D was never submitted. E is the other device's, on tracks of that one's.
+    a, b, c, _, e_ = (1 << 63 | 4 << 32 | serial for serial in range(5))
+    others = story.slices[story.track("device 1, queue 0: interrupts")]
+    assert [(s.begin, s.end, s.flows) for s in others] == [(1350, 1354, [e_])]
     assert [s.flows for s in interrupts] == [[a], [b]]
     assert sorted(points) == [
         (1110, "queue 0: submissions", [a], []),
@@ -60,28 +65,46 @@ def test_flows_lead_over_the_interrupt_to_the_completion(story: Told) -> None:
         (1225, "queue 0: submissions", [b], []),
         (1240, "queue 1: completions", [], [c]),
         (1310, "queue 0: completions", [], [b]),
+        (1346, "device 1, queue 0: submissions", [e_], []),
+        (1352, "device 1, queue 0: completions", [], [e_]),
     ]
     statuses = [notes["status"] for _, name, notes in story.instants if name == "done"]
-    assert sorted(statuses) == [0, 0, 11]
+    assert sorted(statuses) == [0, 0, 0, 11]
 
 
 def test_cpus_have_rows_of_interrupts(made: Path, decode: Any) -> None:
     packets = decode((made / "devices.perfetto-trace").read_bytes())
-    [bundle] = [p.bundle for p in packets if p.HasField("bundle")]
-    assert bundle.cpu == 1
-    entries = [
-        (e.timestamp, e.irq_entry.irq, e.irq_entry.name)
+    bundles = [p.bundle for p in packets if p.HasField("bundle")]
+    entries = sorted(
+        (e.timestamp, bundle.cpu, e.irq_entry.irq, e.irq_entry.name)
+        for bundle in bundles
         for e in bundle.events
         if e.HasField("irq_entry")
-    ]
-    exits = [
-        (e.timestamp, e.irq_exit.irq, e.irq_exit.handled)
+    )
+    exits = sorted(
+        (e.timestamp, bundle.cpu, e.irq_exit.irq, e.irq_exit.handled)
+        for bundle in bundles
         for e in bundle.events
         if e.HasField("irq_exit")
+    )
+    # What the CPU was interrupted by, and in it the work of queue 0, and in that of queue 1, which
+    # found nothing.
+    assert entries == [
+        (1195, 1, 0x41, "device"),
+        (1200, 1, 0, "block/0"),
+        (1215, 1, 1, "block/1"),
+        (1236, 0, 0x40, "timer"),
+        (1300, 1, 0, "block/0"),
+        (1350, 1, 64, "block1/0"),
     ]
-    # The one of queue 1 came within that of queue 0, and found nothing.
-    assert sorted(entries) == [(1200, 0, "block/0"), (1215, 1, "block/1"), (1300, 0, "block/0")]
-    assert sorted(exits) == [(1218, 1, 0), (1230, 0, 1), (1320, 0, 1)]
+    assert exits == [
+        (1218, 1, 1, 0),
+        (1230, 1, 0, 1),
+        (1235, 1, 0x41, 1),
+        (1238, 0, 0x40, 1),
+        (1320, 1, 0, 1),
+        (1354, 1, 64, 1),
+    ]
 
 
 def test_tracks_of_a_device_hang_below_the_row(story: Told) -> None:

@@ -55,12 +55,27 @@ def test_a_compressed_trace_is_looked_into() -> None:
     assert report.packets == 11
 
 
-def test_a_receive_that_began_just_before_its_send_is_told_of_and_no_damage() -> None:
+def sourceless(flows: int) -> bytes:
+    """So many flows end that have not begun, and 5 losses are told."""
+    ends = [event(1, v(9, INSTANT), v(10, 1), fixed(48, 200 + i)) for i in range(flows)]
+    return inserted(9, resync(v(42, 1 | 256), time=1012), *ends)
+
+
+def test_as_many_flows_may_lack_their_beginning_as_events_were_lost() -> None:
+    report = check(sourceless(5))
+    assert report.findings == []
+    assert "the beginning of 5 flows was lost" in report.notes
+    report = check(sourceless(6))
+    assert len(report.findings) == 6
+    assert all("flow without source" in finding for finding in report.findings)
+    assert "5 losses are told" in report.findings[0]
+
+
+def test_a_receive_that_begins_before_its_send_is_a_finding() -> None:
     ends = event(1, v(9, INSTANT), v(10, 1), fixed(48, 5))
     begins = event(1, v(9, INSTANT), v(10, 1), fixed(47, 5))
-    report = check(inserted(9, ends, begins))
-    assert report.findings == []
-    assert report.notes == ["1 flows end before they begin, or their beginning was lost"]
+    (finding,) = check(inserted(9, ends, begins)).findings
+    assert "flow without source: flow 5" in finding
 
 
 # Name -> the damaged trace, and what its only kind of finding says.
@@ -154,6 +169,10 @@ DAMAGED: dict[str, tuple[Callable[[], bytes], str]] = {
     "flow from nowhere": (
         lambda: inserted(9, event(1, v(9, INSTANT), v(10, 1), fixed(48, 5))),
         "flow without source: flow 5",
+    ),
+    "attribute without value": (
+        lambda: inserted(9, v(10, 2) + l(126, l(1, l(1, "seed")))),
+        "attribute: 'seed'",
     ),
     "undefined clock": (
         lambda: inserted(9, v(10, 2) + v(58, 65) + v(8, 5) + v(13, NEEDS)),

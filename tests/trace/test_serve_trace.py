@@ -162,7 +162,7 @@ def test_a_taken_port_is_said(
 
 
 def test_the_link_is_the_one_the_ui_takes() -> None:
-    assert serve_trace.link(9001, NAME) == (
+    assert serve_trace.link(NAME, 9001) == (
         "https://ui.perfetto.dev/#!/?url=http://127.0.0.1:9001/trace.perfetto-trace"
         "&referrer=open_trace_in_ui"
     )

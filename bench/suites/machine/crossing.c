@@ -8,6 +8,7 @@
 // ones.
 #include "body.h"
 #include "compiler.h"
+#include "definitions_crossing.h"
 #include "interrupts.h"
 #include "kernel_map.h"
 #include "machine_cpu.h"

@@ -5,6 +5,7 @@
 #include "anonymous.h"
 #include "body.h"
 #include "compiler.h"
+#include "definitions_paging.h"
 #include "kernel_map.h"
 #include "machine_cpu.h"
 #include "platform.h"

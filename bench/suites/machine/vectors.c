@@ -10,6 +10,7 @@
 #include "body.h"
 #include "compiler.h"
 #include "cpu.h"
+#include "definitions_vectors.h"
 #include "string.h"
 
 #define STACK_BYTES 4096u

@@ -5,6 +5,7 @@
 #include "driver_peers.h"
 
 #define SUITE_VARIANTS DRIVER_PEERS
+#define DRIVER_WAYS    DRIVER_PEERS
 
 #define DRIVER_ON_PEER(name)                                                                       \
     static const struct driver_on driver_on_##name##_ops = {                                       \

@@ -7,7 +7,6 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
 bool ipc_peers_only_listed;
@@ -110,22 +109,14 @@ static const char *bind_nothing(void *handle)
     return NULL;
 }
 
-static void tell_system(void *handle, const char *path, char *text, size_t capacity)
-{
-    struct utsname name;
-    (void)handle;
-    (void)path;
-    if (uname(&name) == 0)
-        snprintf(text, capacity, "%.60s %.90s", name.sysname, name.release);
-}
-
 #define HEADER(name_, header_, version_)                                                           \
     {                                                                                              \
         .name = name_, .header = header_, .built = version_                                        \
     }
 #define SYSTEM(name_)                                                                              \
     {                                                                                              \
-        .name = name_, .file = "libc.so.6", .own = true, .bind = bind_nothing, .tell = tell_system \
+        .name = name_, .file = "libc.so.6", .own = true, .bind = bind_nothing,                     \
+        .tell = library_tell_system                                                                \
     }
 
 struct library ipc_peers_libraries[IPC_PEERS_COUNT] = {

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 // What the loader keeps for libraries with static thread-local storage is 512 bytes unless it is
@@ -127,6 +128,15 @@ void library_tell_file(void *handle, const char *path, char *text, size_t capaci
     (void)handle;
     if (suffix != NULL)
         snprintf(text, capacity, "%s", suffix + strlen(".so."));
+}
+
+void library_tell_system(void *handle, const char *path, char *text, size_t capacity)
+{
+    struct utsname name;
+    (void)handle;
+    (void)path;
+    if (uname(&name) == 0)
+        snprintf(text, capacity, "%.60s %.90s", name.sysname, name.release);
 }
 
 void library_tuning(char *text, size_t capacity)

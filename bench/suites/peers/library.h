@@ -46,6 +46,9 @@ void library_make_room(char **words);
 // The version as the file's name has it: what follows ".so.".
 void library_tell_file(void *handle, const char *path, char *text, size_t capacity);
 
+// The running kernel's name and release: of what is the system's, not a library's.
+void library_tell_system(void *handle, const char *path, char *text, size_t capacity);
+
 // The names of the environment's variables that tune what is loaded, separated by spaces.
 void library_tuning(char *text, size_t capacity);
 

@@ -8,7 +8,6 @@
 #include <setjmp.h>
 #include <stdio.h>
 #include <sys/syscall.h>
-#include <sys/utsname.h>
 #include <ucontext.h>
 
 #include "platform.h"
@@ -162,15 +161,6 @@ static void tell_glibc(void *handle, const char *path, char *text, size_t capaci
     snprintf(text, capacity, "glibc %s", gnu_get_libc_version());
 }
 
-static void tell_system(void *handle, const char *path, char *text, size_t capacity)
-{
-    struct utsname name;
-    (void)handle;
-    (void)path;
-    if (uname(&name) == 0)
-        snprintf(text, capacity, "%.60s %.90s", name.sysname, name.release);
-}
-
 struct library switch_peers_libraries[SWITCH_PEERS_COUNT] = {
     {.name = "fcontext",
      .file = "/usr/lib/*/libboost_context.so.*",
@@ -181,5 +171,9 @@ struct library switch_peers_libraries[SWITCH_PEERS_COUNT] = {
      .own = true,
      .bind = bind_ucontext,
      .tell = tell_glibc},
-    {.name = "futex", .file = "libc.so.6", .own = true, .bind = bind_futex, .tell = tell_system},
+    {.name = "futex",
+     .file = "libc.so.6",
+     .own = true,
+     .bind = bind_futex,
+     .tell = library_tell_system},
 };

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MIT
+// A time line: a load that changes while the controller looks, on a real disk in real time.
+// Requests come at their time, whatever became of those before (an open loop); those that are due
+// together are handed in together, up to all slots. What comes while so many are due is left out,
+// so that a disk that is too slow for a load shows as less than was asked for.
+#ifndef DRIVER_LINE_H
+#define DRIVER_LINE_H
+
+#include "driver_context.h"
+#include "driver_model.h"
+
+#define DRIVER_SLICE_NS       100000000u // of the time line
+#define DRIVER_SHORT_SLICE_NS 20000000u
+
+static inline uint64_t driver_line_rate(uint64_t slice)
+{
+    return slice < 3    ? MODEL_RATE_INTERRUPT
+           : slice < 8  ? MODEL_RATE_HYBRID
+           : slice < 13 ? MODEL_RATE_POLLING
+                        : MODEL_RATE_INTERRUPT; // longer than the window
+}
+
+// Hands in `count` requests, of which the first was due at `due`, and waits for them; false if one
+// failed, or read something else.
+ALWAYS_INLINE bool driver_line_burst(const struct driver_ops *way, struct driver_context *context,
+                                     struct driver_slice *slice, uint64_t count, uint64_t due,
+                                     uint64_t period)
+{
+    const uint64_t expected = driver_expected_words(context, count);
+    uint64_t in = 0, sum = 0;
+    bool good = true;
+    while (in < count && driver_hand_in(way, context, &context->slots[in]))
+        in++;
+    way->flush(context->device, DRIVER_QUEUE);
+    for (uint64_t i = 0; i < in; i++) {
+        struct driver_slot *const slot = &context->slots[i];
+        good = way->wait(context->device, &slot->request, context->waiter) == STATUS_OK && good;
+        sum += driver_word(context, slot);
+        slice->latency += driver_between(due + i * period, slot->request.completed_at);
+    }
+    slice->requests += in;
+    good = good && in == count && sum == expected;
+    context->failed |= !good;
+    return good;
+}
+
+ALWAYS_INLINE bool driver_slice(const struct driver_ops *way, struct driver_context *context,
+                                uint64_t number, bool whole)
+{
+    struct driver_slice *const slice = &context->line[number % DRIVER_SLICES];
+    const uint64_t rate = driver_line_rate(whole ? number : 0);
+    const uint64_t period = driver_ticks_of(context, DEVICE_SECOND_NS / rate);
+    const uint64_t start = driver_now(context), before = driver_away(context);
+    const uint64_t end =
+        start + driver_ticks_of(context, whole ? DRIVER_SLICE_NS : DRIVER_SHORT_SLICE_NS);
+    uint64_t next = start + period; // when the next request is due
+    *slice = (struct driver_slice){.asked = rate};
+    for (uint64_t now = start; (int64_t)(end - now) > 0; now = driver_now(context)) {
+        if ((int64_t)(next - now) > 0) {
+            driver_sleep_until(context, (int64_t)(end - next) > 0 ? next : end);
+            continue;
+        }
+        const uint64_t due = (now - next) / period + 1, count = min_u64(due, DRIVER_SLOTS);
+        if (UNLIKELY(!driver_line_burst(way, context, slice, count, next, period)))
+            return false;
+        next += due * period;
+    }
+    slice->elapsed = driver_between(start, driver_now(context));
+    slice->busy = driver_between(driver_away(context) - before, slice->elapsed);
+    slice->mode = block_mode_priority(block_mode(context->device, DRIVER_QUEUE));
+    context->ticks += slice->busy;
+    return true;
+}
+
+#endif

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: MIT
+#include "line_host.h"
+
+#include "clocks.h"
+#include "cpu.h"
+#include "format.h"
+#include "hpet.h"
+#include "kernel.h"
+#include "meet.h"
+#include "platform.h"
+#include "string.h"
+#include "x86.h"
+
+#define SECOND_NS         1000000000u
+#define WAIT_SECONDS      3600u
+#define WAIT_SECONDS_MOST 86400u
+// MC146818: an index register and the clock's seconds, minutes, hours, day, month and year.
+#define CMOS_INDEX 0x70
+#define CMOS_DATA  0x71
+
+static const uint8_t cmos_time[] = {0, 2, 4, 7, 8, 9};
+
+bool line_host_speed(void)
+{
+    char word[16];
+    uint64_t speed;
+    if (!string_option(kernel.boot.arguments, "speed", word, sizeof(word)) || !kernel.line.present)
+        return true;
+    return string_to_u64(word, UINT32_MAX, &speed) && uart_set_speed(&kernel.line, (uint32_t)speed);
+}
+
+static bool set_speed(uint32_t speed)
+{
+    return uart_set_speed(&kernel.line, speed);
+}
+
+// A machine without the timer has at least the counter; the waiting is then only about as long as
+// it should be where its rate is not known.
+static uint64_t now_ns(void)
+{
+    const uint64_t ns = hpet_ns(), ticks = cpu_ticks(), known = clocks_tsc_hz();
+    const uint64_t hz = known != 0 ? known : SECOND_NS;
+    return ns != 0 ? ns : ticks / hz * SECOND_NS + ticks % hz * SECOND_NS / hz;
+}
+
+// Another number at each start: by what time it is, and how long the firmware took.
+static uint32_t boot_number(void)
+{
+    uint64_t number = cpu_ticks();
+    for (unsigned i = 0; i < sizeof(cmos_time); i++) {
+        x86_out8(CMOS_INDEX, cmos_time[i]);
+        number = (number ^ x86_in8(CMOS_DATA)) * 0x9e3779b97f4a7c15u;
+    }
+    return (uint32_t)(number >> 32) | 1;
+}
+
+// False if they do not fit.
+static bool add_words(const char *words)
+{
+    char *arguments = kernel.boot.arguments;
+    const size_t length = string_length(arguments, BOOT_ARGUMENTS_MOST);
+    const size_t more = string_length(words, BOOT_ARGUMENTS_MOST);
+    if (length + 1 + more >= BOOT_ARGUMENTS_MOST)
+        return false;
+    arguments[length] = ' ';
+    memcpy(arguments + length + 1, words, more + 1);
+    return true;
+}
+
+bool line_host_meet(void)
+{
+    static struct meet meet;
+    static struct meet_line line;
+    uint8_t id[MEET_BUILD_ID_MOST];
+    char word[16];
+    uint64_t seconds = WAIT_SECONDS;
+    const bool told = string_option(kernel.boot.arguments, "session", word, sizeof(word));
+    if (told || !kernel.framed || !kernel.line.present)
+        return false;
+    string_option(kernel.boot.arguments, "wait", word, sizeof(word));
+    string_to_u64(word, WAIT_SECONDS_MOST, &seconds);
+    line = (struct meet_line){.write = platform_line_write,
+                              .read = platform_line_read,
+                              .set_speed = set_speed,
+                              .clock_ns = now_ns,
+                              .fastest = kernel.line.fastest,
+                              .speed = kernel.line.speed};
+    meet_init(&meet, &line, boot_number(), id, platform_build_id(id, sizeof(id)));
+    return add_words(meet_host(&meet, seconds * SECOND_NS) ? meet.words : "output=text");
+}
+
+void line_host_describe(void (*emit)(void *context, const char *key, const char *value),
+                        void *context)
+{
+    char text[16];
+    format(text, sizeof(text), "%u", kernel.line.speed);
+    emit(context, "line.speed", text);
+    format(text, sizeof(text), "%u", kernel.line.fastest);
+    emit(context, "line.fastest", text);
+}
