@@ -15,7 +15,15 @@ from reports.text import number, several
 LOAD, MODE = "load_by_ms", "mode_priority_by_ms"
 # By how soon they answer (block_mode_priority).
 MODES = {1: "batch", 2: "interrupt", 3: "hybrid", 4: "polling"}
-COSTS = {"latency_ns_by_ms": "latency, ns", "cpu_share_by_ms": "CPU, %"}
+# Measured, each mode has a curve: the share of boots that were in it.
+SHARES = {f"mode_{mode}_by_ms": rank for rank, mode in MODES.items()}
+MIXED = "mixed"  # boots disagree
+COSTS = {
+    "latency_ns_by_ms": "latency, ns",
+    "device_ns_by_ms": "of it the device, ns",
+    "left_out_by_ms": "left out",
+    "cpu_percent_by_ms": "CPU, %",
+}
 WIDTH, PANEL, HEAD, FOOT, LEFT = 4.1, 0.8, 0.2, 0.4, 0.72  # inches
 CHOOSER = "adaptive"
 
@@ -44,13 +52,34 @@ def time_lines(machine: Machine) -> list[TimeLine]:
     found: dict[str, dict[str, dict[str, tuple[Point, ...]]]] = {}
     for row, counters in sorted(machine.counters.items()):
         curves = {name: points for (name, _), points in points_of(counters).items()}
+        if MODE not in curves and (modes := _modes_of_boots(curves)):
+            curves[MODE] = modes
         if LOAD in curves and MODE in curves:
             found.setdefault(case_of(row), {})[variant_of(row)] = curves
     return [TimeLine(machine, case, rows) for case, rows in found.items()]
 
 
+def _modes_of_boots(curves: dict[str, tuple[Point, ...]]) -> tuple[Point, ...]:
+    """The rank of the mode at each moment; where boots disagree one between ranks."""
+    shares: dict[int, dict[int, float]] = {}
+    for name, rank in SHARES.items():
+        for ms, share in curves.get(name, ()):
+            shares.setdefault(ms, {})[rank] = share
+    return tuple((ms, _rank(of)) for ms, of in sorted(shares.items()))
+
+
+def _rank(shares: dict[int, float]) -> float:
+    ranks = sorted(rank for rank, share in shares.items() if share > 0)
+    return float(ranks[0]) if len(ranks) == 1 else _between(ranks)
+
+
+def _between(ranks: list[int]) -> float:
+    # Never a rank, or two modes would look like one between them.
+    return (ranks[0] + ranks[-1]) // 2 + 0.5 if ranks else 0.5
+
+
 def mode_name(value: float) -> str:
-    return MODES.get(int(value), "") if value == int(value) else number(value)
+    return MODES.get(int(value), "") if value == int(value) else MIXED
 
 
 def finding(line: TimeLine) -> str:
@@ -116,7 +145,7 @@ def _panel(
     top, bottom = between
     if name == "mode":
         y = linear(min(MODES) - 0.3, max(MODES) + 0.3, bottom, top)
-        ticks = {mode_name(value): value for value in sorted(set(values))}
+        ticks = {mode_name(value): value for value in sorted(set(values)) if value in MODES}
     else:
         high = max(values) or 1.0
         y = linear(0, 1.1 * high, bottom, top)

@@ -138,6 +138,9 @@ struct platform_block {
     const char *name; // of its kind, as rows name it: nvme, virtio, io_uring
     struct block_device *device;
     bool simulated; // its figures say nothing of a disk
+    // Of the pattern (block_pattern.h) that stands on it from its first byte on, where the target
+    // has put it there; 0: nobody knows what stands on it, it is a person's.
+    uint64_t generation;
     // Memory that it can reach: one piece, page-aligned, of PLATFORM_BLOCK_BYTES or more.
     void *memory;
     uint64_t address; // as struct block_segment has it

@@ -37,6 +37,7 @@ static struct real {
 static unsigned real_count;
 static bool real_simulated, without_waiter;
 static const char *real_names[2];
+static uint64_t real_generation;
 
 static inline uint64_t real_busy_ns(void)
 {
@@ -52,6 +53,7 @@ static inline bool real_block(unsigned index, struct platform_block *found)
         (struct platform_block){.name = real_names[index],
                                 .device = &real->device,
                                 .simulated = real_simulated,
+                                .generation = real_generation,
                                 .memory = real->memory,
                                 .address = (uintptr_t)real->memory,
                                 .bytes = sizeof(real->memory),
@@ -95,6 +97,7 @@ static inline void set_up(void)
     test_clock_hz = HZ;
     test_block = real_block;
     real_count = 0;
+    real_generation = 0;
     real_simulated = without_waiter = false;
     make_real(0, "nvme");
     make_real(1, "virtio");

@@ -250,6 +250,23 @@ START_TEST(a_frequency_is_held_by_what_there_is_and_given_back)
 }
 END_TEST
 
+START_TEST(what_is_held_twice_is_given_back_as_it_was_before_the_first_time)
+{
+    const struct cpu *const models[] = {&skylake, &raptor, &zen};
+    for (unsigned i = 0; i < ARRAY_COUNT(models); i++) {
+        make(models[i]);
+        ck_assert(cpu_frequency_hold(&frequency, &report, &questions));
+        const struct cpu_frequency first = frequency;
+        const unsigned writes = cpu.writes;
+        ck_assert(cpu_frequency_hold(&frequency, &report, &questions));
+        ck_assert_uint_eq(cpu.writes, writes);
+        ck_assert_uint_eq(frequency.saved, first.saved);
+        cpu_frequency_restore(&frequency, &questions.msr);
+        ck_assert_mem_eq(cpu.registers, models[i]->registers, sizeof(cpu.registers));
+    }
+}
+END_TEST
+
 START_TEST(what_is_held_already_is_not_written)
 {
     struct cpu model = skylake;
@@ -321,6 +338,7 @@ int main(void)
     tcase_add_test(tests, a_cpu_of_another_maker_is_asked_nothing);
     tcase_add_test(tests, a_text_is_cut_where_it_does_not_fit);
     tcase_add_test(tests, a_frequency_is_held_by_what_there_is_and_given_back);
+    tcase_add_test(tests, what_is_held_twice_is_given_back_as_it_was_before_the_first_time);
     tcase_add_test(tests, what_is_held_already_is_not_written);
     tcase_add_test(tests, a_write_that_is_refused_leaves_everything_as_it_was);
     tcase_add_test(tests, where_it_cannot_be_held_it_is_said_why);

@@ -42,6 +42,20 @@ START_TEST(steps_backwards_are_no_gaps)
     ck_assert_uint_eq(scan.backwards, 1);
     ck_assert_uint_eq(scan.gaps, 0);
     ck_assert_uint_eq(scan.largest, 11);
+    ck_assert_uint_eq(gap_scan_span(&scan), 10);
+}
+END_TEST
+
+START_TEST(a_counter_behind_its_beginning_has_come_no_way)
+{
+    char text[128];
+    gap_scan_init(&scan, 1000000000u, 1000);
+    ck_assert_uint_eq(gap_scan_span(&scan), 0);
+    gap_scan_add(&scan, 500000);
+    gap_scan_add(&scan, 20);
+    ck_assert_uint_eq(gap_scan_span(&scan), 0);
+    gap_scan_text(&scan, text, sizeof(text));
+    ck_assert_str_eq(text, "largest 0 ns; 0 gaps of 1000 ns or more, 0 ns together, in 0 ms");
 }
 END_TEST
 
@@ -150,6 +164,7 @@ int main(void)
     TCase *tests = tcase_create("gaps");
     tcase_add_test(tests, gaps_are_counted_and_the_largest_is_kept);
     tcase_add_test(tests, steps_backwards_are_no_gaps);
+    tcase_add_test(tests, a_counter_behind_its_beginning_has_come_no_way);
     tcase_add_test(tests, random_steps_add_up);
     tcase_add_test_raise_signal(tests, a_clock_without_frequency_dies, SIGABRT);
     tcase_add_test(tests, the_slowest_and_the_fastest_round_are_kept);

@@ -169,6 +169,89 @@ START_TEST(a_speed_that_the_cable_does_not_carry_costs_seconds_and_nothing_else)
 }
 END_TEST
 
+static void say_to_host(enum wire_type type, uint32_t offset, const void *payload, size_t length)
+{
+    const struct wire_header header = {.version = WIRE_VERSION,
+                                       .type = (uint8_t)type,
+                                       .channel = WIRE_CONTROL,
+                                       .session = 5,
+                                       .offset = offset,
+                                       .length = (uint16_t)length};
+    meeting_frame(&world.host, &header, payload, (int64_t)world.now);
+}
+
+// Up to the first probe at the speed that the host asks for.
+static void go_where_asked(uint32_t fastest)
+{
+    uint8_t call[MEET_CALL_BYTES];
+    meet_put_u32(call, MEET_VERSION);
+    meet_put_u32(call + 4, fastest);
+    meet_put_u32(call + 8, FIRST);
+    say_to_host(WIRE_CALL, 0, call, sizeof(call));
+    ck_assert_int_eq(world.host.state, MEETING_ASKS);
+    meet_put_u32(call, world.host.asked);
+    say_to_host(WIRE_SPEED_TAKEN, 0, call, MEET_SPEED_BYTES);
+    ck_assert_int_eq(world.host.state, MEETING_PROBES);
+}
+
+// A target by hand that answers all probes but those of the bits. How many there were; *taken: the
+// speed was.
+static unsigned probe_without(uint32_t lost, uint64_t delay, bool *taken)
+{
+    uint8_t pattern[MEET_PATTERN_BYTES];
+    uint64_t due[32] = {0};
+    begin(1);
+    go_where_asked(230400);
+    unsigned probes = 0;
+    for (; world.host.state == MEETING_PROBES; world.now++) {
+        ck_assert_uint_le(world.now, 5000);
+        meeting_tick(&world.host, (int64_t)world.now);
+        for (; world.host.state == MEETING_PROBES && probes < world.host.turns; probes++)
+            due[probes] = (lost >> probes & 1) == 0 ? world.now + delay : UINT64_MAX;
+        for (uint32_t i = 0; i < probes; i++) {
+            if (due[i] != world.now)
+                continue;
+            meet_pattern(i, true, pattern);
+            say_to_host(WIRE_PROBED, i, pattern, sizeof(pattern));
+        }
+    }
+    *taken = world.host.state == MEETING_STARTS && world.host.speed == 230400;
+    return probes;
+}
+
+START_TEST(a_speed_at_which_a_second_probe_is_lost_is_not_taken)
+{
+    bool taken;
+    for (uint32_t lost = 0; lost < 64; lost++) {
+        const unsigned probes = probe_without(lost, 2, &taken);
+        const uint32_t first = lost & ((1u << (MEET_PROBES + 1)) - 1);
+        const bool good = (first & (first - 1)) == 0;
+        ck_assert_msg(taken == good, "lost %x", lost);
+        ck_assert_uint_le(probes, MEET_PROBES + 1);
+    }
+    // Late is not lost.
+    ck_assert_uint_le(probe_without(0, 250, &taken), MEET_PROBES + 1);
+    ck_assert(taken);
+}
+END_TEST
+
+START_TEST(a_speed_that_the_port_refuses_is_not_asked_for_again)
+{
+    begin(1);
+    go_where_asked(921600);
+    ck_assert_uint_eq(world.host.speed, 921600);
+    meeting_refused(&world.host);
+    ck_assert_int_eq(world.host.state, MEETING_WAITS);
+    ck_assert_uint_eq(world.host.speed, FIRST);
+    go_where_asked(921600);
+    ck_assert_uint_eq(world.host.speed, 460800);
+    meeting_refused(&world.host);
+    meeting_refused(&world.host); // nothing more to be refused
+    go_where_asked(921600);
+    ck_assert_uint_eq(world.host.speed, 230400);
+}
+END_TEST
+
 START_TEST(a_lossy_line_ends_with_both_at_one_speed)
 {
     struct random seeds = seeded_for("a_lossy_line");
@@ -333,6 +416,8 @@ int main(void)
     tcase_set_timeout(lines, 60);
     tcase_add_test(lines, both_go_to_the_fastest_speed_that_both_have);
     tcase_add_test(lines, a_speed_that_the_cable_does_not_carry_costs_seconds_and_nothing_else);
+    tcase_add_test(lines, a_speed_at_which_a_second_probe_is_lost_is_not_taken);
+    tcase_add_test(lines, a_speed_that_the_port_refuses_is_not_asked_for_again);
     tcase_add_test(lines, a_lossy_line_ends_with_both_at_one_speed);
     suite_add_tcase(suite, lines);
     TCase *others = tcase_create("others");

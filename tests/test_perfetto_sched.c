@@ -197,6 +197,20 @@ START_TEST(what_the_scheduler_said_too_late_is_counted_and_the_row_ends_there)
 }
 END_TEST
 
+START_TEST(a_cpu_that_waits_when_its_buffer_is_full_waits_no_more_in_the_next_row)
+{
+    open_trace(false);
+    // CPU 1 has room to say that it waits for interrupts, and no more.
+    script(1000, 1024 + 2 * 16, 48 + 2 * 16);
+    ck_assert_uint_eq(cpus[1].events->used, 2);
+    write_row(0, 1000, 1100, 2000, 2);
+    script(3000, 16384, 4096);
+    write_row(1, 3000, 3100, 4000, 2);
+    perfetto_close(&perfetto);
+    made_save("idle_cut"); // tests/trace/test_perfetto_check.py: no CPU begins to wait twice
+}
+END_TEST
+
 // ---- losses of several CPUs ---------------------------------------------------------------------
 
 START_TEST(what_each_cpu_made_is_there_or_counted_as_lost)
@@ -357,6 +371,7 @@ int main(void)
     Suite *suite = suite_create("perfetto_sched");
     TCase *trace = tcase_create("perfetto_sched");
     tcase_set_timeout(trace, 120);
+    tcase_add_test(trace, a_cpu_that_waits_when_its_buffer_is_full_waits_no_more_in_the_next_row);
     tcase_add_test(trace, a_schedule_becomes_rows_of_cpus_and_threads_keep_their_operations);
     tcase_add_test(trace, what_each_cpu_made_is_there_or_counted_as_lost);
     tcase_add_test(trace, later_rows_go_on_where_the_cpus_stand_with_threads_of_their_own);

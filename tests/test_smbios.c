@@ -61,8 +61,8 @@ static void put_entry(bool wide)
     used = TABLES + length;
 }
 
-// A memory device; `extended` counts where size is 7fffh.
-static void put_memory(unsigned size, unsigned speed, unsigned extended)
+// A memory device; `extended` counts where size is 7fffh; `set` is the speed it runs at.
+static void put_memory(unsigned size, unsigned speed, unsigned extended, unsigned set)
 {
     const unsigned at = used;
     put(17 | 0x28 << 8, 2);
@@ -72,9 +72,12 @@ static void put_memory(unsigned size, unsigned speed, unsigned extended)
     put(speed, 2);
     used = at + 0x1c;
     put(extended, 4);
+    put(set, 2);
     used = at + 0x28;
     put(0, 2);
 }
+
+static unsigned set_speed; // of one memory device
 
 static void make(bool wide)
 {
@@ -96,11 +99,11 @@ static void make(bool wide)
     put(1 | 9 << 8, 4);
     put_text("Board");
     put(0, 1);
-    put_memory(0, 0, 0); // nothing is plugged in
-    put_memory(8192, 3200, 0);
-    put_memory(0x8400, 0xffff, 0); // 1024 KiB
-    put_memory(0x7fff, 2933, 65536);
-    put_memory(0xffff, 0, 0); // unknown
+    put_memory(0, 0, 0, 0); // nothing is plugged in
+    put_memory(8192, 3200, 0, set_speed);
+    put_memory(0x8400, 0xffff, 0, 0xffff); // 1024 KiB
+    put_memory(0x7fff, 2933, 65536, 0);
+    put_memory(0xffff, 0, 0, 0); // unknown
     put(127 | 4 << 8, 4);
     put(0, 2);
     put_entry(wide);
@@ -134,6 +137,23 @@ START_TEST(both_entry_points_lead_to_what_firmware_says)
         ck_assert_uint_eq(info.memory_devices, 4);
         ck_assert_uint_eq(info.memory_mib, 8192 + 1 + 65536);
         ck_assert_uint_eq(info.memory_speed, 2933);
+        ck_assert(info.memory_rated);
+    }
+}
+END_TEST
+
+START_TEST(memory_is_as_fast_as_it_is_set_to)
+{
+    static const struct {
+        unsigned set, told;
+        bool rated;
+    } cases[] = {{2400, 2400, false}, {2999, 2933, true}, {0xffff, 2933, true}};
+    for (unsigned i = 0; i < ARRAY_COUNT(cases); i++) {
+        set_speed = cases[i].set;
+        make(true);
+        read_cut(used, BASE + ENTRY);
+        ck_assert_uint_eq(info.memory_speed, cases[i].told);
+        ck_assert(info.memory_rated == cases[i].rated);
     }
 }
 END_TEST
@@ -208,6 +228,7 @@ int main(void)
 {
     Suite *suite = suite_create("smbios");
     TCase *tests = tcase_create("tables");
+    tcase_add_test(tests, memory_is_as_fast_as_it_is_set_to);
     tcase_add_test(tests, both_entry_points_lead_to_what_firmware_says);
     tcase_add_test(tests, an_entry_point_that_does_not_add_up_is_none);
     tcase_add_test(tests, tables_cut_anywhere_keep_what_came_before);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// bench/suites/driver: which rows there are on which devices, that every one of them does its work,
-// and what becomes of loads in virtual time. RAM disks stand in for real ones.
+// bench/suites/driver: which rows there are on which devices, and that every one of them does its
+// work. RAM disks stand in for real ones.
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,8 +10,6 @@
 #include "random.h"
 #include "run_checks.h"
 #include "seed.h"
-
-#define POINTS_MOST 200u
 
 START_TEST(without_a_disk_every_row_of_one_says_that_it_is_simulated)
 {
@@ -159,6 +157,20 @@ START_TEST(a_byte_of_a_patterned_disk_that_is_wrong_fails_the_row)
     // Piece 0 of the second case is right; no other is.
     run_well(&one, 64);
     ck_assert(!good(&one));
+}
+END_TEST
+
+START_TEST(another_run_s_disk_and_one_without_the_pattern_are_refused)
+{
+    real_count = 1;
+    real_generation = 4711;
+    ck_assert_ptr_null(row("request", "polling").context);
+    for (uint64_t generation = 4710; generation <= 4711; generation++) {
+        for (uint64_t i = 0; i < REAL_BYTES / 8; i++)
+            ((uint64_t *)reals[0]->content)[i] = block_pattern_word(generation, i);
+        const struct row one = row("request", "polling");
+        ck_assert((one.context != NULL) == (generation == real_generation));
+    }
 }
 END_TEST
 
@@ -338,148 +350,6 @@ START_TEST(an_idle_thread_is_away_for_the_disk_s_latency)
 }
 END_TEST
 
-// ---- counters -----------------------------------------------------------------------------------
-
-static struct counter {
-    char name[64], unit[16];
-    uint64_t numerator, denominator;
-} counted[POINTS_MOST], again[POINTS_MOST];
-static unsigned counted_count;
-
-static void emit(void *context, const char *name, uint64_t numerator, uint64_t denominator,
-                 const char *unit)
-{
-    ck_assert_ptr_eq(context, counted);
-    ck_assert_uint_lt(counted_count, POINTS_MOST);
-    ck_assert_uint_gt(denominator, 0);
-    struct counter *const one = &counted[counted_count++];
-    *one = (struct counter){.numerator = numerator, .denominator = denominator};
-    strncpy(one->name, name, sizeof(one->name) - 1);
-    strncpy(one->unit, unit, sizeof(one->unit) - 1);
-}
-
-static void count(const char *case_name, const char *variant)
-{
-    const struct bench_counters out = {.emit = emit, .context = counted};
-    const struct row one = row(case_name, variant);
-    const uint64_t operations = driver_suite.cases[one.which].counted_operations;
-    ck_assert_uint_gt(operations, 0);
-    run_well(&one, operations);
-    memset(counted, 0, sizeof(counted));
-    counted_count = 0;
-    driver_suite.counters(one.which, one.ops, one.context, &out);
-    ck_assert(good(&one));
-    end(&one);
-}
-
-// In thousandths.
-static uint64_t value(const char *name)
-{
-    for (unsigned i = 0; i < counted_count; i++)
-        if (strcmp(counted[i].name, name) == 0)
-            return counted[i].numerator * 1000 / counted[i].denominator;
-    ck_abort_msg("%s was not counted", name);
-    return 0;
-}
-
-START_TEST(what_becomes_of_a_load_is_the_same_each_time)
-{
-    static const char *const rows[][2] = {
-        {"sim_load", "adaptive"}, {"sim_depth", "batch"}, {"sim_phases", "adaptive"}};
-    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
-        count(rows[i][0], rows[i][1]);
-        const unsigned first = counted_count;
-        memcpy(again, counted, sizeof(again));
-        ck_assert_uint_gt(first, 10);
-        ck_assert_uint_le(first, 140);
-        count(rows[i][0], rows[i][1]);
-        ck_assert_uint_eq(counted_count, first);
-        ck_assert_mem_eq(again, counted, sizeof(again));
-    }
-}
-END_TEST
-
-START_TEST(the_phases_lead_to_interrupt_hybrid_polling_and_interrupt_again)
-{
-    count("sim_phases", "adaptive");
-    ck_assert_uint_eq(value("load_by_ms@1000"), 100 * 1000);
-    ck_assert_uint_eq(value("load_by_ms@2000"), 5000 * 1000);
-    ck_assert_uint_eq(value("load_by_ms@2400"), 50000 * 1000);
-    ck_assert_uint_eq(value("load_by_ms@5000"), 100 * 1000);
-    ck_assert_uint_eq(value("mode_priority_by_ms@1000"), 2 * 1000);
-    ck_assert_uint_eq(value("mode_priority_by_ms@2000"), 3 * 1000);
-    ck_assert_uint_eq(value("mode_priority_by_ms@2400"), 4 * 1000);
-    ck_assert_uint_eq(value("mode_priority_by_ms@5000"), 2 * 1000);
-    // One who looks is told sooner, and pays.
-    ck_assert_uint_lt(value("latency_ns_by_ms@2400"), value("latency_ns_by_ms@1000"));
-    ck_assert_uint_gt(value("cpu_share_by_ms@2400"), 100 * value("cpu_share_by_ms@1000"));
-    const uint64_t all = 5000 * 1000;
-    const uint64_t in = value("ms_in_interrupt") + value("ms_in_hybrid") + value("ms_in_polling");
-    ck_assert(in <= all && in >= all - 5000);
-    ck_assert_uint_eq(value("ms_in_batch"), 0);
-}
-END_TEST
-
-START_TEST(the_adaptive_mode_costs_at_each_load_what_the_mode_that_suits_it_costs)
-{
-    static const char *const fixed[] = {"interrupt", "hybrid", "polling"};
-    static const char *const points[] = {"cpu_share_by_load@100", "cpu_share_by_load@5000",
-                                         "cpu_share_by_load@50000"};
-    uint64_t shares[3];
-    for (unsigned i = 0; i < 3; i++) {
-        count("sim_load", fixed[i]);
-        shares[i] = value(points[i]);
-    }
-    count("sim_load", "adaptive");
-    for (unsigned i = 0; i < 3; i++) {
-        // A point may begin with a request more or less.
-        const uint64_t found = value(points[i]);
-        ck_assert_msg(found * 4 <= shares[i] * 5 + 4 && found * 5 + 5 >= shares[i] * 4,
-                      "%s: %lu, fixed %lu", points[i], found, shares[i]);
-    }
-}
-END_TEST
-
-START_TEST(a_deeper_queue_and_larger_requests_bring_more)
-{
-    count("sim_depth", "polling");
-    ck_assert_uint_gt(value("random_by_depth@16"), 4 * value("random_by_depth@1"));
-    ck_assert_uint_gt(value("sequential_by_depth@64"), value("sequential_by_depth@4"));
-    ck_assert_uint_gt(value("mb_a_second_by_bytes@131072"), 10 * value("mb_a_second_by_bytes@512"));
-}
-END_TEST
-
-START_TEST(a_batch_of_what_is_in_sequence_is_one_command)
-{
-    test_clock_class = PLATFORM_CLOCK_INSN;
-    count("submit", "batch_simulated");
-    ck_assert_uint_eq(value("commands"), 1000 / 32);
-    ck_assert_uint_eq(value("merged"), 31000 / 32);
-    ck_assert_uint_gt(value("seeks_saved"), 500);
-    ck_assert_str_eq(counted[0].unit, "ratio");
-    count("submit", "interrupt_simulated");
-    ck_assert_uint_eq(value("commands"), 1000);
-    ck_assert_uint_eq(value("merged"), 0);
-}
-END_TEST
-
-START_TEST(shares_of_real_time_are_not_called_exact)
-{
-    real_count = 1;
-    count("idle", "interrupt");
-    ck_assert_uint_eq(counted_count, 1);
-    ck_assert_str_eq(counted[0].unit, "observed");
-    ck_assert_uint_le(value("cpu_share"), 1000);
-    test_clock_class = PLATFORM_CLOCK_TSC;
-    count("cpu_1000", "polling");
-    ck_assert_str_eq(counted[0].unit, "observed");
-    real_count = 0;
-    test_clock_class = PLATFORM_CLOCK_INSN;
-    count("cpu_1000", "polling_simulated");
-    ck_assert_str_eq(counted[0].unit, "percent");
-}
-END_TEST
-
 int main(void)
 {
     Suite *suite = suite_create("suites_driver");
@@ -497,6 +367,7 @@ int main(void)
     tcase_add_test(tests, another_word_on_the_disk_is_another_checksum);
     tcase_add_test(tests, a_generation_is_known_by_its_first_word);
     tcase_add_loop_test(tests, a_byte_of_a_patterned_disk_that_is_wrong_fails_the_row, 0, 3);
+    tcase_add_test(tests, another_run_s_disk_and_one_without_the_pattern_are_refused);
     tcase_add_test(tests, a_disk_that_reads_nothing_is_counted_by_its_requests);
     tcase_add_test(tests, a_disk_that_is_the_same_everywhere_is_counted_by_its_requests);
     tcase_add_test(tests, a_round_at_random_or_in_sequence_reads_every_place_once);
@@ -508,12 +379,6 @@ int main(void)
     tcase_add_test(tests, a_row_leaves_no_interrupts_behind);
     tcase_add_test(tests, who_sleeps_takes_less_of_its_cpu_than_who_looks);
     tcase_add_test(tests, an_idle_thread_is_away_for_the_disk_s_latency);
-    tcase_add_test(tests, what_becomes_of_a_load_is_the_same_each_time);
-    tcase_add_test(tests, the_phases_lead_to_interrupt_hybrid_polling_and_interrupt_again);
-    tcase_add_test(tests, the_adaptive_mode_costs_at_each_load_what_the_mode_that_suits_it_costs);
-    tcase_add_test(tests, a_deeper_queue_and_larger_requests_bring_more);
-    tcase_add_test(tests, a_batch_of_what_is_in_sequence_is_one_command);
-    tcase_add_test(tests, shares_of_real_time_are_not_called_exact);
     suite_add_tcase(suite, tests);
     return run_checks(suite);
 }

@@ -2,6 +2,7 @@
 // The io_uring disk in all modes, over a file whose content is known.
 #include <fcntl.h>
 #include <pthread.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "driver_peers.h"
@@ -151,6 +152,7 @@ START_TEST(polling_never_sleeps_and_interrupt_mode_does)
         ck_assert_uint_gt(statistics.sleeps, 0);
         ck_assert_uint_gt(statistics.interrupts, 0);
         ck_assert_uint_eq(statistics.sleeps, subject.sleeper.sleeps);
+        ck_assert_int_eq(prctl(PR_GET_TIMERSLACK), 1);
     }
     subject_end();
 }

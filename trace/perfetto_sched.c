@@ -208,6 +208,7 @@ struct native {
     struct perfetto_texts idle_texts;
     uint32_t running; // tid; 0 before the first
     bool idles;       // it is an idle thread
+    bool waits;       // for interrupts, as far as was recorded
     uint64_t last_ns;
     bool lost; // the next bundle says so
 };
@@ -383,6 +384,15 @@ static uint32_t left_as(enum trace_left left)
     return LEFT_RUNNABLE;
 }
 
+static void idle_to(struct native *native, uint64_t ticks, bool waits)
+{
+    struct perfetto_bundle *bundle = bundle_of(native);
+    prepare(native);
+    bundle->idled[bundle->idles++] = (struct perfetto_idle){
+        .ns = time_of(native, ticks), .tid = native->running, .state = waits ? 0 : CPU_IDLE_NOT};
+    native->waits = waits;
+}
+
 static void take(struct native *native, const struct trace_entry *entry)
 {
     struct perfetto_bundle *bundle = bundle_of(native);
@@ -405,11 +415,7 @@ static void take(struct native *native, const struct trace_entry *entry)
             .flags = trace_value_to(entry->value) != 0 ? WAKING_IN_INTERRUPT : 0,
             .name = name_in(bundle, &thread)};
     } else if (entry->event == TRACE_SCHED_IDLE) {
-        prepare(native);
-        bundle->idled[bundle->idles++] =
-            (struct perfetto_idle){.ns = time_of(native, entry->ticks),
-                                   .tid = native->running,
-                                   .state = entry->value != 0 ? 0 : CPU_IDLE_NOT};
+        idle_to(native, entry->ticks, entry->value != 0);
     }
 }
 
@@ -458,6 +464,8 @@ void perfetto_schedule(struct perfetto *perfetto, const struct perfetto_row *row
         native.lost = true;
     }
     const uint64_t last = events->used > 0 ? events->entries[events->used - 1].ticks : 0;
+    if (native.waits) // its end was lost, or came when nothing was recorded any more
+        idle_to(&native, last, false);
     switch_to(&native, last, &native.outside, LEFT_RUNNABLE, 0);
     if (first_cpu)
         switch_to(&native, row->phases[row->phase_count - 1].end, &framework, LEFT_RUNNABLE, 0);

@@ -4,9 +4,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#define REOPEN_MS 250
-#define PRESS_MS  200  // a menu may be drawn in pieces
-#define KNOCK_MS  5000 // nothing is heard: it may have been drawn unseen
+#define REOPEN_MS  250
+#define PRESS_MS   200  // a menu may be drawn in pieces
+#define KNOCK_MS   5000 // nothing is heard: it may have been drawn unseen
+#define TEXT_LEAST 12u  // characters
+#define SPEAKS_MS  3000 // after text: who says it (a firmware's setup, a shell) may take keys
 
 // A menu that was drawn while nobody looked is not drawn again. To anything else that may be there
 // one letter means nothing.
@@ -85,10 +87,12 @@ static void gather_line(struct attached *attached, uint8_t byte)
     const bool text = byte >= ' ' && byte <= '~';
     if (text && attached->saying_length < sizeof(attached->saying) - 1)
         attached->saying[attached->saying_length++] = (char)byte;
+    // Single characters between escapes, and what of a frame looks like text, say nothing.
+    if (attached->saying_length >= TEXT_LEAST)
+        attached->texted = now_ms();
     if (text)
         return;
-    // Single characters between escapes, and what of a frame looks like text, say nothing.
-    if (attached->saying_length >= 12)
+    if (attached->saying_length >= TEXT_LEAST)
         text_clean(attached->said, sizeof(attached->said), attached->saying,
                    attached->saying_length);
     attached->saying_length = 0;
@@ -135,11 +139,15 @@ static void follow_speed(struct attached *attached)
     const uint32_t from = attached->port.speed, to = attached->meeting.speed;
     if (from == to)
         return;
-    // A port that cannot go there is one at which the target is not heard: it fails by itself.
-    if (!port_set_speed(&attached->port, to))
-        buffer_print(&attached->news, "%s cannot be set to %u\n", attached->port.path, to);
-    else
+    if (port_set_speed(&attached->port, to)) {
         buffer_print(&attached->news, "trying %u bits a second\n", to);
+    } else {
+        if (attached->refused != to)
+            buffer_print(&attached->news, "%s cannot be set to %u\n", attached->port.path, to);
+        attached->refused = to;
+        meeting_refused(&attached->meeting);
+        return;
+    }
     if (attached->meeting.hunting != 0)
         knock(attached);
 }
@@ -189,8 +197,9 @@ enum attached_news attached_turn(struct attached *attached, int *wait_ms)
     if (attached->gone != 0)
         return news;
     tell_start(attached);
-    if (attached->meeting.state != MEETING_STARTED && now_ms() - attached->called > KNOCK_MS &&
-        now_ms() - attached->knocked > KNOCK_MS)
+    const int64_t now = now_ms();
+    if (attached->meeting.state != MEETING_STARTED && now - attached->called > KNOCK_MS &&
+        now - attached->knocked > KNOCK_MS && now - attached->texted > SPEAKS_MS)
         knock(attached);
     // What was to be said at the old speed is said there.
     send(attached);

@@ -27,6 +27,8 @@ struct attached {
     int64_t tried;            // ms, to open it again
     int64_t called;           // ms, when the machine was last heard outside a run; 0: never
     int64_t pressed, knocked; // ms, the key of the menu: seen, and in any case
+    int64_t texted;           // ms, when text came last
+    uint32_t refused;         // speed that the port could not go to last, and it was told
     size_t matched;           // characters of request->menu_text that came last
     bool strange_told, begun;
     bool menu_shown; // and the caller has not taken note of it

@@ -347,9 +347,11 @@ static bool is_pending(const struct boot *boot, enum session_state state)
 {
     if (boot->attached == NULL)
         return false;
-    // What is whole does not need the line any more.
-    return state == SESSION_ENDED ? now_ms() - boot->end_heard <= QUIET_MS
-                                  : boot->attached->gone != 0;
+    // What is whole does not need the line any more, and may be told of for ever.
+    if (state == SESSION_ENDED)
+        return now_ms() - boot->end_heard <= QUIET_MS &&
+               now_ms() - boot->concluded <= limit(boot, ENDS_MS);
+    return boot->attached->gone != 0;
 }
 
 static void answer(struct boot *boot)

@@ -12,7 +12,8 @@
 #define SETTLE_MS   20   // for both ends to be there
 #define PROBE_MS    1200 // for MEET_PROBES to come back: less than the target's MEET_LOST_MS
 #define PROBE_GAP   60   // ms from one to the next if it does not come back, and its own time
-#define PROBES_MOST 12u
+#define MISSES_MOST 1u   // of the probes at a speed that is taken
+#define LATE_MS     200  // for one more to come back at last, on a busy computer
 #define START_MS    3000 // for a sign of life at a speed that is not the first
 #define BITS        10u  // of a byte with its start and stop bit
 // Bytes that are no frames for so long: the other end may be at another speed. Each is listened to
@@ -214,11 +215,13 @@ void meeting_bytes(struct meeting *meeting, const uint8_t *bytes, size_t length,
 static void probe(struct meeting *meeting, int64_t now)
 {
     uint8_t pattern[MEET_PATTERN_BYTES];
-    if (now > meeting->deadline) {
+    const unsigned missing = meeting->turns - (unsigned)__builtin_popcount(meeting->good);
+    const bool lossy = missing > MISSES_MOST;
+    if (now > meeting->deadline || (lossy && now >= meeting->next + LATE_MS)) {
         fail(meeting);
         return;
     }
-    if (now < meeting->next || meeting->turns == PROBES_MOST)
+    if (now < meeting->next || lossy)
         return;
     meet_pattern(meeting->turns, false, pattern);
     say(meeting, WIRE_PROBE, meeting->turns++, pattern, sizeof(pattern));
@@ -228,6 +231,17 @@ static void probe(struct meeting *meeting, int64_t now)
 static bool is_text(const struct meeting *meeting)
 {
     return meeting->garbage >= TEXT_LEAST && meeting->text * 10 >= meeting->garbage * TEXT_OF_TEN;
+}
+
+void meeting_refused(struct meeting *meeting)
+{
+    if (meeting->state != MEETING_PROBES)
+        return;
+    for (size_t i = 0; i < MEETING_MOST && port_speeds[i] != 0; i++) {
+        if (port_speeds[i] == meeting->asked)
+            meeting->failures[i] = MEETING_TRIES;
+    }
+    fail(meeting);
 }
 
 void meeting_look_again(struct meeting *meeting, int64_t now)

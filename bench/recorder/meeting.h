@@ -62,6 +62,10 @@ void meeting_bytes(struct meeting *meeting, const uint8_t *bytes, size_t length,
 // Nothing came for long: looks for the target at the first speed, for a while.
 void meeting_look_again(struct meeting *meeting, int64_t now);
 
+// The port cannot go to meeting->speed. Where that was to be tried it is not asked for again, and
+// speed is the first one.
+void meeting_refused(struct meeting *meeting);
+
 // Time has passed. Returns in how many milliseconds to call again at the latest.
 int meeting_tick(struct meeting *meeting, int64_t now);
 

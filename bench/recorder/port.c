@@ -72,7 +72,7 @@ static bool set_up(const struct port *port)
     asked.c_iflag |= IGNBRK; // a cable that is pulled sends one
     asked.c_cflag &= ~(tcflag_t)(CSTOPB | PARENB | HUPCL | CRTSCTS);
     asked.c_cflag |= CLOCAL | CREAD | CS8;
-    if (wants_flow_control(port))
+    if (port->waits_cts)
         asked.c_cflag |= CRTSCTS;
     asked.c_cc[VMIN] = 1; // nothing there is EAGAIN, and 0 the end
     asked.c_cc[VTIME] = 0;
@@ -138,6 +138,8 @@ static int open_any(struct port *port)
                               : open_socket(port->path);
     if (port->fd < 0)
         return errno;
+    // Not again at each change of speed: a machine that starts anew may have dropped it just then.
+    port->waits_cts = port->terminal && wants_flow_control(port);
     if (port->terminal && isatty(port->fd) == 0)
         reason = ENOTTY;
     else if (port->terminal && !take_alone(port->fd))

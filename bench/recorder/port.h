@@ -21,8 +21,9 @@ struct port {
     const char *path; // the caller's
     uint32_t speed;   // bits a second
     enum port_flow flow;
-    int fd;        // non-blocking; -1: it is not there
-    bool terminal; // it has a speed
+    int fd;         // non-blocking; -1: it is not there
+    bool terminal;  // it has a speed
+    bool waits_cts; // decided when it was opened
 };
 
 // True if a port can be set to this speed, as far as this system has a name for it.

@@ -148,7 +148,7 @@ static void count_depth(struct driver_context *context, const struct bench_count
 // The load changes while the controller looks: each fifth of a second a point.
 static void count_phases(struct driver_context *context, const struct bench_counters *out)
 {
-    static const char *const curves[] = {"latency_ns_by_ms", "cpu_share_by_ms"};
+    static const char *const curves[] = {"latency_ns_by_ms", "cpu_percent_by_ms"};
     static const struct {
         uint64_t rate, until_ns;
     } phases[] = {{MODEL_RATE_INTERRUPT, 1000000000},
@@ -180,6 +180,16 @@ static void count_phases(struct driver_context *context, const struct bench_coun
     }
 }
 
+// Whether it was this mode: over several boots, the share of those.
+static void emit_mode(const struct bench_counters *out, uint64_t ms, enum block_mode found)
+{
+    for (unsigned mode = 0; mode < BLOCK_MODES; mode++) {
+        char curve[32];
+        format(curve, sizeof(curve), "mode_%s_by_ms", block_mode_name((enum block_mode)mode));
+        emit_point(out, curve, ms, mode == found, 1, "observed");
+    }
+}
+
 // The time line of the counted pass.
 static void count_phases_of_disk(const struct driver_context *context,
                                  const struct bench_counters *out)
@@ -191,9 +201,12 @@ static void count_phases_of_disk(const struct driver_context *context,
         const uint64_t us = device_ns_of(clock, slice->elapsed) / 1000;
         emit_point(out, "asked_by_ms", ms, slice->asked, 1, "observed");
         emit_point(out, "load_by_ms", ms, slice->requests * 1000000, us, "observed");
-        emit_point(out, "mode_priority_by_ms", ms, slice->mode, 1, "observed");
+        emit_point(out, "left_out_by_ms", ms, slice->left_out, 1, "observed");
+        emit_mode(out, ms, slice->mode);
         emit_point(out, "latency_ns_by_ms", ms, device_ns_of(clock, slice->latency),
                    slice->requests, "observed");
+        emit_point(out, "device_ns_by_ms", ms, device_ns_of(clock, slice->device), slice->requests,
+                   "observed");
         emit_point(out, "cpu_percent_by_ms", ms, slice->busy * 100, slice->elapsed, "observed");
     }
 }

@@ -69,9 +69,11 @@ struct driver_load {
 struct driver_slice {
     uint64_t asked;         // requests a second
     uint64_t requests;      // that there were
+    uint64_t left_out;      // that were due in it, and never handed in
     uint64_t latency;       // ticks from when each was due to when its completion was found; a sum
+    uint64_t device;        // of that, since the device got them
     uint64_t elapsed, busy; // ticks; on the CPU
-    uint64_t mode;          // block_mode_priority at its end
+    enum block_mode mode;   // at its end
 };
 
 struct driver_context {

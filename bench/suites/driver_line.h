@@ -2,7 +2,8 @@
 // A time line: a load that changes while the controller looks, on a real disk in real time.
 // Requests come at their time, whatever became of those before (an open loop); those that are due
 // together are handed in together, up to all slots. What comes while so many are due is left out,
-// so that a disk that is too slow for a load shows as less than was asked for.
+// and what was due and not handed in when the slice ended; both are counted, so that what was read
+// and what was left out is what the load asked for.
 #ifndef DRIVER_LINE_H
 #define DRIVER_LINE_H
 
@@ -37,6 +38,7 @@ ALWAYS_INLINE bool driver_line_burst(const struct driver_ops *way, struct driver
         good = way->wait(context->device, &slot->request, context->waiter) == STATUS_OK && good;
         sum += driver_word(context, slot);
         slice->latency += driver_between(due + i * period, slot->request.completed_at);
+        slice->device += driver_between(slot->request.submitted_at, slot->request.completed_at);
     }
     slice->requests += in;
     good = good && in == count && sum == expected;
@@ -53,7 +55,9 @@ ALWAYS_INLINE bool driver_slice(const struct driver_ops *way, struct driver_cont
     const uint64_t start = driver_now(context), before = driver_away(context);
     const uint64_t end =
         start + driver_ticks_of(context, whole ? DRIVER_SLICE_NS : DRIVER_SHORT_SLICE_NS);
-    uint64_t next = start + period; // when the next request is due
+    // When the next request is due: in the middle of its period, so that the last one is not due
+    // when the slice is over.
+    uint64_t next = start + period / 2;
     *slice = (struct driver_slice){.asked = rate};
     for (uint64_t now = start; (int64_t)(end - now) > 0; now = driver_now(context)) {
         if ((int64_t)(next - now) > 0) {
@@ -63,11 +67,14 @@ ALWAYS_INLINE bool driver_slice(const struct driver_ops *way, struct driver_cont
         const uint64_t due = (now - next) / period + 1, count = min_u64(due, DRIVER_SLOTS);
         if (UNLIKELY(!driver_line_burst(way, context, slice, count, next, period)))
             return false;
+        slice->left_out += due - count;
         next += due * period;
     }
+    if ((int64_t)(end - next) > 0)
+        slice->left_out += (end - next - 1) / period + 1;
     slice->elapsed = driver_between(start, driver_now(context));
     slice->busy = driver_between(driver_away(context) - before, slice->elapsed);
-    slice->mode = block_mode_priority(block_mode(context->device, DRIVER_QUEUE));
+    slice->mode = block_mode(context->device, DRIVER_QUEUE);
     context->ticks += slice->busy;
     return true;
 }

@@ -159,9 +159,12 @@ static const struct known *know(const struct platform_block *found)
     block_set_mode(found->device, DRIVER_QUEUE, BLOCK_POLLING, false);
     if (!read_words(found, one->words, 0x55, &same) || !read_words(found, one->words, 0xaa, &same))
         return NULL;
-    one->device = found->device;
     one->holds = same && differ(one->words, pieces_of(found->device));
     one->patterned = one->holds && has_pattern(one, pieces_of(found->device));
+    // Another run's disk, or what is none of the target's making though it says so.
+    if (found->generation != 0 && (!one->patterned || one->generation != found->generation))
+        return NULL;
+    one->device = found->device;
     return one;
 }
 
@@ -348,7 +351,9 @@ static bool interrupts(size_t which)
     return is_disk(which) || is_layer(which);
 }
 
-// Whether what the last requests have read is what stands there, each byte.
+// Whether what the last requests have read is what stands there, each byte: of each slot, which
+// holds one, the last. Of requests one after the other that is one; of a burst, all; of a slot that
+// a row used no more, an older one of that row.
 static bool is_content(const struct driver_context *context)
 {
     const uint64_t block = context->device->facts.block_bytes;

@@ -122,10 +122,12 @@ extern const struct block_device_ops nvme_ops;
 // While nobody uses the device.
 void nvme_statistics(const struct nvme *nvme, struct nvme_statistics *statistics);
 
-// Shuts the controller down for good as 7.6.2 has it: told, waited for as long as it asked for (1 s
+// Shuts the controller down for good, after 7.6.2: told, waited for as long as it asked for (1 s
 // at least, NVME_DOWN_NS_MOST at most), disabled within nvme->reset_ns, cut off from memory. Nobody
-// uses the device, or ever will. STATUS_TIMEOUT: it did not obey, and was cut off all the same.
-// STATUS_CLOSED: it is gone.
+// uses the device, or ever will: so nothing waits for commands on their way, as that section would.
+// Nor are the queues deleted in front of the word, which it asks for, too: those are commands that
+// a controller may leave unanswered, and what they are for is done by disabling it behind the word.
+// STATUS_TIMEOUT: it did not obey, and was cut off all the same. STATUS_CLOSED: it is gone.
 enum status nvme_shut_down(struct nvme *nvme);
 
 #endif

@@ -119,6 +119,9 @@ static bool hold_amd(struct cpu_frequency *frequency, const struct cpu_questions
 bool cpu_frequency_hold(struct cpu_frequency *frequency, const struct cpu_report *report,
                         const struct cpu_questions *questions)
 {
+    // What was set before must not be taken for what this set.
+    if (frequency->by != NULL)
+        return true;
     *frequency = (struct cpu_frequency){.by = NULL};
     if (report->hypervisor)
         return not_held(frequency, "a hypervisor runs below");

@@ -24,7 +24,8 @@ struct cpu_frequency {
     } before[CPU_FREQUENCY_SAVED];
 };
 
-// True if it is held from now on. If a register cannot be written half of it is given back.
+// True if it is held from now on, or was already: then nothing is written. If a register cannot be
+// written half of it is given back. The state is all zero before the first call.
 bool cpu_frequency_hold(struct cpu_frequency *frequency, const struct cpu_report *report,
                         const struct cpu_questions *questions);
 

@@ -24,5 +24,5 @@ size_t gap_scan_text(const struct gap_scan *scan, char *text, size_t capacity)
                   "largest %lu ns; %lu gap%s of %lu ns or more, %lu ns together, in %lu ms",
                   gap_scan_ns(scan, scan->largest), scan->gaps, scan->gaps == 1 ? "" : "s",
                   gap_scan_ns(scan, scan->gap_ticks), gap_scan_ns(scan, scan->gap_sum),
-                  gap_scan_ns(scan, scan->last - scan->first) / 1000000);
+                  gap_scan_ns(scan, gap_scan_span(scan)) / 1000000);
 }

@@ -41,6 +41,12 @@ static inline void gap_scan_add(struct gap_scan *scan, uint64_t count)
     scan->reads++;
 }
 
+// Ticks from the first read to the last; 0 where the counter has gone back behind the first.
+static inline uint64_t gap_scan_span(const struct gap_scan *scan)
+{
+    return scan->last > scan->first ? scan->last - scan->first : 0;
+}
+
 // Nanoseconds of so many ticks, at most 100 s of them.
 uint64_t gap_scan_ns(const struct gap_scan *scan, uint64_t ticks);
 

@@ -107,10 +107,22 @@ static unsigned word(const struct structure *one, unsigned field)
     return field + 2 <= one->length ? bytes_u16(one->bytes + field) : 0;
 }
 
+// 7.18: what it is set to (from version 2.7 on), or else what it could do. 0: neither is told.
+static unsigned speed_of(const struct structure *one, bool *rated)
+{
+    const unsigned set = word(one, 0x20), could = word(one, 0x15);
+    *rated = set == 0 || set == 0xffff;
+    if (!*rated)
+        return set;
+    return could != 0xffff ? could : 0;
+}
+
 // 7.18: size in MiB, in KiB with bit 15; 7FFFh: in the extended field. 0: nothing is plugged in.
 static void take_memory(struct smbios_info *info, const struct structure *one)
 {
-    const unsigned size = word(one, 0x0c), speed = word(one, 0x15);
+    const unsigned size = word(one, 0x0c);
+    bool rated;
+    const unsigned speed = speed_of(one, &rated);
     if (size == 0)
         return;
     info->memory_devices++;
@@ -118,8 +130,10 @@ static void take_memory(struct smbios_info *info, const struct structure *one)
         info->memory_mib += one->length >= 0x20 ? bytes_u32(one->bytes + 0x1c) & 0x7fffffff : 0;
     else if (size != 0xffff)
         info->memory_mib += (size & 0x8000) != 0 ? (size & 0x7fff) / 1024 : size;
-    if (speed != 0 && speed != 0xffff && (info->memory_speed == 0 || speed < info->memory_speed))
+    if (speed != 0 && (info->memory_speed == 0 || speed < info->memory_speed)) {
         info->memory_speed = speed;
+        info->memory_rated = rated;
+    }
 }
 
 static void take(struct smbios_info *info, const struct structure *one)

@@ -28,6 +28,7 @@ struct smbios_info {
     unsigned memory_devices; // that are there
     uint64_t memory_mib;     // of those that tell their size
     unsigned memory_speed;   // the lowest that is told, megatransfers a second; 0: none is
+    bool memory_rated;       // it is what a device could do: what that is set to is not told
 };
 
 // `told` is where firmware says the entry point is, 0 if it does not: then it is searched for where

@@ -2,7 +2,6 @@
 #include "msr_access.h"
 
 #include "traps.h"
-#include "x86.h"
 
 bool msr_access_read(void *context, uint32_t msr, uint64_t *value)
 {
@@ -13,6 +12,5 @@ bool msr_access_read(void *context, uint32_t msr, uint64_t *value)
 bool msr_access_write(void *context, uint32_t msr, uint64_t value)
 {
     (void)context;
-    x86_write_msr(msr, value);
-    return true;
+    return trap_try_write_msr(msr, value);
 }

@@ -68,4 +68,25 @@ trap_read_msr_failed:
         .cfi_endproc
         .size   trap_read_msr, . - trap_read_msr
 
+        // bool trap_write_msr(uint32_t msr, uint64_t value): likewise.
+        .globl  trap_write_msr
+        .type   trap_write_msr, @function
+trap_write_msr:
+        .cfi_startproc
+        movl    %edi, %ecx
+        movl    %esi, %eax
+        movq    %rsi, %rdx
+        shrq    $32, %rdx
+        .globl  trap_write_msr_at
+trap_write_msr_at:
+        wrmsr
+        movl    $1, %eax
+        ret
+        .globl  trap_write_msr_failed
+trap_write_msr_failed:
+        xorl    %eax, %eax
+        ret
+        .cfi_endproc
+        .size   trap_write_msr, . - trap_write_msr
+
         .section .note.GNU-stack, "", @progbits

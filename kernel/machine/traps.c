@@ -15,7 +15,9 @@ void trap_handle(struct trap_frame *frame); // called by traps.S
 // ---- exceptions that are answered --------------------------------------------------------------
 
 extern const uint8_t trap_read_msr_at[], trap_read_msr_failed[]; // traps.S
+extern const uint8_t trap_write_msr_at[], trap_write_msr_failed[];
 uint64_t trap_read_msr(uint32_t msr, bool *there);
+bool trap_write_msr(uint32_t msr, uint64_t value);
 
 bool trap_try_read_msr(uint32_t msr, uint64_t *value)
 {
@@ -24,11 +26,21 @@ bool trap_try_read_msr(uint32_t msr, uint64_t *value)
     return there;
 }
 
+bool trap_try_write_msr(uint32_t msr, uint64_t value)
+{
+    return trap_write_msr(msr, value);
+}
+
 static bool was_a_try(struct trap_frame *frame)
 {
-    if (frame->vector != TRAP_GENERAL || frame->rip != (uintptr_t)trap_read_msr_at)
+    if (frame->vector != TRAP_GENERAL)
         return false;
-    frame->rip = (uintptr_t)trap_read_msr_failed;
+    if (frame->rip == (uintptr_t)trap_read_msr_at)
+        frame->rip = (uintptr_t)trap_read_msr_failed;
+    else if (frame->rip == (uintptr_t)trap_write_msr_at)
+        frame->rip = (uintptr_t)trap_write_msr_failed;
+    else
+        return false;
     return true;
 }
 

@@ -2,11 +2,11 @@
 // Exceptions and interrupts: the way from the CPU's entry to a C function and back.
 //
 // An exception ends the run with a report, on a stack of its own, so that a broken stack can be
-// reported too. Five are answered instead: a machine register that is not there, read by
-// trap_try_read_msr; an NMI that another CPU announced (machine_cpu.h); a page fault in a range
-// that somebody handles; the first use of vector registers where these are handed over lazily
-// (vectors.h); a step through code that is not to be preempted yet (sched_machine.h). Interrupts
-// run on the interrupted stack (interrupts.h).
+// reported too. Five are answered instead: a machine register that is not there, or does not take
+// a value, by trap_try_read_msr and trap_try_write_msr; an NMI that another CPU announced
+// (machine_cpu.h); a page fault in a range that somebody handles; the first use of vector registers
+// where these are handed over lazily (vectors.h); a step through code that is not to be preempted
+// yet (sched_machine.h). Interrupts run on the interrupted stack (interrupts.h).
 #ifndef TRAPS_H
 #define TRAPS_H
 
@@ -50,6 +50,10 @@ void traps_before_stop(void (*function)(void));
 
 // Reads a machine register that may not exist; false, and 0 in *value, if reading it faults.
 bool trap_try_read_msr(uint32_t msr, uint64_t *value);
+
+// Writes one that may not exist, or may not take the value; false, and nothing is changed, if
+// writing it faults.
+bool trap_try_write_msr(uint32_t msr, uint64_t value);
 
 // Handles a page fault at `address`: true if the interrupted code is to go on as the frame, which
 // may be changed, says; the access is tried again if it was not. False: an error like any other. It

@@ -43,9 +43,9 @@ bool uart_init_at(struct uart *uart, const struct serial_place *place, uint64_t 
 // cannot be divided to that.
 bool uart_set_speed(struct uart *uart, uint32_t speed);
 
-// Finds out what its clock gives, for a card may have another than a PC: by how long characters
-// take in its own loopback. What is no clock that is known on such cards, an emulator's for
-// instance, is taken for a PC's. Sets UART_SPEED by it. A present port, before it is used; some
+// Finds out what its clock gives, for what is no port of a PC may have another: by how long
+// characters take in its own loopback. What is no clock that is known on such cards, an emulator's
+// for instance, is taken for a PC's. Sets UART_SPEED by it. A present port, before it is used; some
 // 6 ms.
 void uart_measure(struct uart *uart);
 

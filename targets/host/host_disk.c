@@ -103,6 +103,7 @@ bool host_block(unsigned index, struct platform_block *found)
         .name = made.device.config.ops->name,
         .device = &made.device,
         .simulated = made.device.config.ops->simulated,
+        .generation = made.scratch.generation,
         .memory = made.memory,
         .address = (uintptr_t)made.memory,
         .bytes = PLATFORM_BLOCK_BYTES,

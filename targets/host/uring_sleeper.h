@@ -3,7 +3,8 @@
 // which it then serves as an interrupt handler would, or until somebody who did that wakes it.
 //
 // Rules for callers
-//   threads   one sleeper for each thread, which has entered a CPU of its own (cpu_local())
+//   threads   one sleeper for each thread, which has entered a CPU of its own (cpu_local()). From
+//             its first sleep on, the thread's timer slack is 1 ns
 #ifndef URING_SLEEPER_H
 #define URING_SLEEPER_H
 

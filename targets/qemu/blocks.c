@@ -6,6 +6,7 @@
 #include "kernel.h"
 #include "nvme_machine.h"
 #include "platform.h"
+#include "string.h"
 #include "virtio_machine.h"
 
 #define BLOCKS_MOST 4u
@@ -27,12 +28,27 @@ static struct platform_block blocks[BLOCKS_MOST];
 static unsigned block_count;
 static bool looked;
 
+// The serial number of a disk that was made for benchmarks (machines.py) is this and the generation
+// of its pattern.
+#define PATTERN_SERIAL "pattern-"
+
+static uint64_t generation_of(const struct block_device *device)
+{
+    const char *const serial = device->facts.serial;
+    uint64_t generation = 0;
+    if (!string_starts(serial, PATTERN_SERIAL) ||
+        !string_to_u64(serial + sizeof(PATTERN_SERIAL) - 1, UINT64_MAX, &generation))
+        return 0;
+    return generation;
+}
+
 static void add(const char *name, unsigned index, enum status status, struct block_device *device)
 {
     const struct device_dma dma = block_machine_dma();
     struct platform_block *block = &blocks[block_count];
     *block = (struct platform_block){.name = name, .device = device, .bytes = PLATFORM_BLOCK_BYTES};
     if (status == STATUS_OK) {
+        block->generation = generation_of(device);
         block->memory = dma.allocate(dma.context, block->bytes / PAGE_SIZE, &block->address);
         status = block->memory != NULL ? STATUS_OK : STATUS_NO_MEMORY;
     }

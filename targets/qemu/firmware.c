@@ -56,7 +56,8 @@ static void describe_makers(void (*emit)(void *context, const char *key, const c
     const size_t length =
         format(text, sizeof(text), "%u with %lu MiB", smbios.memory_devices, smbios.memory_mib);
     if (smbios.memory_speed != 0)
-        format(text + length, sizeof(text) - length, ", at %u MT/s", smbios.memory_speed);
+        format(text + length, sizeof(text) - length, ", %s %u MT/s",
+               smbios.memory_rated ? "rated" : "at", smbios.memory_speed);
     emit(context, "memory.modules", smbios.memory_devices > 0 ? text : "unknown");
     emit(context, "smbios", smbios.entry == 0 ? "none" : smbios.broken ? "broken" : "whole");
 }

@@ -6,6 +6,7 @@
 #include "format.h"
 #include "hpet.h"
 #include "kernel.h"
+#include "last_words.h"
 #include "meet.h"
 #include "platform.h"
 #include "string.h"
@@ -74,11 +75,12 @@ bool line_host_meet(void)
     uint8_t id[MEET_BUILD_ID_MOST];
     char word[16];
     uint64_t seconds = WAIT_SECONDS;
+    if (string_option(kernel.boot.arguments, "wait", word, sizeof(word)) &&
+        !string_to_u64(word, WAIT_SECONDS_MOST, &seconds))
+        last_words_refused("wait= is seconds, 86400 at the most");
     const bool told = string_option(kernel.boot.arguments, "session", word, sizeof(word));
     if (told || !kernel.framed || !kernel.line.present)
         return false;
-    string_option(kernel.boot.arguments, "wait", word, sizeof(word));
-    string_to_u64(word, WAIT_SECONDS_MOST, &seconds);
     line = (struct meet_line){.write = platform_line_write,
                               .read = platform_line_read,
                               .set_speed = set_speed,
@@ -86,7 +88,9 @@ bool line_host_meet(void)
                               .fastest = kernel.line.fastest,
                               .speed = kernel.line.speed};
     meet_init(&meet, &line, boot_number(), id, platform_build_id(id, sizeof(id)));
-    return add_words(meet_host(&meet, seconds * SECOND_NS) ? meet.words : "output=text");
+    if (!add_words(meet_host(&meet, seconds * SECOND_NS) ? meet.words : "output=text"))
+        last_words_refused("the recorder's words are too long beside those of the boot loader");
+    return true;
 }
 
 void line_host_describe(void (*emit)(void *context, const char *key, const char *value),

@@ -11,8 +11,9 @@ bool line_host_speed(void);
 
 // With frames asked for and no session given, calls for a recorder, `wait=` seconds at the most (an
 // hour without that word), and adds the words that it says to the command line: the last of a name
-// counts. Nobody there: the results will be text. True if words were added. Once, before the
-// benchmarks; the clocks must be known.
+// counts. Nobody there: the results will be text. True if words were added. A `wait=` that is no
+// time, and words that do not fit, are refused and end the run. Once, before the benchmarks; the
+// clocks must be known.
 bool line_host_meet(void);
 
 // Its part of platform_describe.

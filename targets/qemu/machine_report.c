@@ -17,7 +17,7 @@
 #define GAP_NS      1000u
 #define GAPS_MS     1000u
 #define MS_A_SECOND 1000u
-#define READS_MOST  ((uint64_t)1 << 40) // of a counter that stands still: minutes
+#define READS_MOST  ((uint64_t)1 << 34) // of a counter that stands still: minutes
 #define WAIT_MS     1000u
 
 static struct cpu_report about; // of the boot CPU
@@ -99,7 +99,7 @@ static void look_for_gaps(uint64_t ms)
     gap_scan_init(&gaps, hz, GAP_NS);
     do {
         gap_scan_add(&gaps, cpu_ticks());
-    } while (gaps.last - gaps.first < most && gaps.reads < READS_MOST);
+    } while (gap_scan_span(&gaps) < most && gaps.reads < READS_MOST);
     interrupts = machine_cpu_here()->counts.all - interrupts;
     uint64_t now = smis.before;
     smis.known = smis.known && counters_smis(&now);
@@ -141,7 +141,8 @@ static void describe_cpu(void (*emit)(void *context, const char *key, const char
     emit(context, "cpu.smt", about.threads > 0 ? text : "unknown");
     emit(context, "cpu.turbo", cpu_report_turbo(&about));
     // MWAIT, which deeper states are entered by, is nowhere in this kernel.
-    emit(context, "cpu.idle", "HLT, of CPUs that wait; the one that measures never sleeps");
+    emit(context, "cpu.idle",
+         "HLT, of CPUs that wait; the one that measures only where a row's threads all wait");
     format(text, sizeof(text), "CPU 0, APIC id %u%s%s: firmware has started this one",
            machine_cpus[0].apic_id, about.core != NULL ? ", core " : "",
            about.core != NULL ? about.core : "");
@@ -171,6 +172,8 @@ static void describe_gaps(void (*emit)(void *context, const char *key, const cha
     emit(context, "gaps", looked ? text : "not looked for");
     format(text, sizeof(text), "%lu", looked ? gap_scan_ns(&gaps, gaps.largest) : 0);
     emit(context, "gaps.largest_ns", looked ? text : "unknown");
+    format(text, sizeof(text), "%lu", gaps.backwards);
+    emit(context, "gaps.backwards", looked ? text : "unknown");
     format(text, sizeof(text), "%lu", interrupts);
     emit(context, "gaps.interrupts", looked ? text : "unknown");
     format(text, sizeof(text), "%lu", smis.during);

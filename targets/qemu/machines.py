@@ -10,7 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 SUMMARY = "a freestanding kernel in QEMU"
@@ -24,6 +24,8 @@ CPUS_DEFAULT, CPUS_MOST = 4, 64
 NODES_MOST = 8
 LOCAL_DISTANCE = 10  # of a node to itself (ACPI 6.5, 5.2.17)
 SCRATCH_BYTES = 256 << 20
+# Of the pattern on each scratch disk, another one: twelve digits, told by the serial number.
+GENERATIONS = (314159265358, 271828182845)
 SUCCESS_EXIT = 33  # isa-debug-exit: (0x10 << 1) | 1, see kernel.h
 FAILURE_EXIT = 99  # (0x31 << 1) | 1
 
@@ -144,30 +146,35 @@ def disk_image(values: dict[str, str]) -> str:
     return "" if os.path.isdir(place) else place
 
 
-def pattern_disk(kernel: str) -> str:
-    """The disk that was built with this kernel (pattern_disk.py), if one was."""
-    path = os.path.join(os.path.dirname(kernel), "disk.img")
-    return path if os.path.isfile(path) else ""
+def pattern_disks(kernel: str) -> list[str]:
+    """The disks that were built with this kernel (pattern_disk.py), if they were."""
+    folder = os.path.dirname(kernel)
+    paths = [os.path.join(folder, f"disk{i}.img") for i in range(len(GENERATIONS))]
+    return paths if all(map(os.path.isfile, paths)) else []
 
 
-def disk_words(image: str = "", pattern: str = "") -> list[str]:
+def disk_words(image: str = "", patterns: Sequence[str] = ()) -> list[str]:
     """An NVMe and a virtio disk: both show `image`, read-only, or are scratch.
 
-    A scratch disk has the words of `pattern` at the start of each boot, or is empty, zeros. What is
-    written goes to a sparse temporary file that QEMU unlinks once it is open: nothing is left
-    behind, however the run ends.
+    A scratch disk has the words of its pattern at the start of each boot, and a serial number that
+    says which, or is empty, zeros. What is written goes to a sparse temporary file that QEMU
+    unlinks once it is open: nothing is left behind, however the run ends.
     """
-    if image:
-        path = image.replace(",", ",,")  # or QEMU would take what follows for another option
-        backend = f"format=raw,readonly=on,file={path}"
-    elif pattern:
-        backend = f"format=raw,snapshot=on,cache=unsafe,file={pattern.replace(',', ',,')}"
-    else:
-        backend = f"driver=null-co,size={SCRATCH_BYTES},read-zeroes=on,snapshot=on"
-    return [
-        *("-drive", f"if=none,id=disk0,{backend}", "-device", "nvme,serial=tickmark,drive=disk0"),
-        *("-drive", f"if=none,id=disk1,{backend}", "-device", "virtio-blk-pci,drive=disk1"),
-    ]
+    words = []
+    for i, device in enumerate(("nvme", "virtio-blk-pci")):
+        serial = "tickmark"
+        if image:
+            path = image.replace(",", ",,")  # or QEMU would take what follows for another option
+            backend = f"format=raw,readonly=on,file={path}"
+        elif patterns:
+            path = patterns[i].replace(",", ",,")
+            backend = f"format=raw,snapshot=on,cache=unsafe,file={path}"
+            serial = f"pattern-{GENERATIONS[i]}"
+        else:
+            backend = f"driver=null-co,size={SCRATCH_BYTES},read-zeroes=on,snapshot=on"
+        words += ["-drive", f"if=none,id=disk{i},{backend}"]
+        words += ["-device", f"{device},serial={serial},drive=disk{i}"]
+    return words
 
 
 def default_cpus() -> int:
@@ -250,7 +257,7 @@ class MultiMachine(Machine):
         )
 
     def parts(self, values: Mapping[str, str], image: str = "") -> list[str]:
-        disks = disk_words(disk_image(dict(values)), pattern_disk(image))
+        disks = disk_words(disk_image(dict(values)), pattern_disks(image))
         return [*self.topology(values).words(), *disks]
 
 

@@ -129,13 +129,13 @@ static unsigned map_windows(struct pci_boot_window *windows)
 static void find_devices(void)
 {
     struct pci_boot_window windows[PCI_WINDOWS_MOST];
+    const bool open = kernel.line.present;
     serial_line_find_console();
     const struct pci_in_use line = serial_line_in_use();
-    const bool open = kernel.line.present;
     pci_boot(windows, map_windows(windows), &line, boot_log_line, NULL);
     serial_line_find_card();
     if (!open && kernel.line.present)
-        uart_measure(&kernel.line); // a card may have another clock than a PC
+        uart_measure(&kernel.line); // what is no port of a PC may have another clock
     if (!line_host_speed())
         last_words_refused("speed= is none that this serial port has");
     if (!screen_line_settle())
@@ -207,5 +207,6 @@ void kernel_main(uint32_t protocol, uint32_t information)
     static struct bench_run run;
     const bool failed = bench_main_plain(&run) != 0 || bench_main_traced(&run) != 0;
     kernel_shut_down_blocks();
+    machine_report_restore(); // the other CPUs answer here, which they need not in platform_exit
     platform_exit(!failed);
 }

@@ -184,10 +184,7 @@ void platform_cpu_wait(unsigned cpu, uint64_t most_ms)
 void platform_exit(bool success)
 {
     const uint8_t code = success ? KERNEL_EXIT_SUCCESS : KERNEL_EXIT_FAILURE;
-    if (success)
-        machine_report_restore();
-    else
-        machine_report_restore_here(); // others may be where they do not answer
+    machine_report_restore_here(); // others may be where they do not answer
     uart_flush(&kernel.line);
     x86_out8(KERNEL_EXIT_PORT, code); // where a machine goes on behind it, somebody looks at it
     screen_line_pages(success);

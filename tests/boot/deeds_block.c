@@ -267,7 +267,7 @@ void block_late_deed(void)
     deeds_say("disk.late", late > 0);
     deeds_say("disk.sum", well + late + aborted);
     deeds_say("disk.other", other);
-    deeds_say("disk.in_time", device_ns_of(clock, worst) <= block_bound_ns(disk));
+    deeds_say("disk.worst_ms", device_ns_of(clock, worst) / 1000000);
     deeds_say("disk.resets", disk->resets > 0);
     deeds_say("disk.running", block_device_state(disk) == BLOCK_DEVICE_RUNNING);
     // It goes on when it has made up for what a reset made it do at once.
@@ -348,7 +348,7 @@ void block_gone_deed(void)
     deeds_say("disk.busy", busy > GONE_MOST / 2);
     deeds_say("disk.closed", closed);
     deeds_say("disk.ended", well + closed + other);
-    deeds_say("disk.in_time", device_ns_of(clock, worst) <= block_bound_ns(disk));
+    deeds_say("disk.worst_ms", device_ns_of(clock, worst) / 1000000);
     // Whoever asks next is told at once, or when the layer has looked.
     enum status status = STATUS_OK;
     while (status != STATUS_CLOSED && device_ticks(clock) - left < most)

@@ -10,6 +10,7 @@
 #include "interrupts.h"
 #include "irqs.h"
 #include "machine_cpu.h"
+#include "msr_access.h"
 #include "platform.h"
 #include "string.h"
 #include "thread.h"
@@ -328,10 +329,23 @@ static void threads_by_timer(void)
     deeds_say("threads.changed", thread_changed[0] + thread_changed[1] + thread_changed[2]);
 }
 
+// AMD64 vol. 2, 15.30.4: a physical address of a page, anything else is a general protection fault.
+#define MSR_HOST_SAVE 0xc0010117u
+
+static void refused_register(void)
+{
+    uint64_t after = 0;
+    deeds_say("msr.taken", msr_access_write(NULL, MSR_HOST_SAVE, 0x5000));
+    deeds_say("msr.refused", !msr_access_write(NULL, MSR_HOST_SAVE, 0x7001));
+    deeds_say("msr.read", msr_access_read(NULL, MSR_HOST_SAVE, &after));
+    deeds_say("msr.after", after);
+}
+
 static const struct {
     const char *name;
     void (*what)(void);
 } deeds[] = {
+    {"msr", refused_register},
     {"timer_storm", timer_storm},
     {"ipi_storm", ipi_storm},
     {"mutual_storm", mutual_storm},

@@ -24,10 +24,14 @@ EXACT = machines.MACHINES["exact"]
 CPUS = 3
 WORDS = 1 << 17  # of a disk of 1 MiB
 BAD_BLOCK = 37
+# A timeout, an abort and a reset take some 3 s: what the layer promises at most (block_bound_ns)
+# is far more, with all that a controller may ask for.
+IN_TIME_MS = 12_000
 
 # How each kind is attached. QEMU's virtio disk merges requests too, and would fail what is beside.
 DEVICES = {"virtio": "virtio-blk-pci", "nvme": "nvme"}
 UNMERGED = {"virtio": ",request-merging=off"}
+SHUT_DOWN = "pci_nvme_mmio_shutdown_set"  # QEMU's event
 
 
 def image_in(folder: Path) -> Path:
@@ -118,7 +122,9 @@ def test_every_block_is_read_by_every_cpu_and_nothing_written(name: str, tmp_pat
     kind, options, machine, queues = ATTACHED[name]
     path = image_in(tmp_path)
     before = digest(path)
-    facts = boot("block_read", kind, drive(path), options, machine)
+    told = tmp_path / "trace"
+    trace = ["-trace", SHUT_DOWN, "-D", str(told)] if kind == "nvme" else []
+    facts = boot("block_read", kind, [*drive(path), *trace], options, machine)
     block = 4096 if "large" in name else 512
     assert (facts["blocks"], facts["block_bytes"]) == (WORDS * 8 // block, block)
     assert (facts["queues"], facts["read_only"], facts["serial"]) == (queues, 0, 1)
@@ -128,6 +134,8 @@ def test_every_block_is_read_by_every_cpu_and_nothing_written(name: str, tmp_pat
     assert facts["cpus_interrupted"] == (queues if interrupts else 0)
     assert facts["refused"] == 3
     assert digest(path) == before
+    # Once, in the end: told that it is shut down.
+    assert kind != "nvme" or told.read_text().count(SHUT_DOWN) == 1
 
 
 @pytest.mark.parametrize("kind", DEVICES)
@@ -177,7 +185,7 @@ def test_only_the_block_that_cannot_be_read_fails(kind: str, tmp_path: Path) -> 
 def test_requests_of_a_disk_that_stalls_end_in_time(kind: str, tmp_path: Path) -> None:
     path = image_in(tmp_path)
     facts = boot("block_late", kind, drive(path, ",throttling.iops-total=2"))
-    assert facts["late"] == facts["in_time"] == facts["resets"] == 1
+    assert facts["late"] == facts["resets"] == 1 and facts["worst_ms"] <= IN_TIME_MS
     assert (facts["sum"], facts["other"]) == (10, 0)
     assert facts["running"] == facts["after"] == 1
 
@@ -190,7 +198,7 @@ def test_a_disk_that_is_taken_out_with_requests_on_their_way_closes(
     words = drive(image_in(tmp_path), ",throttling.iops-total=40")
     facts = boot("block_gone", kind, words, monitor=("device_del it",))
     assert facts["read_before"] == facts["ejected"] == facts["busy"] == 1
-    assert facts["ended"] == 16 and facts["in_time"] == 1
+    assert facts["ended"] == 16 and facts["worst_ms"] <= IN_TIME_MS
     # QEMU's virtio disk finishes what it has begun before it goes; NVMe gives it up.
     assert facts["closed"] > 0 or kind == "virtio"
     assert facts["gone"] == facts["still_closed"] == 1

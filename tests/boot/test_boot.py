@@ -251,6 +251,12 @@ def test_too_little_memory_is_refused() -> None:
     assert done.line == b"\nREFUSED: less than 16 MiB of memory in one piece\n"
 
 
+def test_time_to_wait_for_a_recorder_that_is_none_is_refused() -> None:
+    done = boot("wait=abc")
+    assert done.exit_code == machines.FAILURE_EXIT
+    assert done.line.endswith(b"\nREFUSED: wait= is seconds, 86400 at the most\n")
+
+
 def test_command_line_that_is_too_long_is_refused() -> None:
     done = boot(FRAMED + "x" * 3000)
     assert done.exit_code == machines.FAILURE_EXIT

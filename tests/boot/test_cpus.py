@@ -56,7 +56,7 @@ def finished(deed: str, cpus: int = 4, arguments: str = "") -> dict[str, int]:
     """What a deed says that does not end the run."""
     done = boot(deed, cpus, arguments, timeout=600 if SOAK else 60)
     assert done.exit_code == machines.SUCCESS_EXIT, done.line[-600:]
-    keys = ("storm", "once", "threads", "line", "unexpected", "spurious", "all")
+    keys = ("storm", "once", "threads", "line", "unexpected", "spurious", "all", "msr")
     serial = ("line", "line.fastest", "line.speed")  # of every run
     return {
         k: int(v) for k, v in done.facts.items() if k.partition(".")[0] in keys and k not in serial
@@ -124,6 +124,12 @@ def test_stack_overflow_names_its_cpu(cpu: int) -> None:
     assert panic.cr2 < panic.stack_at and len(panic.stack) == 8192
     image = guest.image_of(kernel())
     assert set(image.backtrace(panic)) == {"recurse"}
+
+
+def test_write_of_a_register_that_faults_is_refused_and_changes_nothing() -> None:
+    facts = finished("msr", 1)
+    expected = {"msr.taken": 1, "msr.refused": 1, "msr.read": 1, "msr.after": 0x5000}
+    assert {key: facts[key] for key in expected} == expected
 
 
 @pytest.mark.parametrize(("deed", "function"), [("masked", "spin_masked"), ("spin", "spin")])

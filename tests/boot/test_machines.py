@@ -83,24 +83,35 @@ def test_qemu_makes_the_nodes_asked_for(cpus: int, memory: int, nodes: int) -> N
         assert listed == list(range(cpus))
 
 
-def test_scratch_disks_have_the_pattern_where_it_was_built(tmp_path: Path) -> None:
-    pattern_disk.main(str(tmp_path / "disk.img"))
-    random, word = pattern_disk.GENERATION, []
-    for _ in range(3):  # SplitMix64 once more, in whole numbers
-        z = random
+def first_words(generation: int) -> list[int]:
+    """Of a pattern: SplitMix64 once more, in whole numbers."""
+    word = []
+    for i in range(3):
+        z = (generation + i * 0x9E3779B97F4A7C15) % (1 << 64)
         z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9 % (1 << 64)
         z = (z ^ z >> 27) * 0x94D049BB133111EB % (1 << 64)
         word.append(z ^ z >> 31)
-        random = (random + 0x9E3779B97F4A7C15) % (1 << 64)
-    content = (tmp_path / "disk.img").read_bytes()
-    assert struct.unpack_from("<3Q", content) == tuple(word)
-    assert len(content) == machines.SCRATCH_BYTES
+    return word
+
+
+def test_scratch_disks_have_a_pattern_of_their_own_where_it_was_built(tmp_path: Path) -> None:
+    images = [tmp_path / f"disk{i}.img" for i in range(2)]
+    for i, image in enumerate(images):
+        pattern_disk.main(str(image), i)
+    contents = [image.read_bytes() for image in images]
+    for generation, content in zip(machines.GENERATIONS, contents):
+        assert list(struct.unpack_from("<3Q", content)) == first_words(generation)
+        assert len(content) == machines.SCRATCH_BYTES
+    assert contents[0] != contents[1]
     command = SMP.command(str(tmp_path / "kernel"), {})
     with Paused(command[: command.index("-kernel")]) as machine:
-        for disk in ("disk0", "disk1"):
-            assert "read 4096/4096" in machine.ask(f'qemu-io {disk} "read 8192 4096"')
-            assert "wrote 4096/4096" in machine.ask(f'qemu-io {disk} "write -P 7 8192 4096"')
-    assert (tmp_path / "disk.img").read_bytes() == content
+        tree = machine.ask("info qtree")
+        for i, generation in enumerate(machines.GENERATIONS):
+            # NVMe and virtio have room for 20 characters.
+            assert f'serial = "pattern-{generation}"' in tree and len(str(generation)) <= 12
+            assert "read 4096/4096" in machine.ask(f'qemu-io disk{i} "read 8192 4096"')
+            assert "wrote 4096/4096" in machine.ask(f'qemu-io disk{i} "write -P 7 8192 4096"')
+    assert [image.read_bytes() for image in images] == contents
 
 
 def files_left(folder: Path) -> list[Path]:

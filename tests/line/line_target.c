@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // A target for line-fault runs: the framework's own report and answers over a socket, with results
-// that only the seed decides, and no benchmarks, so that it is done in no time.
+// that only the seed and the session decide, and no benchmarks, so that it is done in no time.
 //
 // line_target FD ARGUMENTS
 // line_target FD ARGUMENTS FASTEST    waits to be met first, as a machine that a person booted.
@@ -202,7 +202,8 @@ int main(int count, char **words)
         return 2;
     }
     test_build_id_length = sizeof(test_build_id); // that of the recorder's tests
-    chance = random_seeded(options.seed);
+    // Rows of two sessions of one seed are never the same: none passes for the other's.
+    chance = random_seeded(options.seed ^ (uint64_t)options.session << 32);
     options.samples = options.samples != 0 ? options.samples : 200;
     report_open(&report, &options, &measured, memory, sizeof(memory));
     plan();

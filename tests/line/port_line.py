@@ -117,7 +117,7 @@ class PortLine:
         self.sent = b""
         self.speed = START_SPEED
         self.unplugs, self.reboots = sorted(plan.unplugs), sorted(plan.reboots)
-        self.back_at = self.boots_at = 0.0
+        self.back_at = self.boots_at = self.menu_at = 0.0
         self.arguments = f"seed={plan.seed % 2**32} samples={plan.samples}"
         self.waits_for_key = False
         self.rebooted = 0

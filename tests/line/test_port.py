@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import wire_decoder
 import wire_encoder as wire
-from bad_line import check_honest
-from port_line import HURRY, Plan, Port, PortRun, lock_of, run_port
+from bad_line import SECONDS, check_honest
+from port_line import HURRY, Plan, Port, PortLine, PortRun, lock_of, record, run_port
 from recorder_run import Recorder, recorder_path
 
 SOAK = os.environ.get("TICKMARK_SOAK") == "1"
@@ -133,6 +134,33 @@ def test_a_machine_that_starts_again_and_again_is_named(tmp_path: Path) -> None:
     assert "the machine started again during line/case_" in run.recorder.outcome()[1]
 
 
+class Parrot(PortLine):
+    """A machine that says its last frame, END, for ever."""
+
+    last, said_at = b"", 0.0
+
+    def from_target(self) -> None:
+        before = len(self.sent)
+        super().from_target()
+        self.last = self.sent[before:] or self.last
+
+    def events(self) -> None:
+        super().events()
+        if self.sent and self.target is None and time.monotonic() > self.said_at + 0.2:
+            self.said_at = time.monotonic()
+            self.port.sendall(self.last)
+
+
+def test_a_machine_that_says_its_end_for_ever_is_not_listened_to_for_ever(tmp_path: Path) -> None:
+    plan, folder = Plan(SEED), tmp_path / "r"
+    folder.mkdir()
+    line = Parrot(folder, plan)
+    before = time.monotonic()
+    run = record(line, folder, plan, **{"idle-seconds": 2})
+    assert wire_decoder.decode(line.last).frames[-1].kind == wire.END
+    assert check_honest(run) == "complete" and time.monotonic() - before < SECONDS / 2
+
+
 def test_a_port_that_does_not_come_back_keeps_what_came(tmp_path: Path) -> None:
     plan = Plan(SEED, unplugs=[BYTES // 2], stays_away=True)
     run, outcome = one(tmp_path / "r", plan, **{"gone-seconds": 1})
@@ -145,6 +173,32 @@ def test_a_machine_that_does_not_come_is_waited_for_and_then_named(tmp_path: Pat
     run = run_port(tmp_path / "r", plan, **{"start-seconds": 1, "menu-text": "", "menu-key": ""})
     assert run.code == 30 and "no HELLO within 1 s" in run.printed
     assert run.printed.startswith(f"waiting for the machine on {tmp_path / 'r' / 'tty'} at 115200")
+
+
+class Setup(PortLine):
+    """A machine that is not started but shows a text again and again, and takes keys."""
+
+    keys, shown_at = b"", 0.0
+
+    def power_on(self) -> None:
+        pass
+
+    def events(self) -> None:
+        if time.monotonic() > self.shown_at + 0.5:
+            self.shown_at = time.monotonic()
+            self.port.sendall(b"\x1b[2JSetup: h takes the standard values\r\n")
+
+    def from_recorder(self) -> None:
+        self.keys += self.port.recv()
+
+
+def test_who_shows_text_is_pressed_no_key_but_at_the_beginning(tmp_path: Path) -> None:
+    plan, folder = Plan(SEED, menu=True), tmp_path / "r"
+    folder.mkdir()
+    line = Setup(folder, plan)
+    run = record(line, folder, plan, **{"start-seconds": 7})
+    assert run.code == 30 and "no HELLO within 7 s" in run.printed
+    assert line.keys == b"h"
 
 
 def test_another_build_of_the_image_is_named(tmp_path: Path) -> None:

@@ -161,6 +161,30 @@ def test_the_controllers_time_line_names_its_decisions(store: Store) -> None:
     assert "The adaptive controller over time" in page and lacking(page) == []
 
 
+def test_a_measured_time_line_names_a_mode_where_all_boots_agree(store: Store) -> None:
+    made = store.machine("host-x86_64")
+    made.row("driver/phases/adaptive", [10] * 4, rounds=2)
+    shares = {100: (3, 0, 0), 200: (1, 2, 0), 300: (1, 0, 2), 400: (0, 3, 0), 500: (0, 0, 3)}
+    for ms, boots in shares.items():
+        made.counter("driver/phases/adaptive", f"load_by_ms@{ms}", ms, 3, "observed")
+        for mode, count in zip(("interrupt", "hybrid", "polling"), boots):
+            name = f"mode_{mode}_by_ms@{ms}"
+            made.counter("driver/phases/adaptive", name, count, 3, "observed")
+        for name in ("latency_ns_by_ms", "device_ns_by_ms", "cpu_percent_by_ms"):
+            made.counter("driver/phases/adaptive", f"{name}@{ms}", ms, 3, "observed")
+    made.seal()
+    report = report_of(store, load_claims())
+    (line,) = timeline.time_lines(report.intact[0])
+    table = timeline.table(line)
+    # Neither half interrupt and half polling, nor any other mean, is a mode.
+    assert [row[2].text for row in table.rows] == [
+        *("interrupt", "mixed", "mixed", "hybrid", "polling"),
+    ]
+    assert "CPU, %" in table.columns and "of it the device, ns" in table.columns
+    assert "mixed from 200 ms on" in timeline.finding(line)
+    assert lacking(to_html(report)) == []
+
+
 # ---- scale --------------------------------------------------------------------------------------
 
 CASES = 50  # of four rows each

@@ -11,8 +11,9 @@
 //   device       of uring_disk.h (driver_peers_fit); reads only
 //   threads      one for all of them: there is one ring
 //   memory       begins at a multiple of the device's block_bytes: nothing is copied
-//   statistics   none: the block layer sees nothing of it; a wait gives up after some 2 s, and
-//                its request may still be on its way
+//   statistics   none: the block layer sees nothing of it
+//   bounds       a wait gives up after some 2 s, and its request may still be on its way. Not
+//                pread's: preadv of a regular file cannot be interrupted
 //   end          driver_peers_end, with nothing on its way
 #ifndef DRIVER_PEERS_H
 #define DRIVER_PEERS_H
