@@ -21,7 +21,7 @@
 #define RECORD_ROUNDS_MOST  1024u
 #define RECORD_SAMPLES_MOST 65536u // of one row in one round
 #define RECORD_SECONDS_MOST 3600u  // a BEGIN may ask for
-#define RECORD_POINTS_MOST  128u   // of all curves of one row: four of 32
+#define RECORD_POINTS_MOST  256u   // of all curves of one row: eight of 32
 
 enum record_type {
     // s key, s value. Facts about the machine, the clock proof, the configuration.

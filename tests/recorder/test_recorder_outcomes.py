@@ -122,14 +122,14 @@ def test_what_the_processor_counted_adds_up_over_the_boots(recorder, target) -> 
 def test_curves_are_counters_that_name_their_x(recorder, target) -> None:
     """As many points as a row may have, beside counters of the same name and of others."""
     points = [(f"{'a' * 43}{c}@{x}", x, 3, "bytes")
-              for c in range(4) for x in (*range(31), 2**63 - 1)]  # fmt: skip
+              for c in range(8) for x in (*range(31), 2**63 - 1)]  # fmt: skip
     counters = (*points, ("a", 5, 1, "count"), *((f"c{i}", i, 7, "ratio") for i in range(63)))
     same = changed(target, 1, counters=counters)
     assert boots(recorder, same, same.variant()) == 0
     assert recorder.outcome() == ("complete", "")
     found = recorder.query("SELECT name, numerator, denominator, unit FROM counter"
                            " WHERE id = 'heap/pair_64/hybrid'")  # fmt: skip
-    assert len(found) == 192 and sorted(found) == sorted(counters)
+    assert len(found) == 320 and sorted(found) == sorted(counters)
 
 
 def test_a_point_that_differs_between_boots_is_not_deterministic(recorder, target) -> None:
