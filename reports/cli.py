@@ -74,7 +74,7 @@ options
                    benchfmt, junit, openmetrics, kcidb, csv (all of them)
   file=FILE        import: the file
   hours=N          silence: so many hours without a night are an alarm (26)
-  stage=STAGE      night: import, doubts, judge, render, prune
+  stage=STAGE      night: import, doubts, judge, render, prune, done
   planned=NAMES    night: the machines that were planned, a list
   keep=N           night: nights whose samples are kept (30)"""
 

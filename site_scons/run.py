@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """What the commands do: bench, list, report, trace, test, soak, debug, disasm, format,
-image. Those over several runs are in history.py, nightly.py and bisect.py."""
+image. Those over several runs are in history.py, nightly.py and bisecting.py."""
 
 from __future__ import annotations
 

@@ -105,6 +105,8 @@ struct perfetto_devices {
 // Messages with a flow, by number.
 struct perfetto_sent {
     uint8_t known[PERFETTO_FLOWS_MOST];
+    uint8_t both[PERFETTO_FLOWS_MOST]; // two senders have this number: rings there and back
+    uint8_t sender[PERFETTO_FLOWS_MOST];
     uint32_t number[PERFETTO_FLOWS_MOST];
     uint64_t ticks[PERFETTO_FLOWS_MOST];
 };
@@ -273,6 +275,7 @@ void perfetto_make_room(struct perfetto *perfetto, size_t length);
 // Learns when the row's messages were sent; then, whether a message with a flow was until `ticks`.
 void perfetto_flows(struct perfetto *perfetto, const struct perfetto_row *row);
 bool perfetto_was_sent(const struct perfetto *perfetto, uint32_t number, uint64_t ticks);
+bool perfetto_is_sent_by_two(const struct perfetto *perfetto, uint32_t number);
 // What a recording tells of the schedule: bundles of its CPU's events.
 void perfetto_schedule(struct perfetto *perfetto, const struct perfetto_row *row,
                        const struct perfetto_recording *recording);

@@ -14,17 +14,22 @@ static uint32_t slot_of(uint32_t number)
 }
 
 // The first one stays: positions in a ring rise within a row.
-static void sent(struct perfetto_sent *flows, uint32_t number, uint64_t ticks)
+static void sent(struct perfetto_sent *flows, uint8_t sender, uint32_t number, uint64_t ticks)
 {
     const uint32_t slot = slot_of(number);
-    if (number % PERFETTO_FLOW_EVERY != 0 || flows->known[slot])
+    if (number % PERFETTO_FLOW_EVERY != 0)
         return;
+    if (flows->known[slot]) {
+        flows->both[slot] |= flows->number[slot] == number && flows->sender[slot] != sender;
+        return;
+    }
     flows->known[slot] = true;
+    flows->sender[slot] = sender;
     flows->number[slot] = number;
     flows->ticks[slot] = ticks;
 }
 
-static void look(struct perfetto_sent *flows, const struct trace_buffer *first)
+static void look(struct perfetto_sent *flows, uint8_t sender, const struct trace_buffer *first)
 {
     struct perfetto_cursor cursor = {.buffer = first, .of_thread = true};
     const struct trace_entry *entry, *open = NULL;
@@ -40,24 +45,25 @@ static void look(struct perfetto_sent *flows, const struct trace_buffer *first)
             number = entry->value;
         } else if (open != NULL && entry->phase == TRACE_PHASE_END && --depth == 0) {
             if (entry->value == TRACE_END_DONE)
-                sent(flows, number, open->ticks);
+                sent(flows, sender, number, open->ticks);
             open = NULL;
         }
     }
     if (open != NULL)
-        sent(flows, number, open->ticks);
+        sent(flows, sender, number, open->ticks);
 }
 
 void perfetto_flows(struct perfetto *perfetto, const struct perfetto_row *row)
 {
     struct perfetto_sent *flows = &perfetto->memory->sent;
     memset(flows->known, 0, sizeof(flows->known));
+    memset(flows->both, 0, sizeof(flows->both));
     for (size_t i = 0; i < row->recording_count; i++)
-        look(flows, row->recordings[i].buffer);
+        look(flows, (uint8_t)i, row->recordings[i].buffer);
     if (!perfetto_is_scheduled(row))
         return;
     for (uint32_t i = 1; i < row->threads->next && i < row->threads->capacity; i++)
-        look(flows, row->threads->threads[i].first);
+        look(flows, (uint8_t)(row->recording_count + i), row->threads->threads[i].first);
 }
 
 bool perfetto_was_sent(const struct perfetto *perfetto, uint32_t number, uint64_t until)
@@ -65,4 +71,11 @@ bool perfetto_was_sent(const struct perfetto *perfetto, uint32_t number, uint64_
     const struct perfetto_sent *flows = &perfetto->memory->sent;
     const uint32_t slot = slot_of(number);
     return flows->known[slot] && flows->number[slot] == number && flows->ticks[slot] <= until;
+}
+
+bool perfetto_is_sent_by_two(const struct perfetto *perfetto, uint32_t number)
+{
+    const struct perfetto_sent *flows = &perfetto->memory->sent;
+    const uint32_t slot = slot_of(number);
+    return flows->known[slot] && flows->number[slot] == number && flows->both[slot];
 }

@@ -169,8 +169,10 @@ static void put_begin(struct walk *walk, const struct trace_entry *entry)
     const size_t event = open_event(walk, &packet, TYPE_BEGIN);
     if (has_flow(&operation, entry)) {
         const bool comes = entry->phase == TRACE_PHASE_BEGIN_IN;
+        // Of two senders it is the other's, for all that is known, until the receiver has it.
         const bool early =
-            comes && !perfetto_was_sent(walk->perfetto, operation.number, entry->ticks);
+            comes && (perfetto_is_sent_by_two(walk->perfetto, operation.number) ||
+                      !perfetto_was_sent(walk->perfetto, operation.number, entry->ticks));
         walk->awaited = early ? walk->depth + 1 : walk->awaited;
         walk->number_awaited = early ? operation.number : walk->number_awaited;
         if (!early)

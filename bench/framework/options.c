@@ -29,7 +29,7 @@ static bool words_are_known(const char *words, char *why, size_t capacity)
         if (!known) {
             format(why, capacity,
                    "unknown option %.*s: there are suites filter rounds samples seed size trace "
-                   "output smoke",
+                   "output disturb line speed wait hold gaps clock die smoke",
                    (int)min_u64(name, 32), at);
             return false;
         }

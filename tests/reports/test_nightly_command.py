@@ -70,6 +70,8 @@ class Night:
         self.boots.append((run, machine, options.values.get("boots", "")))
         if machine in (EXACT, HOST):
             self.campaign.record(run, exact=self.exact, machines=(machine,))
+            # A folder that stays empty is taken away, and with it the id is free again.
+            (self.results / "runs" / run / machine).mkdir(parents=True, exist_ok=True)
         return 0
 
     def run(self, **words: str) -> int:
