@@ -13,6 +13,7 @@
 #include "random.h"
 #include "run_checks.h"
 #include "seed.h"
+#include "soak.h"
 #include "test_platform.h"
 
 #define BLOCKS  512u
@@ -178,15 +179,13 @@ static void *disturb(void *argument)
 
 static void storm(struct random *random, unsigned queues, bool ill)
 {
-    const char *soak = getenv("TICKMARK_SOAK");
-    const bool long_one = soak != NULL && strcmp(soak, "1") == 0;
     begin(queues, 1000);
     struct worker workers[THREADS + 1];
     pthread_t threads[THREADS + 1];
     for (unsigned i = 0; i <= THREADS; i++) {
         workers[i] = (struct worker){.cpu = i + 1,
                                      .queue = i % queues,
-                                     .turns = long_one ? 100000 : 1000,
+                                     .turns = soaked(1000, 100000),
                                      .ill = ill,
                                      .seed = random_u64(random)};
         ck_assert_int_eq(

@@ -244,6 +244,25 @@ START_TEST(a_message_that_comes_late_arrives_where_its_receiver_is_done)
 }
 END_TEST
 
+// Rings there and back: message 16 of each. Who sent it waits for the other's at once.
+START_TEST(a_number_that_two_senders_have_ends_its_flow_where_its_receiver_is_done)
+{
+    struct trace_buffer *buffers[2] = {new_buffer(), new_buffer()};
+    message(buffers[0], 5000, TRACE_RING_SEND, 16);
+    add(buffers[0], 5010, TRACE_RING_RECEIVE, TRACE_PHASE_BEGIN_IN, 16);
+    add(buffers[1], 5012, TRACE_RING_RECEIVE, TRACE_PHASE_BEGIN_IN, 16);
+    add(buffers[1], 5020, TRACE_RING_RECEIVE, TRACE_PHASE_END, TRACE_END_DONE);
+    message(buffers[1], 5030, TRACE_RING_SEND, 16);
+    add(buffers[0], 5050, TRACE_RING_RECEIVE, TRACE_PHASE_END, TRACE_END_DONE);
+    open_trace(false);
+    write_row(0, "ipc/round_trip_56/fusion_spsc", ipc_threads, 4900, 6000, buffers, 2);
+    perfetto_close(&perfetto);
+    made_save("there_and_back");
+    free(buffers[0]);
+    free(buffers[1]);
+}
+END_TEST
+
 START_TEST(slow_windows_lie_in_the_run_and_smis_between_them)
 {
     struct trace_buffer *buffer = new_buffer();
@@ -474,6 +493,7 @@ int main(void)
     tcase_add_test(trace, operations_nest_and_counters_follow);
     tcase_add_test(trace, two_cpus_have_sequences_of_their_own_and_flows_across);
     tcase_add_test(trace, a_message_that_comes_late_arrives_where_its_receiver_is_done);
+    tcase_add_test(trace, a_number_that_two_senders_have_ends_its_flow_where_its_receiver_is_done);
     tcase_add_test(trace, slow_windows_lie_in_the_run_and_smis_between_them);
     tcase_add_test(trace, the_longest_operation_of_a_phase_is_drawn);
     tcase_add_test(trace, what_a_full_buffer_lost_is_told_exactly_and_slices_are_closed);

@@ -5,6 +5,7 @@
 
 #include "random.h"
 #include "seed.h"
+#include "soak.h"
 #include "uring_subject.h"
 
 #define THREADS 4u
@@ -58,7 +59,6 @@ static void *work(void *argument)
 
 static void storm(struct random *random, unsigned queues)
 {
-    const char *soak = getenv("TICKMARK_SOAK");
     struct worker workers[THREADS];
     pthread_t threads[THREADS];
     uint64_t good = 0;
@@ -67,7 +67,7 @@ static void storm(struct random *random, unsigned queues)
     for (unsigned i = 0; i < THREADS; i++) {
         workers[i] = (struct worker){.cpu = i + 1,
                                      .queue = i % queues,
-                                     .turns = soak != NULL && strcmp(soak, "1") == 0 ? 20000 : 300,
+                                     .turns = soaked(300, 20000),
                                      .seed = random_u64(random)};
         ck_assert_int_eq(pthread_create(&threads[i], NULL, work, &workers[i]), 0);
     }

@@ -5,6 +5,7 @@
 #include "random.h"
 #include "run_checks.h"
 #include "seed.h"
+#include "soak.h"
 #include "virtio_storm.h"
 
 #define SHAPES 4 // tables of their own or not, events or not
@@ -268,8 +269,7 @@ END_TEST
 START_TEST(whatever_a_disk_does_every_request_ends_in_time)
 {
     struct random random = seeded_for("whatever_a_disk_does");
-    const char *soak = getenv("TICKMARK_SOAK");
-    const unsigned rounds = soak != NULL && strcmp(soak, "1") == 0 ? 20000 : 150;
+    const unsigned rounds = (unsigned)soaked(150, 20000);
     static uint8_t script[600];
     for (unsigned round = 0; round < rounds; round++) {
         for (size_t i = 0; i < sizeof(script); i++)

@@ -236,6 +236,17 @@ def test_flows_of_several_senders_have_both_their_ends(ring: str, made: Path, de
             assert one.notes["message"] == flow & 0xFFFFFFFF
 
 
+def test_flows_there_and_back_with_one_number_follow_each_other(made: Path, decode: Any) -> None:
+    told = read(made / "there_and_back.perfetto-trace", decode)
+    slices = [one for track in told.slices.values() for one in track]
+    begun = sorted((one.begin, flow) for one in slices for flow in one.flows)
+    ended = sorted((time, flow) for time, _, event in told.points for flow in event.flows_end)
+    assert not any(one.flows_end for one in slices)  # nobody knows whose, before it is received
+    assert [flow for _, flow in begun + ended] == [16 + (1 << 32)] * 4
+    (there, back), (arrived, returned) = ([time for time, _ in ends] for ends in (begun, ended))
+    assert there < arrived < back < returned
+
+
 def test_a_counter_of_two_cpus_is_one_sum_in_the_order_of_time(made: Path, decode: Any) -> None:
     values = read(made / "two_cpus.perfetto-trace", decode).counters["messages in the ring"]
     assert values == sorted(values, key=lambda value: value[0])
