@@ -31,6 +31,7 @@ _CLAIM_KEYS = {
     "baseline",
     "as",
     "statistic",
+    "whole",
     "rival",
     "note",
     "targets",
@@ -65,6 +66,7 @@ class Claim:
     rival: tuple[float, float] | None
     note: str
     targets: tuple[str, ...]
+    whole: float = 0.0  # what samples are parts of; 0: of nothing
 
     @property
     def counter(self) -> str:
@@ -211,6 +213,7 @@ def _claim(entry: dict[str, Any], designs: dict[str, str]) -> Claim:
         rival=(entry["rival"][0], entry["rival"][1]) if "rival" in entry else None,
         note=entry.get("note", ""),
         targets=targets,
+        whole=_whole(entry, where),
     )
 
 
@@ -249,7 +252,7 @@ def _comparison(entry: dict[str, Any], where: str) -> str:
         _need(entry["unit"] != "ratio", where, "a ratio wants a baseline")
     timed = entry["statistic"] in STATISTICS
     _need(
-        not timed or bool(comparison) or entry["unit"] in ("ticks", "ns"),
+        not timed or bool(comparison) or "whole" in entry or entry["unit"] in ("ticks", "ns"),
         where,
         f"{entry['statistic']} of samples is no {entry['unit']}",
     )
@@ -259,6 +262,16 @@ def _comparison(entry: dict[str, Any], where: str) -> str:
         f"a counter is no {entry['unit']}",
     )
     return comparison
+
+
+def _whole(entry: dict[str, Any], where: str) -> float:
+    if "whole" not in entry:
+        return 0.0
+    whole = entry["whole"]
+    _need(_number(whole) and whole > 0, where, "whole wants a number above 0")
+    shares = entry["statistic"] in STATISTICS and "baseline" not in entry
+    _need(shares and entry["unit"] == "percent", where, "parts of a whole are percent of samples")
+    return float(whole)
 
 
 def _baselines(entry: dict[str, Any], where: str) -> tuple[str, ...]:

@@ -158,7 +158,9 @@ def _from_samples(claim: Claim, machine: Machine, row_id: str) -> Part:
         (found,) = series((row,), claim.statistic)
         scale = _scale(claim, machine, row)
         raw = {key: above_resolution(value) * scale for key, value in found.items()}
-        part = replace(part, resolution=_step(machine, row) * scale)
+        # What a step of the clock is of a whole window is far below one part of the whole.
+        step = 0.0 if claim.whole > 0 else _step(machine, row)
+        part = replace(part, resolution=step * scale)
     else:
         baseline, note = _best(claim, machine, row)
         theirs, ours = series((undisturbed(baseline), row), claim.statistic)
@@ -181,6 +183,8 @@ def _step(machine: Machine, row: Row) -> float:
 
 def _scale(claim: Claim, machine: Machine, row: Row) -> float:
     """Ticks to the claim's unit; instructions and the like stay what they are."""
+    if claim.whole > 0:
+        return 100 / claim.whole
     if claim.unit == "ns" and row.clock == "tsc" and machine.hz > 0:
         return 1e9 / machine.hz
     return 1.0

@@ -17,7 +17,7 @@ from reports.modes import modes_of
 from reports.peers import absent_line
 from reports.points import points_of, split
 from reports.store import TAGS, Machine, Outlier, Row
-from reports.synthesis import paragraphs
+from reports.synthesis import caveat, paragraphs
 from reports.tables import (
     Cell,
     Table,
@@ -215,7 +215,7 @@ def to_markdown(report: Report, nights: NightsView | None = None) -> str:
             f" commit {escape(machine.commit[:12])}{dirty}"
         )
     told = paragraphs(report)
-    lines += ["", "## In words", ""] if told else []
+    lines += ["", "## In words", "", caveat(report), ""] if told else []
     lines += [f"- **{escape(one.suite)}**: {escape(one.text)}" for one in told]
     lines += ["", "![Gain against claim](gain.png)", "", "## Verdicts", ""]
     lines += markdown_table(verdict_table(report.claims, report.verdicts))

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy
 
-from reports.store import APPLICATION, FOREIGN, VERSION, StoreError, digest
+from reports.store import FOREIGN, StoreError, check_version, digest
 from reports.text import clean
 
 BYTES_MOST = 64 << 20
@@ -138,7 +138,7 @@ def bring_in(store: Path, run: str, foreign: Foreign) -> str:
         raise StoreError(f"cannot write {clean(str(store))}: {clean(str(error))}") from error
     connection.isolation_level = None
     try:
-        _check(connection, store)
+        check_version(connection, store)
         connection.execute("BEGIN IMMEDIATE")
         _write(connection, run, machine, foreign)
         connection.execute("COMMIT")
@@ -151,15 +151,6 @@ def bring_in(store: Path, run: str, foreign: Foreign) -> str:
     finally:
         connection.close()
     return machine
-
-
-def _check(connection: sqlite3.Connection, store: Path) -> None:
-    told = [
-        connection.execute(f"PRAGMA {name}").fetchone()[0]
-        for name in ("application_id", "user_version")
-    ]
-    if told != [APPLICATION, VERSION]:
-        raise StoreError(f"{clean(str(store))} is no Tickmark store of version {VERSION}")
 
 
 def _insert(connection: sqlite3.Connection, table: str, columns: dict[str, Any]) -> None:

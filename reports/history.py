@@ -6,13 +6,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import log
+from typing import NamedTuple
 
 from reports.ledger import NIGHT, Night, NightRow
 from reports.steps import Segment, segments_of
 
 
-@dataclass(frozen=True)
-class Point:
+class Point(NamedTuple):
     """A row in a night; `night` counts the machine's nights from 0."""
 
     night: int
@@ -76,19 +76,23 @@ def asked(definition: str) -> str:
 
 
 def same_question(a: NightRow, b: NightRow) -> bool:
-    return a.unit == b.unit and asked(a.definition) == asked(b.definition)
+    if a.unit != b.unit:
+        return False
+    return a.definition == b.definition or asked(a.definition) == asked(b.definition)
 
 
 def points_of(nights: Sequence[Night], row: str) -> tuple[Point, ...]:
     """A row as far back as the same was asked."""
     found: list[Point] = []
+    last: NightRow | None = None
     for i in range(len(nights) - 1, -1, -1):
         here = nights[i].rows.get(row)
         if here is None:
             continue
-        if found and not same_question(here, found[-1].row):
+        if last is not None and not same_question(here, last):
             break
         found.append(Point(i, here))
+        last = here
     return tuple(reversed(found))
 
 

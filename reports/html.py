@@ -22,8 +22,9 @@ from reports.page_parts import (
     tails_part,
     time_parts,
     trace_part,
+    whole_parts,
 )
-from reports.synthesis import paragraphs
+from reports.synthesis import caveat, paragraphs
 from reports.tables import cases_of, claims_table, verdict_table
 from reports.tails import RULE
 from reports.text import percent_level, several
@@ -94,7 +95,9 @@ def to_html(
         trace=trace_part(views),
         nights=nights_part(nights),
         heat=heat_picture(report, SIGNS),
-        synthesis=paragraphs(report),
+        whole=whole_parts(report),
+        synthesis=[one for one in paragraphs(report) if "/" not in one.suite],
+        caveat=caveat(report),
         times=time_parts(report),
         level=percent_level(1 - report.verdicts.alpha),
         slug=slug,

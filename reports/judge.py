@@ -235,7 +235,7 @@ def _difference(claim: Claim) -> bool:
 
 
 def _shown_unit(claim: Claim, machine: Machine, part: Part) -> str:
-    if part.baseline or claim.counter:
+    if part.baseline or claim.counter or claim.whole > 0:
         return claim.unit
     if claim.unit == "ns" and part.clock == "tsc" and machine.hz > 0:
         return "ns"

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy
 
@@ -38,9 +38,9 @@ _ENVIRONMENT = (
 _NOT_ENVIRONMENT = ("guest.host.pinned_cpu", "variants.commit")
 
 
-@dataclass(frozen=True)
-class NightRow:
-    """A row of a night: its cost of one operation, the median over rounds of their medians."""
+class NightRow(NamedTuple):
+    """A row of a night: its cost of one operation, the median over rounds of their medians. A tuple
+    because a year has hundreds of thousands of them."""
 
     id: str
     unit: str
@@ -205,7 +205,7 @@ def _night(number: int, line: list[Any]) -> Night:
     opened = zlib.decompressobj()
     columns = json.loads(opened.decompress(blob, BYTES_MOST))
     names = ("id", "unit", "definition", "operations", "role", "value")
-    rows = {row[0]: NightRow(*row) for row in zip(*(columns[name] for name in names))}
+    rows = {row[0]: NightRow._make(row) for row in zip(*(columns[name] for name in names))}
     return Night(
         number=number,
         run=clean(run, 80),

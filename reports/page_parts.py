@@ -11,7 +11,7 @@ from typing import TypeAlias
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from reports import across, history_page, noise, tails, timeline, trace_view
+from reports import across, history_page, noise, tails, timeline, trace_view, whole
 from reports.curve_figure import curve_figure
 from reports.curves import curve_finding, curve_table, curves_of
 from reports.document import CAVEATS, Report, case_finding, what_of
@@ -347,4 +347,15 @@ def time_parts(report: Report) -> tuple[Part, ...]:
             title = f"{line.case} over time on {machine.name}"
             drawn = picture(anchor, title, finding, table, timeline.plot(line))
             parts.append(Part(line.case, anchor, machine.name, drawn, table))
+    return tuple(parts)
+
+
+def whole_parts(report: Report) -> tuple[Part, ...]:
+    """The whole system, case by case, on the machine that says most."""
+    parts = []
+    for i, one in enumerate(whole.wholes(report)):
+        table, finding, anchor = whole.table(one), whole.finding(one), f"whole-{i}"
+        plots = [whole.plot(one, small) for small in (False, True)]
+        drawn = picture(anchor, table.title, finding, table, *plots)
+        parts.append(Part(one.case, anchor, one.what, drawn, table))
     return tuple(parts)

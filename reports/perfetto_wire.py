@@ -7,14 +7,20 @@ wrong.
 
 from __future__ import annotations
 
-import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import NamedTuple
 
 VARINT, FIXED64, DELIMITED, FIXED32 = 0, 1, 2, 5
 PACKET_TAG = 0x0A  # Trace.packet, which is also '\n'
 COMPRESSED, COMPRESSED_ZSTD = 50, 133
+# How their tags begin: a packet without these bytes need not be looked into.
+_PACKED = tuple(
+    bytes([n << 3 & 0x7F | DELIMITED | 0x80, n >> 4 | more])
+    for n in (COMPRESSED, COMPRESSED_ZSTD)
+    for more in (0, 0x80)
+)
 COMPRESSED_MOST = 512 * 1024  # what trace_packet.proto asks for
 INFLATED_MOST = 256 * 1024 * 1024
 
@@ -27,24 +33,31 @@ class Damage(Exception):
         self.at = at
 
 
-@dataclass
 class Message:
     """A message with its fields in order: number -> values. Nested messages stay bytes."""
 
-    fields: dict[int, list[int | bytes]] = field(default_factory=dict)
+    __slots__ = ("fields",)
+
+    def __init__(self, fields: dict[int, list[int | bytes]]) -> None:
+        self.fields = fields
 
     def __contains__(self, number: int) -> bool:
         return number in self.fields
 
     def number(self, which: int, default: int = 0) -> int:
         """The last one counts; 0 if it is not a number."""
-        value = self.fields.get(which, [default])[-1]
+        values = self.fields.get(which)
+        if values is None:
+            return default
+        value = values[-1]
         return value if isinstance(value, int) else 0
 
     def numbers(self, which: int) -> list[int]:
         return [value for value in self.fields.get(which, []) if isinstance(value, int)]
 
     def texts(self, which: int) -> list[bytes]:
+        if which not in self.fields:
+            return []
         return [value for value in self.fields.get(which, []) if isinstance(value, bytes)]
 
     def text(self, which: int) -> str:
@@ -56,7 +69,13 @@ class Message:
 
     def message(self, which: int) -> Message:
         """Of one that stands several times, the parts are put together."""
+        values = self.fields.get(which, _NONE)
+        if len(values) == 1 and isinstance(values[0], bytes):
+            return parse(values[0])
         return parse(b"".join(self.texts(which)))
+
+
+_NONE: list[int | bytes] = []
 
 
 def varint(data: bytes, at: int, end: int) -> tuple[int, int]:
@@ -76,37 +95,50 @@ def varint(data: bytes, at: int, end: int) -> tuple[int, int]:
 
 
 def parse(data: bytes) -> Message:
-    message = Message()
+    """Most numbers of a trace are a byte: they are taken without a call, at twice the speed."""
+    fields: dict[int, list[int | bytes]] = {}
     at, end = 0, len(data)
     while at < end:
         start = at
-        tag, at = varint(data, at, end)
+        tag = data[at]
+        if tag < 0x80:
+            at += 1
+        else:
+            tag, at = varint(data, at, end)
         number, kind = tag >> 3, tag & 7
         if number == 0:
             raise Damage(start, "a field with the number 0")
         value: int | bytes
-        if kind == VARINT:
-            value, at = varint(data, at, end)
+        if kind == VARINT or kind == DELIMITED:
+            if at < end and data[at] < 0x80:
+                value = data[at]
+                at += 1
+            else:
+                value, at = varint(data, at, end)
+            if kind == DELIMITED:
+                stop = at + value
+                if stop > end:
+                    raise Damage(
+                        start,
+                        f"field {number} says {value} bytes, {end - at} are left in its message",
+                    )
+                value = data[at:stop]
+                at = stop
         elif kind == FIXED64 and at + 8 <= end:
-            value = struct.unpack_from("<Q", data, at)[0]
+            value = int.from_bytes(data[at : at + 8], "little")
             at += 8
         elif kind == FIXED32 and at + 4 <= end:
-            value = struct.unpack_from("<I", data, at)[0]
+            value = int.from_bytes(data[at : at + 4], "little")
             at += 4
-        elif kind == DELIMITED:
-            length, at = varint(data, at, end)
-            if length > end - at:
-                raise Damage(
-                    start, f"field {number} says {length} bytes, {end - at} are left in its message"
-                )
-            value = data[at : at + length]
-            at += length
         elif kind in (FIXED64, FIXED32):
             raise Damage(start, f"field {number} is cut off")
         else:
             raise Damage(start, f"field {number} has wire type {kind}, which there is not")
-        message.fields.setdefault(number, []).append(value)
-    return message
+        if number in fields:
+            fields[number].append(value)
+        else:
+            fields[number] = [value]
+    return Message(fields)
 
 
 def signed(value: int) -> int:
@@ -114,8 +146,7 @@ def signed(value: int) -> int:
     return value - (1 << 64) if value >> 63 else value
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """Where a packet stands: in the file, and if it is inside a compressed one, in there."""
 
     number: int  # from 1, compressed ones unpacked
@@ -143,10 +174,13 @@ def frames(data: bytes) -> Iterator[tuple[int, int, int]]:
         start = at
         if data[at] != PACKET_TAG:
             raise Damage(at, f"byte 0x{data[at]:02x} where a packet begins with 0x0a")
-        try:
-            length, at = varint(data, at + 1, len(data))
-        except Damage:
-            raise Damage(start, "the last packet is cut in its length") from None
+        if at + 1 < len(data) and data[at + 1] < 0x80:
+            length, at = data[at + 1], at + 2
+        else:
+            try:
+                length, at = varint(data, at + 1, len(data))
+            except Damage:
+                raise Damage(start, "the last packet is cut in its length") from None
         if length > len(data) - at:
             raise Damage(start, f"a packet of {length} bytes, {len(data) - at} are left")
         yield start, at, at + length
@@ -201,6 +235,8 @@ def packets(data: bytes) -> Iterator[tuple[Place, bytes] | Trouble]:
 
 def inflate(packet: bytes, place: Place) -> bytes | Trouble | None:
     """The packets in a packet; None if it is an ordinary one."""
+    if not any(tag in packet for tag in _PACKED):
+        return None
     try:
         message = parse(packet)
     except Damage:

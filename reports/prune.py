@@ -8,10 +8,8 @@ import shutil
 import sqlite3
 from pathlib import Path
 
-from reports.store import APPLICATION, StoreError
+from reports.store import StoreError, check_version
 from reports.text import clean
-
-TABLES = ("round", "counter", "bench_row", "fact", "run")
 
 
 def prune_night(results: Path, run: str) -> None:
@@ -21,10 +19,10 @@ def prune_night(results: Path, run: str) -> None:
     try:
         connection = sqlite3.connect(f"{store.resolve().as_uri()}?mode=rw", uri=True, timeout=30)
         connection.isolation_level = None
-        if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION:
-            raise StoreError(f"{clean(str(store))} is no Tickmark store")
+        check_version(connection, store)
         connection.execute("BEGIN IMMEDIATE")
-        for table in TABLES:
+        listed = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
+        for (table,) in listed.fetchall():
             connection.execute(f"DELETE FROM {table} WHERE run = ?", (run,))
         connection.execute("COMMIT")
     except sqlite3.Error as error:

@@ -46,7 +46,7 @@ def ratio_of_medians(a: Series, b: Series) -> Ratio:
         # Of what has two modes a normal distribution says too little: as often as resampling itself
         # turns the sign, at the least. Where it never does, a thousand times tell no more.
         turned = numpy.count_nonzero(drawn <= 0 if middle > 0 else drawn >= 0)
-        chance = max(erfc(abs(middle) / spread / sqrt(2)), 2 * float(turned) / TIMES)
+        chance = min(max(erfc(abs(middle) / spread / sqrt(2)), 2 * float(turned) / TIMES), 1.0)
     how = f"bootstrap of {len(theirs)} and {len(ours)} boots, {len(a)} and {len(b)} rounds"
     return Ratio(exp(middle), exp(min(low, middle)), exp(max(high, middle)), chance, how)
 

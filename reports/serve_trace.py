@@ -2,15 +2,16 @@
 """`scons trace`: hands a trace to the Perfetto UI in the browser.
 
 The UI fetches it itself, from the one local address its content security policy allows. The server
-listens on this computer only, serves that one file once, and ends; or, if asked to, serves it to
-whoever follows the report's links until it is stopped. Nothing is uploaded. Each request has a
-thread of its own: a client that dawdles keeps neither the browser waiting nor the server beyond its
-time.
+listens on this computer only, serves that one file once, and ends; or, if asked to, serves it and
+the traces of the run's other machines to whoever follows the report's links until it is stopped.
+Nothing is uploaded. Each request has a thread of its own: a client that dawdles keeps neither the
+browser waiting nor the server beyond its time.
 """
 
 from __future__ import annotations
 
 import contextlib
+import glob
 import http.server
 import os
 import shutil
@@ -38,8 +39,7 @@ class _Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
     allow_reuse_address = True
     daemon_threads = True
     block_on_close = False
-    path: str
-    names: set[str]  # that it answers to
+    files: dict[str, str]  # by the names that it answers to
 
     def __init__(self, address: tuple[str, int]) -> None:
         super().__init__(address, _Handler)
@@ -74,9 +74,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     timeout = CLIENT_SECONDS
     server: _Server
 
-    def _wanted(self) -> bool:
+    def _wanted(self) -> str | None:
+        """The file that is asked for; None if it is none of those served."""
         name = urllib.parse.unquote(urllib.parse.urlsplit(self.path).path)
-        return name in self.server.names
+        return self.server.files.get(name)
 
     def _head(self, status: int, length: int) -> None:
         self.send_response(status)
@@ -87,10 +88,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
 
     def _answer(self, body: bool) -> None:
-        if not self._wanted():
+        path = self._wanted()
+        if path is None:
             self._head(404, 0)
             return
-        with open(self.server.path, "rb") as trace:
+        with open(path, "rb") as trace:
             self._head(200, os.fstat(trace.fileno()).st_size)
             if body:
                 shutil.copyfileobj(trace, self.wfile)
@@ -114,11 +116,20 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         pass
 
 
-def names_of(path: str) -> set[str]:
-    """What a trace may be asked for as: its file's name, and RUN/MACHINE/NAME as the report's links
-    have it."""
-    run, machine, name = os.path.realpath(path).split(os.sep)[-3:]
-    return {f"/{os.path.basename(path)}", f"/{run}/{machine}/{name}"}
+def files_of(path: str, others: bool) -> dict[str, str]:
+    """What is served, by what it may be asked for as: the trace by its file's name and by
+    RUN/MACHINE/NAME, as the report's links have it; with `others` those of the run's other machines
+    too."""
+    run, machine, name = (real := os.path.realpath(path)).split(os.sep)[-3:]
+    files = {f"/{os.path.basename(path)}": path, f"/{run}/{machine}/{name}": path}
+    if others:
+        folder = os.path.dirname(os.path.dirname(real))
+        for found in glob.glob(os.path.join(glob.escape(folder), "*", glob.escape(name))):
+            beside = os.path.basename(os.path.dirname(found))
+            # A link inside a run's folder may lead anywhere: what is served lies where it says.
+            if os.path.realpath(found) == found:
+                files.setdefault(f"/{run}/{beside}/{name}", found)
+    return files
 
 
 def serve(
@@ -128,12 +139,12 @@ def serve(
     listening: Callable[[int], None] = lambda port: None,
     keep: bool = False,
 ) -> bool:
-    """Serves the file until it was fetched once, at most `seconds`; all the time if `keep`. False
-    if nobody came.
+    """Serves the file until it was fetched once, at most `seconds`; all the time if `keep`, and the
+    run's other machines' too. False if nobody came.
 
     Raises OSError if the port is taken. `listening` is told the port when it is open."""
     server = _Server((ADDRESS, port))
-    server.path, server.names = path, names_of(path)
+    server.files = files_of(path, others=keep)
     deadline = time.monotonic() + seconds
     try:
         listening(server.server_address[1])
@@ -166,7 +177,7 @@ def show(
         address = link(os.path.basename(path), port, shown, pinned)
         print(f"tickmark: {path}\n{address}", flush=True)
         if keep:
-            print("tickmark: serves it, to links of the report too, until Ctrl-C", flush=True)
+            print("tickmark: serves it, and what the report links to, until Ctrl-C", flush=True)
         else:
             print(f"tickmark: waits {seconds:.0f} s for a browser to fetch it", flush=True)
         if has_display():

@@ -18,9 +18,14 @@ import numpy
 
 from reports.text import clean
 
-DIGEST_SQL = Path(__file__).parent.parent / "bench" / "recorder" / "digest.sql"
+RECORDER = Path(__file__).parent.parent / "bench" / "recorder"
+DIGEST_SQL = RECORDER / "digest.sql"
+SCHEMA_SQL = RECORDER / "schema.sql"
 APPLICATION = 0x5449434B
-VERSION = 1
+VERSION = 2  # also read: 1, which may lack what came later
+LATER = ("outlier",)  # tables that a store of version 1 may not have
+# What makes a store of this version from what the runs left behind.
+AGAIN = "move it away, then `build/recorder rebuild results=DIR` makes it again from the captures"
 
 CLOCK_OF_UNIT = {
     "instructions": "insn",
@@ -201,13 +206,7 @@ def open_store(path: Path) -> Iterator[sqlite3.Connection]:
     try:
         connection = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)
         connection.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
-        application = connection.execute("PRAGMA application_id").fetchone()[0]
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if application != APPLICATION:
-            raise StoreError(f"{clean(str(path))} is no Tickmark store")
-        if version != VERSION:
-            raise StoreError(f"the store has version {version}, these reports read {VERSION}")
-        _add_tables(connection)
+        check_version(connection, path)
         yield connection
     except (sqlite3.Error, OverflowError) as error:
         raise StoreError(f"cannot read {clean(str(path))}: {clean(str(error))}") from error
@@ -216,17 +215,45 @@ def open_store(path: Path) -> Iterator[sqlite3.Connection]:
             connection.close()
 
 
-# What stores have that were made before it was told: nothing.
-_LATER = (
-    "CREATE TEMP TABLE outlier (run, machine, id, name, window, windows, operations, sample, least,"
-    " tags, begin_ns, end_ns)"
-)
+def check_version(connection: sqlite3.Connection, path: Path) -> None:
+    """Makes a store of an older version look like one of this version to this connection; raises
+    StoreError for what is none, or newer, or too old."""
+    name = clean(str(path))
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if application != APPLICATION:
+        raise StoreError(f"{name} is no Tickmark store")
+    if not 1 <= version <= VERSION:
+        raise StoreError(
+            f"{name} has version {version}, these reports read up to {VERSION}: take the Tickmark"
+            " that wrote it, or a newer one"
+        )
+    for table, (made, columns) in _schema().items():
+        there = {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
+        if not there and version == 1 and table in LATER:
+            # Empty, it adds no line to a digest: what was stored before it came stays intact.
+            connection.execute(made.replace("CREATE TABLE", "CREATE TEMP TABLE", 1))
+        elif not there:
+            raise StoreError(f"{name} has no table {table}: {AGAIN}")
+        elif lacks := sorted(columns - there):
+            raise StoreError(
+                f"{name} was written by a Tickmark too old to be read ({table} has no"
+                f" {', '.join(lacks)}): {AGAIN}"
+            )
 
 
-def _add_tables(connection: sqlite3.Connection) -> None:
-    there = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'outlier'"
-    if connection.execute(there).fetchone()[0] == 0:
-        connection.execute(_LATER)
+def _schema() -> dict[str, tuple[str, set[str]]]:
+    """How each table of this version is made, and its columns."""
+    model = sqlite3.connect(":memory:")
+    try:
+        model.executescript(SCHEMA_SQL.read_text(encoding="utf-8"))
+        listed = model.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'table'")
+        return {
+            table: (made, {row[1] for row in model.execute(f"PRAGMA table_info({table})")})
+            for table, made in listed.fetchall()
+        }
+    finally:
+        model.close()
 
 
 def run_ids(connection: sqlite3.Connection) -> list[str]:

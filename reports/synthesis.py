@@ -13,9 +13,8 @@ from reports.measure import status_of, summarise
 from reports.store import Machine, Row
 from reports.tables import cases_of, rows_of
 from reports.text import number, several, unit_name
+from reports.whole import CLOCKS, SUITE, finding, wholes
 
-# The clocks a sentence may stand on, the one that says most first.
-CLOCKS = ("core", "tsc", "insn")
 LISTED_MOST = 3
 # Two medians that differ by less are called equal: below what a reader could act on.
 EQUAL = 0.02
@@ -41,16 +40,24 @@ class Paragraph:
 
 
 def paragraphs(report: Report) -> list[Paragraph]:
-    """One for each suite that has a product with a number."""
-    found = []
-    suites = sorted({case.partition("/")[0] for m in report.intact for case in cases_of(m)})
-    for suite in suites:
+    """The whole system's, then one for each suite that has a product with a number."""
+    found = [Paragraph(one.case, one.machine.name, finding(one)) for one in wholes(report)]
+    suites = {case.partition("/")[0] for m in report.intact for case in cases_of(m)}
+    for suite in sorted(suites - {SUITE}):
         for machine in sorted(_told(report), key=lambda m: CLOCKS.index(m.clock)):
             text = _paragraph(machine, suite)
             if text:
                 found.append(Paragraph(suite, machine.name, text))
                 break
     return found
+
+
+def caveat(report: Report) -> str:
+    """What holds for all paragraphs of instruction counts, if there are any."""
+    told = {one.machine for one in paragraphs(report)}
+    if not any(m.clock == "insn" for m in report.intact if m.name in told):
+        return ""
+    return "Instruction counts support a claim about speed and confirm none."
 
 
 def _told(report: Report) -> list[Machine]:
@@ -89,10 +96,9 @@ def _paragraph(machine: Machine, suite: str) -> str:
     parts += [_losses(against["baseline"]), _verdict(against["peer"], "the best peer")]
     parts += [_losses(against["peer"]), _floor(against["floor"])]
     unit = next(row.unit for (row_id, _), row in machine.rows.items() if row_id.startswith(suite))
-    clock = {"insn": " An instruction count supports a claim about speed and confirms none."}
     text = " ".join(part[0].upper() + part[1:] for part in parts if part)
     text = text[0].lower() + text[1:]
-    return f"On {machine.name}, in {unit_name(unit, 2)}: {text}{clock.get(machine.clock, '')}"
+    return f"On {machine.name}, in {unit_name(unit, 2)}: {text}"
 
 
 def _verdict(met: list[Meeting], whom: str) -> str:

@@ -24,10 +24,11 @@ TIMESTAMP, SEQUENCE, EVENT, INTERNED, CLOCK, DEFAULTS, SNAPSHOT, DESCRIPTOR = (
     6,
     60,
 )
-FTRACE, TREE, ATTRIBUTES = 1, 122, 126
+FTRACE, SEQUENCE_FLAGS, TREE, ATTRIBUTES = 1, 13, 122, 126
 IRQ_ENTRY, IRQ_EXIT = 36, 37
 BEGIN, END, INSTANT, COUNTER = 1, 2, 3, 4
 SEQUENCE_CLOCKS = range(64, 128)
+_EVENT_ONLY = {TIMESTAMP, SEQUENCE, EVENT, SEQUENCE_FLAGS, CLOCK}
 
 
 @dataclass
@@ -144,12 +145,24 @@ class _Reader:
 
     def take(self, packet: Message) -> TracedRow | None:
         """The row that is complete with this packet, if one is."""
-        sequence = self.sequences.setdefault(packet.number(SEQUENCE), _Sequence())
+        number = packet.number(SEQUENCE)
+        sequence = self.sequences.get(number)
+        if sequence is None:
+            sequence = self.sequences[number] = _Sequence()
+        done = None if packet.fields.keys() <= _EVENT_ONLY else self._others(packet, sequence)
+        time = self._time(packet, sequence)
+        if time is not None and self.row is not None and EVENT in packet.fields:
+            self._event(packet.message(EVENT), sequence, time, self.row)
+        return done
+
+    def _others(self, packet: Message, sequence: _Sequence) -> TracedRow | None:
+        """What a packet has beside an event; most have nothing."""
         if DEFAULTS in packet:
             self._defaults(packet.message(DEFAULTS), sequence)
         if INTERNED in packet:
+            interned = packet.message(INTERNED)
             for kind in (2, 3):
-                for entry in packet.message(INTERNED).messages(kind):
+                for entry in interned.messages(kind):
                     sequence.names[kind, entry.number(1)] = entry.text(2)
         if SNAPSHOT in packet:
             for clock in packet.message(SNAPSHOT).messages(1):
@@ -163,11 +176,7 @@ class _Reader:
             for attribute in packet.message(ATTRIBUTES).messages(1):
                 value: str | int = attribute.text(3) if 3 in attribute else attribute.number(2)
                 self.attributes[attribute.text(1)] = value
-        done = self._descriptor(packet.message(DESCRIPTOR)) if DESCRIPTOR in packet else None
-        time = self._time(packet, sequence)
-        if EVENT in packet and time is not None and self.row is not None:
-            self._event(packet.message(EVENT), sequence, time, self.row)
-        return done
+        return self._descriptor(packet.message(DESCRIPTOR)) if DESCRIPTOR in packet else None
 
     def finish(self) -> TracedRow | None:
         row, self.row = self.row, None
@@ -216,9 +225,9 @@ class _Reader:
             sequence.track = event.number(11, sequence.track)
 
     def _time(self, packet: Message, sequence: _Sequence) -> int | None:
-        if TIMESTAMP not in packet:
+        if TIMESTAMP not in packet.fields:
             return None
-        clock = packet.number(CLOCK) if CLOCK in packet else sequence.clock
+        clock = packet.number(CLOCK) if CLOCK in packet.fields else sequence.clock
         value = packet.number(TIMESTAMP)
         if clock not in SEQUENCE_CLOCKS:
             return value
@@ -255,7 +264,7 @@ class _Reader:
         return done
 
     def _event(self, event: Message, sequence: _Sequence, time: int, row: TracedRow) -> None:
-        uuid = event.number(11) if 11 in event else sequence.track
+        uuid = event.number(11, sequence.track)
         kind = event.number(9)
         if kind == COUNTER and uuid in self.counters:
             self.counters[uuid].times.append(time)
@@ -265,14 +274,14 @@ class _Reader:
         elif kind == END and self.open.get(uuid):
             self.open[uuid].pop().end = time
         elif kind == INSTANT:
-            name = sequence.names.get((2, event.number(10)), event.text(23))
+            name = _name_of(event, sequence)
             row.marks.append((time, name, _notes(event, sequence)))
 
     def _begin(
         self, event: Message, sequence: _Sequence, time: int, row: TracedRow, uuid: int
     ) -> None:
         stack = self.open.setdefault(uuid, [])
-        name = sequence.names.get((2, event.number(10)), event.text(23))
+        name = _name_of(event, sequence)
         begun = Slice(name, time, time, len(stack), _notes(event, sequence))
         stack.append(begun)
         if uuid == self.row_track:
@@ -286,16 +295,24 @@ class _Reader:
         if name not in row.threads:
             row.threads.append(name)
         begun.thread = row.threads.index(name)
+        if 47 not in event.fields and 48 not in event.fields:
+            return
         for flow in event.numbers(47) + event.numbers(48):
             if flow in self.flow_from:
                 row.flows.append((self.flow_from[flow], begun))
             self.flow_from[flow] = begun
 
 
+def _name_of(event: Message, sequence: _Sequence) -> str:
+    name = sequence.names.get((2, event.number(10)))
+    return event.text(23) if name is None else name
+
+
 def _notes(event: Message, sequence: _Sequence) -> dict[str, str | int]:
     found: dict[str, str | int] = {}
     for note in event.messages(4):
-        name = sequence.names.get((3, note.number(1)), note.text(10))
+        known = sequence.names.get((3, note.number(1)))
+        name = note.text(10) if known is None else known
         found[name] = note.text(6) if 6 in note else note.number(4, note.number(3))
     return found
 

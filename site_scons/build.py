@@ -131,16 +131,15 @@ def portable_sources(env: Env, suites: str = "bench/suites") -> list[tuple[str, 
 def portable_object(env: Env, flavour: str, chosen: list[tuple[str, str]], name: str = "") -> Node:
     """build/[NAME/]portable_FLAVOUR.o of the (source, layer) pairs: only platform_* is undefined,
     only the entry is global."""
-    out = os.path.join(name, flavour)
     defines = {"CONFIG_TRACE": FLAVOURS[flavour], "CONFIG_ASSERT_SLOW": 0}
     flags = FREESTANDING + ["-isystem", gcc_include()]
     objects = [
-        compile_one(env, out, path, layer, flags, defines)
+        compile_one(env, flavour, path, layer, flags, defines)
         for path, layer in chosen
         if FLAVOURS[flavour] or path not in TRACED_ONLY
     ]
     joined = env.Command(
-        f"#build/{out}/joined.o",
+        f"#build/{os.path.join(name, flavour)}/joined.o",
         [objects, "#targets/portable.ld"],
         Action(
             "ld -r --build-id=none -T targets/portable.ld -o $TARGET ${SOURCES[:-1]}",

@@ -14,7 +14,7 @@ INCLUDES: dict[str, list[str]] = {
     "kernel/sched": BOTTOM + ["trace"],
     # Of the hardware, headers only: it is not in the portable object.
     "kernel/drivers": BOTTOM + ["trace", "kernel/memory", "kernel/sched", "kernel/hardware"],
-    "kernel/hardware": BOTTOM + ["kernel/memory"],
+    "kernel/hardware": BOTTOM + ["trace", "kernel/memory"],
     "kernel/machine": BOTTOM
     + ["trace", "kernel/memory", "kernel/ipc", "kernel/sched", "kernel/hardware", "kernel/drivers"],
     "bench/framework": BOTTOM + ["trace"],

@@ -73,6 +73,8 @@ DISK_HOST = [
 DISK_PEERS = "bench/suites/peers/driver_peers.c"
 # What is built as with writes=on for a test of its own.
 WRITING = {"test_block_writes": "kernel/drivers/block_writing.c"}
+# What a target's own function is called in a test, where the test platform has one of the name.
+MACHINE_BLOCKS = {"test_machine_blocks": "targets/qemu/blocks.c"}
 # The functions of string.c stand beside libc's under names of their own.
 LIB_RENAMES = {f"mem{name}": f"lib_mem{name}" for name in ("cpy", "move", "set", "cmp")}
 RENAMED = {"kernel/lib/string.c", "tests/test_lib.c"}
@@ -96,6 +98,8 @@ def test_object(env: Env, path: str, flags: list[str] = SANITISED, out: str = "t
     """A test sees the headers of every portable layer, the machine's parsers and the recorder."""
     folders = [*BOTTOM, *PORTABLE, "kernel/hardware", "bench/recorder", "targets/host", "tests"]
     folders += ["bench/suites/peers"]
+    if os.path.splitext(os.path.basename(path))[0] in MACHINE_BLOCKS:
+        folders += ["kernel/machine", "targets/qemu"]
     paths = [f"#{folder}" for folder in folders] + ["#build/generated"]
     paths += env["VARIANT_FOLDERS"]
     # As what it is linked with: a lock's mark differs.
@@ -128,8 +132,13 @@ def test_program(env: Env, path: str, objects: list[Node]) -> list[Node]:
     return made
 
 
-def writing(env: Env, name: str) -> list[Node]:
-    """In front of the archives, which have the same without writing."""
+def alone(env: Env, name: str) -> list[Node]:
+    """What one test only is linked with. In front of the archives, which have some of it without
+    writing."""
+    if name in MACHINE_BLOCKS:
+        renamed = {"CONFIG_TRACE": 0, "CONFIG_ASSERT_SLOW": 1, "platform_block": "machine_block"}
+        source = MACHINE_BLOCKS[name]
+        return [compile_one(env, "test/machine", source, "targets/qemu", SANITISED, renamed)]
     if name not in WRITING:
         return []
     path = WRITING[name]
@@ -174,7 +183,7 @@ def check_programs(env: Env) -> tuple[list[Node], list[Node], list[Node]]:
             libraries = [below] if only_below else [above, below]
             if name.startswith("test_traced_"):
                 libraries = [traced, *libraries]
-            programs += test_program(env, path, [platform, *writing(env, name), *libraries])
+            programs += test_program(env, path, [platform, *alone(env, name), *libraries])
     helpers = test_program(env, "tests/line/line_target.c", [platform, above, below])
     return programs, helpers, [above, below]
 
@@ -244,7 +253,7 @@ def fuzzers(env: Env) -> list[Node]:
             [objects[f"tests/fuzz/{name}.c"], objects["tests/fuzz/mutator.c"], below],
             LINKFLAGS=["-fsanitize=fuzzer,address,undefined"],
         )
-    for name in ("fuzz_acpi", "fuzz_pci", "fuzz_nvme", "fuzz_virtio"):
+    for name in ("fuzz_acpi", "fuzz_smbios", "fuzz_pci", "fuzz_nvme", "fuzz_virtio"):
         below_it = FUZZED_DRIVERS if name in ("fuzz_nvme", "fuzz_virtio") else FUZZED_HARDWARE
         made += clang.Program(
             f"#build/fuzz/{name}",

@@ -117,7 +117,7 @@ def run_one(program: str, environment: dict[str, str]) -> Done:
 
 
 def run_programs(programs: list[str], environment: dict[str, str]) -> Iterator[Done]:
-    """Several at a time, given back in order; when one has failed no other is begun."""
+    """Several at a time, given back in order."""
     together = [program for program in programs if os.path.basename(program) not in ALONE]
     at_once = min(os.cpu_count() or 1, AT_ONCE_MOST)
     with ThreadPoolExecutor(at_once) as pool:
@@ -125,8 +125,6 @@ def run_programs(programs: list[str], environment: dict[str, str]) -> Iterator[D
         try:
             for one in waiting:
                 yield one.result()
-                if one.result().status != 0:
-                    return
         finally:
             for one in waiting:
                 one.cancel()
@@ -139,19 +137,38 @@ def say(text: str) -> None:
     print(text, flush=True)
 
 
+def told(done: Done) -> str:
+    """All that a program printed when it failed, seeds among it; else its closing line and what it
+    skipped."""
+    lines = done.output.splitlines(keepends=True)
+    if done.status == 0:
+        lines = [line for line in lines if "SKIPPED" in line or "%: Checks: " in line]
+    return "".join(lines)
+
+
+def failure(done: Done) -> str:
+    """Which program, and the first that Check says of what does not hold."""
+    wrong = re.search(r"^[^:\n]+:\d+:[EF]:.*", done.output, re.MULTILINE)
+    found = f": {wrong[0]}" if wrong else ""
+    return f"tickmark: {done.program} failed with status {done.status}{found}"
+
+
 def check_programs(
     programs: list[str], soak: bool, environment: dict[str, str], spent: dict[str, float]
-) -> bool:
-    """Runs them all, in a soak again and again; False: one failed, whose output is the last."""
+) -> list[str]:
+    """Runs them all, in a soak again and again until one fails; a line for each that failed."""
+    failed = []
     for turn in range(SOAK_REPEATS if soak else 1):
         for done in run_programs(programs, environment):
             say(f"tickmark: {done.program}" + (f", {turn + 1} of {SOAK_REPEATS}" if soak else ""))
-            print(done.output, end="", flush=True)
+            print(told(done), end="", flush=True)
             spent[part_of(done.program)] += done.cpu
             if done.status != 0:
-                say(f"tickmark: {done.program} failed with status {done.status}")
-                return False
-    return True
+                failed.append(failure(done))
+                say(failed[-1])
+        if failed:
+            break
+    return failed
 
 
 # ---- all of it ----------------------------------------------------------------------------------
@@ -170,7 +187,8 @@ def pytest(environment: dict[str, str], spent: dict[str, float]) -> bool:
 
 def run_tests(programs: list[str], soak: bool, variants: str) -> bool:
     """Check programs, then pytest and a table of what all took; with `variants`, somebody's folder,
-    no pytest: it does not look at that. A soak is held to no limit."""
+    no pytest: it does not look at that. A soak is held to no limit. What failed is told at the end
+    once more."""
     built = cpu_seconds()
     environment = {
         **os.environ,
@@ -182,14 +200,14 @@ def run_tests(programs: list[str], soak: bool, variants: str) -> bool:
         "TICKMARK_RECORDER": os.path.abspath("build/recorder"),
     }
     spent: dict[str, float] = defaultdict(float)
-    if not check_programs(programs, soak, environment, spent):
-        return False
+    failed = check_programs(programs, soak, environment, spent)
     if variants:
-        say(f"tickmark: the variants of {variants} pass, beside those from here")
-        return True
+        if not failed:
+            say(f"tickmark: the variants of {variants} pass, beside those from here")
+        return not failed
     good = pytest(environment, spent)
     say(table(spent, built))
     late = [] if soak else overrun(spent)
-    for line in late:
+    for line in failed + late:
         say(line)
-    return good and not late
+    return good and not failed and not late

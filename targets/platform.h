@@ -149,7 +149,8 @@ struct platform_block {
     // interrupt, their handler calls `interrupt` of the device, and threads of platform_sched's
     // scheduler sleep.
     const struct block_waiter *waiter;
-    // Nanoseconds which the calling thread has been on a CPU for. NULL: the scheduler knows.
+    // Nanoseconds which CPUs have worked for the calling thread while all others sleep; what the
+    // system does of its requests counts. NULL: the scheduler knows.
     uint64_t (*busy_ns)(void);
 };
 #define PLATFORM_BLOCK_BYTES (1u << 20)

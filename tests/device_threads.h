@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "block_rest.h"
 #include "driver_variants.h"
 #include "random.h"
 #include "run_checks.h"
@@ -26,6 +27,8 @@
 #define BLOCKS  2000u // that are read
 #define RESETS  2u    // at least, where the disk falls ill
 
+#define ENOUGH_TURNS 16u // of the device: what was asked for before them is done
+
 struct world {
     struct block_device *device;
     void *model;
@@ -33,6 +36,7 @@ struct world {
     struct memory_access registers[3];
     struct device_interrupt interrupt; // the model's
     uint32_t stop;                     // atomic
+    uint64_t turns;                    // atomic: of the device
 };
 
 static struct world world;
@@ -103,6 +107,7 @@ static void *be_the_device(void *argument)
         model_turn();
         pthread_mutex_unlock(&world.bus);
         cpu_preempt_enable();
+        (void)__atomic_fetch_add(&world.turns, 1, __ATOMIC_RELEASE);
         sched_yield();
     }
     return NULL;
@@ -113,7 +118,7 @@ static void *be_the_device(void *argument)
 struct worker {
     unsigned cpu, queue;
     uint64_t seed, good, again;
-    uint64_t slept, overslept; // sleeps; of them, those that nobody ended
+    uint64_t slept, overslept; // sleeps; of them, those that somebody should have ended
     bool ill, wrong;
     uint32_t woken;  // atomic
     uint8_t *memory; // AT_ONCE blocks
@@ -125,16 +130,21 @@ struct one {
     struct block_segment segment;
 };
 
+// What was asked for before a sleep is done in the device's next turn, and its interrupt comes with
+// it: real time alone says nothing about a computer that does not let the device run.
 static void sleep_here(void *context, unsigned queue, uint64_t most_ns)
 {
     struct worker *worker = context;
-    const uint64_t start = cpu_ticks();
+    const uint64_t start = cpu_ticks(), first = __atomic_load_n(&world.turns, __ATOMIC_RELAXED);
     (void)queue;
     worker->slept++;
-    while (__atomic_exchange_n(&worker->woken, 0, __ATOMIC_ACQUIRE) == 0) {
+    for (;;) {
+        const uint64_t turns = __atomic_load_n(&world.turns, __ATOMIC_ACQUIRE) - first;
+        if (__atomic_exchange_n(&worker->woken, 0, __ATOMIC_ACQUIRE) != 0)
+            return;
         if ((cpu_ticks() - start) / (HZ / 1000000u) > most_ns / 1000) {
             // What the layer has to see to, such as a batch, may come sooner.
-            worker->overslept += most_ns >= BLOCK_SLEEP_NS;
+            worker->overslept += most_ns >= BLOCK_SLEEP_NS && turns >= ENOUGH_TURNS;
             return;
         }
         sched_yield();
@@ -212,25 +222,6 @@ static void *work(void *argument)
     return NULL;
 }
 
-static void check_end(uint64_t good, uint64_t again, bool ill)
-{
-    struct block_statistics statistics;
-    block_statistics(world.device, BLOCK_QUEUES_MOST, &statistics);
-    ck_assert_uint_eq(statistics.submitted, good + again);
-    ck_assert_uint_eq(statistics.completed, good + again);
-    ck_assert_uint_eq(statistics.bytes, good * BLOCK);
-    ck_assert_uint_eq(statistics.strays, 0);
-    ck_assert_uint_eq(statistics.timeouts, 0);
-    ck_assert_uint_gt(statistics.sleeps, 0);
-    ck_assert_uint_gt(statistics.merged, 0);
-    ck_assert_uint_gt(statistics.interrupts, 0);
-    ck_assert(ill ? world.device->resets >= RESETS : again == 0);
-    for (unsigned i = 0; i < world.device->queue_count; i++) {
-        const struct block_queue *queue = &world.device->queues[i];
-        ck_assert_uint_eq(queue->outstanding + queue->waiting + queue->sleepers, 0);
-    }
-}
-
 static void storm(const char *name, unsigned queues, bool ill)
 {
     struct random random = seeded_for(name);
@@ -263,9 +254,9 @@ static void storm(const char *name, unsigned queues, bool ill)
     }
     __atomic_store_n(&world.stop, 1, __ATOMIC_RELAXED);
     ck_assert_int_eq(pthread_join(device, NULL), 0);
-    check_end(good, again, ill);
-    // Interrupts that are lost are found when a sleep is over; on a busy computer a disk may be so
-    // late once or twice without it.
+    block_check_rest(world.device, good, again, BLOCK, ill ? RESETS : 0);
+    // Interrupts that are lost are found when a sleep is over. Another reader may have taken the
+    // completion and be kept from waking: now and then.
     ck_assert_msg(ill || overslept * 64 <= slept, "%lu of %lu sleeps", overslept, slept);
     model_end();
     pthread_mutex_destroy(&world.bus);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "block.h"
+#include "block_rest.h"
 #include "driver_variants.h"
 #include "ram_disk.h"
 #include "random.h"
@@ -200,22 +201,7 @@ static void storm(struct random *random, unsigned queues, bool ill)
         good += workers[i].good;
         again += workers[i].again;
     }
-    struct block_statistics statistics;
-    block_statistics(fixture.device, BLOCK_QUEUES_MOST, &statistics);
-    ck_assert_uint_eq(statistics.submitted, good + again);
-    ck_assert_uint_eq(statistics.completed, good + again);
-    ck_assert_uint_eq(statistics.bytes, good * BLOCK);
-    ck_assert_uint_eq(statistics.strays, 0);
-    ck_assert_uint_eq(statistics.timeouts, 0);
-    ck_assert(ill || again == 0);
-    ck_assert_uint_gt(statistics.sleeps, 0);
-    ck_assert_uint_gt(statistics.merged, 0);
-    ck_assert(!ill || fixture.device->resets > 0);
-    for (unsigned i = 0; i < queues; i++) {
-        const struct block_queue *queue = &fixture.device->queues[i];
-        ck_assert_uint_eq(queue->outstanding + queue->waiting + queue->sleepers, 0);
-        ck_assert_uint_eq(queue->carriers_free, (1u << BLOCK_CARRIERS) - 1);
-    }
+    block_check_rest(fixture.device, good, again, BLOCK, ill ? 1 : 0);
     end();
 }
 

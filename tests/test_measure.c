@@ -144,6 +144,22 @@ START_TEST(the_first_window_is_cold_and_the_next_two_warm_up)
 }
 END_TEST
 
+START_TEST(a_case_whose_windows_take_long_is_warmed_up_by_the_cold_one_alone)
+{
+    scripts[0].cold = 5000;
+    options.rounds = 3;
+    cases[1].samples_exact = 0;
+    run(1);
+    for (unsigned round = 0; round < 3; round++) {
+        const struct reported got = round_of(0, round);
+        ck_assert_int_eq(got.cold, 5080);
+        ck_assert_uint_eq(got.count, 1);
+        ck_assert_int_eq(got.samples[0], 80 + (int64_t)scripts[0].warming);
+    }
+    ck_assert_uint_eq(window_count, 3 * (1 + 1));
+}
+END_TEST
+
 START_TEST(smoke_runs_each_body_twice_and_calibrates_nothing)
 {
     sampled();
@@ -291,7 +307,9 @@ START_TEST(windows_follow_the_clock_and_what_the_case_is_about)
         {PLATFORM_CLOCK_TSC, true, 1, 50},       {PLATFORM_CLOCK_TSC, true, 49, 50},
         {PLATFORM_CLOCK_EMULATED, false, 1, 5},  {PLATFORM_CLOCK_EMULATED, false, 2, 20},
         {PLATFORM_CLOCK_EMULATED, true, 1, 50},  {PLATFORM_CLOCK_EMULATED, false, 500, 500},
-        {PLATFORM_CLOCK_EMULATED, true, 60, 60},
+        {PLATFORM_CLOCK_EMULATED, true, 60, 60}, {PLATFORM_CLOCK_INSN, false, 0, 1},
+        {PLATFORM_CLOCK_TSC, false, 0, 2},       {PLATFORM_CLOCK_TSC, true, 0, 10},
+        {PLATFORM_CLOCK_EMULATED, false, 0, 2},
     };
     for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
         fake_clock.class = table[i].class;
@@ -319,6 +337,7 @@ int main(void)
                         0, 2);
     tcase_add_test(tests, a_part_of_a_window_in_which_the_work_cannot_be_done_was_no_work);
     tcase_add_test(tests, the_first_window_is_cold_and_the_next_two_warm_up);
+    tcase_add_test(tests, a_case_whose_windows_take_long_is_warmed_up_by_the_cold_one_alone);
     tcase_add_test(tests, smoke_runs_each_body_twice_and_calibrates_nothing);
     tcase_add_loop_test(
         tests, operations_double_until_the_fastest_window_is_a_hundred_times_the_timer, 0, 3);

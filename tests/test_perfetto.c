@@ -485,11 +485,13 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("perfetto");
-    TCase *trace = tcase_create("perfetto");
+    TCase *trace = tcase_create("traces"), *others = tcase_create("encoder");
     tcase_set_timeout(trace, 120);
-    tcase_add_test(trace, an_event_is_recorded_as_it_was_said);
-    tcase_add_test(trace, a_full_buffer_counts_what_it_loses_and_keeps_the_first);
-    tcase_add_test(trace, ticks_become_nanoseconds_within_one_a_millisecond);
+    tcase_set_timeout(others, 120);
+    tcase_set_tags(others, NO_TRACES);
+    tcase_add_test(others, an_event_is_recorded_as_it_was_said);
+    tcase_add_test(others, a_full_buffer_counts_what_it_loses_and_keeps_the_first);
+    tcase_add_test(others, ticks_become_nanoseconds_within_one_a_millisecond);
     tcase_add_test(trace, operations_nest_and_counters_follow);
     tcase_add_test(trace, two_cpus_have_sequences_of_their_own_and_flows_across);
     tcase_add_test(trace, a_message_that_comes_late_arrives_where_its_receiver_is_done);
@@ -500,10 +502,11 @@ int main(void)
     tcase_add_test(trace, an_end_without_a_begin_is_not_written);
     tcase_add_test(trace, of_thousands_of_operations_the_first_are_drawn_and_the_others_counted);
     tcase_add_test(trace, a_long_trace_is_cut_into_chunks_that_end_between_packets);
-    tcase_add_test(trace, a_message_gets_its_length_when_it_is_closed);
-    tcase_add_test(trace, what_does_not_fit_is_not_written_and_said);
-    tcase_add_test(trace, what_is_compressed_comes_back);
-    tcase_add_test(trace, repetition_becomes_short);
+    tcase_add_test(others, a_message_gets_its_length_when_it_is_closed);
+    tcase_add_test(others, what_does_not_fit_is_not_written_and_said);
+    tcase_add_test(others, what_is_compressed_comes_back);
+    tcase_add_test(others, repetition_becomes_short);
     suite_add_tcase(suite, trace);
+    suite_add_tcase(suite, others);
     return run_checks(suite);
 }

@@ -137,6 +137,19 @@ START_TEST(of_many_requests_the_first_of_each_phase_are_drawn_and_the_others_cou
 }
 END_TEST
 
+START_TEST(requests_that_nobody_recorded_are_counted_with_those_that_are_not_drawn)
+{
+    start_cpus(1, MEMORY_BYTES, EVENTS_BYTES);
+    say(0, 2000, TRACE_BLOCK_BY_HYBRID, 0, 0, 0);
+    say(0, 2010, TRACE_BLOCK_LEFT_OUT, 0, 0, 70);
+    say(0, 2110, TRACE_BLOCK_LEFT_OUT, 0, 0, 4000);
+    say(0, 2120, TRACE_BLOCK_BY_POLLING, 0, 0, 0);
+    stop_cpus(1);
+    write_trace("devices_left_out", false, 2000, 2100, 2200, 1);
+    ck_assert_uint_eq(perfetto.counts.left_out, 4070);
+}
+END_TEST
+
 // What one chunk has to begin with is bounded, however many queues there are.
 START_TEST(queues_of_all_devices_have_no_more_modes_than_a_chunk_takes)
 {
@@ -239,6 +252,7 @@ int main(void)
     tcase_add_test(tests, requests_queues_and_interrupts_become_tracks);
     tcase_add_test(tests,
                    of_many_requests_the_first_of_each_phase_are_drawn_and_the_others_counted);
+    tcase_add_test(tests, requests_that_nobody_recorded_are_counted_with_those_that_are_not_drawn);
     tcase_add_test(tests, queues_of_all_devices_have_no_more_modes_than_a_chunk_takes);
     tcase_add_test(tests, whatever_is_possible_is_drawn_soundly);
     tcase_add_test(tests, what_was_recorded_too_late_is_told);

@@ -92,6 +92,8 @@ START_TEST(threads_of_two_cpus_wake_each_other_whoever_pays)
 }
 END_TEST
 
+static uint32_t timed_out; // atomic
+
 static void wait_in_vain(void *unused)
 {
     uint64_t payload[RING_PAYLOAD_MOST / 8];
@@ -100,18 +102,23 @@ static void wait_in_vain(void *unused)
     (void)unused;
     good = ring_wait_receive(wait.ops, &wait, payload, &length, until) == STATUS_TIMEOUT &&
            subject_now() >= until;
+    __atomic_store_n(&timed_out, 1, __ATOMIC_RELEASE);
     done = ring_wait_receive(wait.ops, &wait, payload, &length, RING_FOREVER) == STATUS_DEAD;
 }
 
+// When the other one waits for the second time, or will soon.
 static void die(void *unused)
 {
     (void)unused;
-    sched_sleep_until(&subject.sched, subject_now() + 8000000);
+    do
+        sched_sleep_until(&subject.sched, subject_now() + 4000000);
+    while (__atomic_load_n(&timed_out, __ATOMIC_ACQUIRE) == 0);
     ring_wait_died(&wait, RING_SENDERS);
 }
 
 START_TEST(time_and_death_end_a_wait)
 {
+    timed_out = 0;
     begin(&ring_fusion_spsc_ops, 2, _i ? RING_SLEEPERS_PAY : RING_USERS_PAY);
     subject_add(wait_in_vain, NULL, 1);
     subject_add(die, NULL, 2);

@@ -436,14 +436,14 @@ START_TEST(clock_never_goes_back_and_agrees_with_the_kernels)
 {
     // As the platform would know it; the first time without.
     if (_i == 1) {
-        const uint64_t start = host_time_of_kernel_ns(), ticks = cpu_ticks_start();
+        const uint64_t ticks = cpu_ticks_start(), start = host_time_of_kernel_ns();
         while (host_time_of_kernel_ns() < start + 50000000)
             continue;
         test_clock_hz = (cpu_ticks_start() - ticks) * 20;
     }
     subject.ops = sched_host(&subject.machine);
     ck_assert(_i == 1 || !host_time.by_ticks);
-    const uint64_t start = subject_now(), start_kernel = host_time_of_kernel_ns();
+    const uint64_t start_kernel = host_time_of_kernel_ns(), start = subject_now();
     uint64_t last = start;
     for (unsigned i = 0; i < 200000; i++) {
         const uint64_t now = subject_now();

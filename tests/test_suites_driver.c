@@ -34,8 +34,8 @@ START_TEST(rows_of_a_real_disk_bear_the_ids_that_claims_name)
 {
     static const char *const ids[][2] = {
         {"request", "interrupt"},    {"request", "polling"},       {"request", "hybrid"},
-        {"request", "batch"},        {"idle", "interrupt"},        {"idle", "polling"},
-        {"idle", "hybrid"},          {"cpu_100", "interrupt"},     {"cpu_100", "polling"},
+        {"request", "batch"},        {"share", "interrupt"},       {"share", "polling"},
+        {"share", "hybrid"},         {"cpu_100", "interrupt"},     {"cpu_100", "polling"},
         {"sequential", "batch"},     {"sequential", "interrupt"},  {"decide", "adaptive"},
         {"mode_switch", "adaptive"}, {"record", "adaptive"},       {"window", "adaptive"},
         {"submit", "polling"},       {"cpu_100", "polling_always"}};
@@ -335,18 +335,13 @@ START_TEST(who_sleeps_takes_less_of_its_cpu_than_who_looks)
 }
 END_TEST
 
-START_TEST(an_idle_thread_is_away_for_the_disk_s_latency)
+START_TEST(a_share_is_what_a_thread_is_awake_for_of_all_that_passes)
 {
-    const struct row one = row("idle", "interrupt_simulated");
-    uint64_t most = 0;
-    for (unsigned i = 0; i < 8; i++) {
-        run_well(&one, 16);
-        const uint64_t ticks = driver_suite.ticks(one.which, one.context);
-        ck_assert_uint_le(ticks, 16 * 11 * (HZ / 1000000));
-        most = max_u64(most, ticks);
-    }
-    // What it is awake for in those 10 us, handing in and falling asleep, is less than one.
-    ck_assert_uint_ge(most, 16 * 9 * (HZ / 1000000));
+    const struct row sleeps = row("share", "interrupt_simulated");
+    // Of 10 us each it is awake for less than two: handing in and falling asleep.
+    ck_assert_uint_lt(least_ticks(&sleeps, 16), 16 * 2000);
+    const struct row looks = row("share", "polling_simulated");
+    ck_assert_uint_eq(least_ticks(&looks, 16), 16 * 10000);
 }
 END_TEST
 
@@ -378,7 +373,7 @@ int main(void)
     tcase_add_test(tests, nothing_more_is_asked_of_a_disk_that_failed_who_goes_around_the_layer);
     tcase_add_test(tests, a_row_leaves_no_interrupts_behind);
     tcase_add_test(tests, who_sleeps_takes_less_of_its_cpu_than_who_looks);
-    tcase_add_test(tests, an_idle_thread_is_away_for_the_disk_s_latency);
+    tcase_add_test(tests, a_share_is_what_a_thread_is_awake_for_of_all_that_passes);
     suite_add_tcase(suite, tests);
     return run_checks(suite);
 }

@@ -185,7 +185,7 @@ END_TEST
 START_TEST(shares_of_real_time_are_not_called_exact)
 {
     real_count = 1;
-    count("idle", "interrupt");
+    count("share", "interrupt");
     ck_assert_uint_eq(counted_count, 1);
     ck_assert_str_eq(counted[0].unit, "observed");
     ck_assert_uint_le(value("cpu_share"), 1000);

@@ -169,6 +169,32 @@ START_TEST(every_request_is_seen_from_queued_to_taken)
 }
 END_TEST
 
+START_TEST(of_requests_that_are_not_told_nothing_is_recorded_and_the_modes_are)
+{
+    struct subject subject;
+    struct reading readings[READINGS];
+    begin(&subject, readings);
+    for (unsigned i = 0; i < READINGS; i++)
+        readings[i].request.untold = i % 4 != 0;
+    read_all(&subject, &driver_interrupt_ops, readings);
+    driver_polling_ops.begin(subject.device, 0);
+    stop_cpus(1);
+    for (unsigned i = 0; i < READINGS; i++) {
+        static const enum trace_event nothing[4],
+            whole[] = {TRACE_BLOCK_QUEUED, TRACE_BLOCK_SUBMITTED, TRACE_BLOCK_DONE,
+                       TRACE_BLOCK_TAKEN};
+        expect_story(&readings[i].request, i % 4 == 0 ? whole : nothing, ARRAY_COUNT(whole));
+    }
+    ck_assert_uint_eq(count(TRACE_BLOCK_QUEUED), READINGS / 4);
+    ck_assert_uint_ge(count(TRACE_BLOCK_BY_POLLING), 1);
+    uint64_t waits = 0;
+    for (uint32_t i = 0; i < cpus[0].first->used; i++)
+        waits += cpus[0].first->entries[i].event == TRACE_BLOCK_WAIT;
+    ck_assert_uint_eq(waits, 2 * (READINGS / 4));
+    finish(&subject, readings);
+}
+END_TEST
+
 START_TEST(of_a_merged_command_that_failed_the_parts_are_queued_again)
 {
     static const enum trace_event again[] = {TRACE_BLOCK_QUEUED, TRACE_BLOCK_SUBMITTED,
@@ -276,6 +302,7 @@ int main(void)
     TCase *tests = tcase_create("modes");
     tcase_set_timeout(tests, 60);
     tcase_add_loop_test(tests, every_request_is_seen_from_queued_to_taken, 0, ARRAY_COUNT(modes));
+    tcase_add_test(tests, of_requests_that_are_not_told_nothing_is_recorded_and_the_modes_are);
     tcase_add_test(tests, of_a_merged_command_that_failed_the_parts_are_queued_again);
     tcase_add_test(tests, a_request_with_a_call_is_taken_when_it_is_done_and_a_refused_one_at_once);
     tcase_add_test(tests, the_controllers_changes_are_recorded);

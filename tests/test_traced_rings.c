@@ -341,14 +341,17 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("traced rings");
-    TCase *tests = tcase_create("positions");
-    tcase_set_timeout(tests, 60);
-    tcase_add_loop_test(tests, each_position_is_recorded_once_by_who_sent_and_once_by_who_received,
+    TCase *traces = tcase_create("traces"), *others = tcase_create("positions");
+    tcase_set_timeout(traces, 60);
+    tcase_set_timeout(others, 60);
+    tcase_set_tags(others, NO_TRACES);
+    tcase_add_loop_test(traces, each_position_is_recorded_once_by_who_sent_and_once_by_who_received,
                         0, ARRAY_COUNT(many));
-    tcase_add_loop_test(tests, so_it_is_with_batches, 0, ARRAY_COUNT(many));
-    tcase_add_loop_test(tests, whenever_another_one_comes_between_both_record_what_they_took, 0,
+    tcase_add_loop_test(others, so_it_is_with_batches, 0, ARRAY_COUNT(many));
+    tcase_add_loop_test(others, whenever_another_one_comes_between_both_record_what_they_took, 0,
                         ARRAY_COUNT(many));
-    tcase_add_test(tests, a_number_is_recorded_only_where_the_first_one_was_wrong);
-    suite_add_tcase(suite, tests);
+    tcase_add_test(others, a_number_is_recorded_only_where_the_first_one_was_wrong);
+    suite_add_tcase(suite, traces);
+    suite_add_tcase(suite, others);
     return run_checks(suite);
 }

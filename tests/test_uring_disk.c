@@ -265,6 +265,36 @@ START_TEST(a_sleeping_thread_takes_next_to_no_time_and_a_polling_one_all)
 }
 END_TEST
 
+// ---- patience -----------------------------------------------------------------------------------
+
+START_TEST(who_reads_without_us_gives_a_disk_up_that_does_not_answer)
+{
+    static const uint8_t block[4096];
+    const struct driver_ops *ops = peers[_i];
+    struct reading reading;
+    if (!subject_start(1, 0, 0))
+        return;
+    ck_assert_int_eq(pipe(pipe_of_disk), 0);
+    ck_assert(dup2(pipe_of_disk[0], subject.scratch.file) >= 0);
+    reading_init(&reading, 0, 1);
+    driver_peers_patience(MILLISECOND);
+    ops->begin(subject.device, 0);
+    ck_assert_int_eq(ops->submit(subject.device, 0, &reading.request), STATUS_OK);
+    const uint64_t start = subject_ns(NULL);
+    ck_assert_int_eq(ops->wait(subject.device, &reading.request, NULL), STATUS_TIMEOUT);
+    ck_assert_uint_ge(subject_ns(NULL) - start, MILLISECOND);
+    // It is still on its way, and ends when the disk answers after all.
+    driver_peers_patience(0);
+    ck_assert(write(pipe_of_disk[1], block, subject.scratch.block_bytes) > 0);
+    ck_assert_int_eq(ops->wait(subject.device, &reading.request, NULL), STATUS_OK);
+    driver_peers_end();
+    reading_free(&reading);
+    close(pipe_of_disk[0]);
+    close(pipe_of_disk[1]);
+    subject_end();
+}
+END_TEST
+
 START_TEST(a_disk_says_what_it_is)
 {
     if (!subject_start(2, 0, 0))
@@ -314,6 +344,9 @@ int main(void)
     tcase_add_loop_test(all, each_mode_reads_what_stands_there_wherever_it_is_to_go, 0,
                         (int)ARRAY_COUNT(variants));
     tcase_add_loop_test(all, what_reads_without_us_reads_the_same, 0, (int)ARRAY_COUNT(peers));
+    // Not pread, the first: nothing interrupts a preadv.
+    tcase_add_loop_test(all, who_reads_without_us_gives_a_disk_up_that_does_not_answer, 1,
+                        (int)ARRAY_COUNT(peers));
     tcase_add_loop_test(all, polling_never_sleeps_and_interrupt_mode_does, 0, 2);
     tcase_add_loop_test(all, a_batch_costs_one_system_call_and_neighbours_one_request, 0, 2);
     tcase_add_test(all, what_does_not_fit_into_the_ring_waits_and_then_is_refused);

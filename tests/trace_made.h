@@ -13,6 +13,9 @@
 
 #include "perfetto.h"
 
+// Of cases that make none: who wants the traces only leaves these out.
+#define NO_TRACES "no-traces"
+
 #define MADE_MOST        (8u << 20)
 #define MADE_CHUNKS_MOST 1024u
 #define GOLDEN_MOST      (1u << 16)

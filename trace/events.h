@@ -25,6 +25,8 @@
     X(HEAP_REMOTE, "heap", "remote free", MARK, "bytes")                                           \
     X(HEAP_OBJECTS, "heap", "objects in use", COUNT, "")                                           \
     X(HEAP_BYTES, "heap", "bytes in use", BYTES, "")                                               \
+    X(BUDDY_SPLIT, "memory", "block split", MARK, "orders")                                        \
+    X(BUDDY_JOIN, "memory", "blocks joined", MARK, "orders")                                       \
     X(RING_SEND, "ipc", "send", SPAN, "message")                                                   \
     X(RING_RECEIVE, "ipc", "receive", SPAN, "message")                                             \
     X(RING_ARRIVED, "ipc", "arrived", MARK, "message")                                             \
@@ -40,6 +42,7 @@
     X(BLOCK_INTERRUPT, "block", "interrupt", STATE, "requests")                                    \
     X(BLOCK_DONE, "block", "done", STATE, "status")                                                \
     X(BLOCK_TAKEN, "block", "taken", MARK, "request")                                              \
+    X(BLOCK_LEFT_OUT, "block", "requests left out", MARK, "requests")                              \
     X(BLOCK_BY_INTERRUPT, "block", "interrupt", STATE, "")                                         \
     X(BLOCK_BY_POLLING, "block", "polling", STATE, "")                                             \
     X(BLOCK_BY_HYBRID, "block", "hybrid", STATE, "")                                               \

@@ -16,16 +16,6 @@ uint32_t meet_get_u32(const uint8_t *at)
     return at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
 }
 
-uint32_t meet_divisor(uint32_t fastest, uint32_t baud)
-{
-    if (baud == 0 || baud > fastest)
-        return 0;
-    const uint32_t divisor = (uint32_t)(((uint64_t)fastest + baud / 2) / baud);
-    const uint64_t made = (uint64_t)divisor * baud;
-    const uint64_t off = made > fastest ? made - fastest : fastest - made;
-    return off * MEET_OFF_MOST <= fastest && divisor <= UINT16_MAX ? divisor : 0;
-}
-
 // ---- patterns ----------------------------------------------------------------------------------
 
 void meet_pattern(uint32_t number, bool by_target, uint8_t pattern[MEET_PATTERN_BYTES])

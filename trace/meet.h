@@ -45,8 +45,16 @@ uint32_t meet_get_u32(const uint8_t *at);
 // What a port whose clock gives `fastest` bits a second must divide it by for `baud`; 0 if it
 // cannot have that: a receiver tolerates some hundredths in all, and one end may be off by one
 // of 50.
-uint32_t meet_divisor(uint32_t fastest, uint32_t baud);
 #define MEET_OFF_MOST 50u
+static inline uint32_t meet_divisor(uint32_t fastest, uint32_t baud)
+{
+    if (baud == 0 || baud > fastest)
+        return 0;
+    const uint32_t divisor = (uint32_t)(((uint64_t)fastest + baud / 2) / baud);
+    const uint64_t made = (uint64_t)divisor * baud;
+    const uint64_t off = made > fastest ? made - fastest : fastest - made;
+    return off * MEET_OFF_MOST <= fastest && divisor <= UINT16_MAX ? divisor : 0;
+}
 
 // The pattern of a probe: `number` and who sends it decide it.
 void meet_pattern(uint32_t number, bool by_target, uint8_t pattern[MEET_PATTERN_BYTES]);

@@ -318,6 +318,10 @@ static void take(struct draw *draw, const struct trace_entry *entry, size_t reco
         if (request != NULL && request->state == TRACE_BLOCK_DONE)
             set_state(draw, request, draw->now, TRACE_EVENT_COUNT);
         break;
+    case TRACE_BLOCK_LEFT_OUT: // to the trace, as others that are not drawn
+        left_out[draw->phase] += entry->value;
+        draw->perfetto->counts.left_out += entry->value;
+        break;
     default:
         mode(draw, entry);
     }

@@ -29,6 +29,7 @@
 //   BLOCK_DONE       request; detail: how it ended, as the status's amount, and
 //                    TRACE_DONE_IS_TAKEN if its owner is told by a call
 //   BLOCK_TAKEN      request: its owner knows
+//   BLOCK_LEFT_OUT   number of requests of the lane that nothing is recorded of, since the last one
 //   BLOCK_BY_...     the mode from here on
 //   INTERRUPT        of the machine: detail 1: the CPU takes it; 0: it is back to what it did. The
 //                    value is its vector, and in place of the lane stands enum trace_interrupt

@@ -38,7 +38,8 @@ struct bench_case {
     uint64_t counted_operations; // of the untimed pass that the counters come from; 0: no such pass
     uint64_t traced_operations;  // of a window that is traced: a few tell it all; 0: `operations`
     uint64_t samples_exact;      // windows a round on an exact clock; 1: few on other clocks
-                                 // too; many: no fewer on any
+                                 // too; many: no fewer on any; 0: one, and as few
+                                 // as can be on other clocks: its windows take long
     uint32_t seconds;            // a generous bound for the whole case, quick size
     uint64_t source_hash;        // of all that decides what is asked; 0: unknown
 };

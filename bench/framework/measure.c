@@ -20,6 +20,7 @@
 #define SAMPLES_EMULATED 20u
 #define SAMPLES_LEAST    10u
 #define SAMPLES_FEW      5u // emulated: the least, and what a case gets that waits for other CPUs
+#define SAMPLES_SCARCE   2u // of a case whose windows take long
 #define ROUND_BUDGET_MS                                                                            \
     50u // of the slowest participant, on sampled clocks, unless samples= says more
 #define WARM_UP_WINDOWS   2u
@@ -82,7 +83,9 @@ uint64_t measure_samples(const struct options *options, const struct clock *cloc
     if (options->samples != 0)
         return options->samples;
     if (clock->class == PLATFORM_CLOCK_INSN)
-        return bench_case->samples_exact * (options->full ? 4 : 1);
+        return max_u64(bench_case->samples_exact, 1) * (options->full ? 4 : 1);
+    if (bench_case->samples_exact == 0)
+        return options->full ? SAMPLES_LEAST : SAMPLES_SCARCE;
     if (clock->class == PLATFORM_CLOCK_EMULATED && !options->full && bench_case->samples_exact == 1)
         return SAMPLES_FEW;
     // A case that is about its tail wants many windows on every clock.
@@ -199,6 +202,13 @@ static void check_repetition(const struct field *field, struct participant *one,
 
 // ---- rounds -------------------------------------------------------------------------------------
 
+// Behind the cold one. Where windows take long, that one is warm-up enough.
+static uint64_t warm_up_windows(const struct field *field)
+{
+    const bool scarce = field->bench_case->samples_exact == 0;
+    return field->measure->options->smoke || scarce ? 0 : WARM_UP_WINDOWS;
+}
+
 static void run_round(const struct field *field, struct participant *one, uint32_t number)
 {
     const struct measure *measure = field->measure;
@@ -210,8 +220,8 @@ static void run_round(const struct field *field, struct participant *one, uint32
         .number = number, .operations = field->operations, .overhead = (int64_t)overhead};
     int64_t *samples = one->samples + one->taken;
     round.cold = run_window(field, one, overhead);
-    const unsigned warm_up = measure->options->smoke ? 0 : WARM_UP_WINDOWS;
-    for (unsigned i = 0; i < warm_up; i++)
+    const uint64_t warm_up = warm_up_windows(field);
+    for (uint64_t i = 0; i < warm_up; i++)
         run_window(field, one, overhead);
     const bool own = suite->interrupts != NULL && suite->interrupts(one->which);
     for (uint64_t i = 0; i < field->samples; i++) {
@@ -362,7 +372,7 @@ static void run_processor(struct field *field, struct participant *one)
         finish(one);
         return;
     }
-    const uint64_t warm_up = field->measure->options->smoke ? 0 : 1 + WARM_UP_WINDOWS;
+    const uint64_t warm_up = field->measure->options->smoke ? 0 : 1 + warm_up_windows(field);
     processor->taken = 0;
     for (uint64_t i = 0; i < warm_up + field->samples; i++) {
         if (suite->before != NULL)

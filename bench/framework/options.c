@@ -8,9 +8,9 @@
 #include "suites.h"
 
 static const char *const words_known[] = {
-    "session", "boot",  "output", "suites", "filter", "rounds", "samples", "seed",
-    "size",    "die",   "smoke",  "clock",  "trace",  "memory", "disturb", "die_after",
-    "line",    "speed", "wait",   "linger", "hold",   "gaps",   NULL,
+    "session", "boot",   "output", "suites", "filter", "rounds",  "samples",   "seed", "size",
+    "die",     "smoke",  "clock",  "trace",  "memory", "disturb", "die_after", "line", "speed",
+    "wait",    "linger", "hold",   "gaps",   "flow",   "cpu",     NULL,
 };
 
 // A boot loader may put words of its own (without `=`) in front: only name=value words are checked.
@@ -29,7 +29,7 @@ static bool words_are_known(const char *words, char *why, size_t capacity)
         if (!known) {
             format(why, capacity,
                    "unknown option %.*s: there are suites filter rounds samples seed size trace "
-                   "output disturb line speed wait hold gaps clock die smoke",
+                   "output disturb cpu line speed flow wait hold gaps clock die smoke",
                    (int)min_u64(name, 32), at);
             return false;
         }

@@ -11,12 +11,12 @@
 #include "string.h"
 #include "trace_round.h"
 
-#define BUFFER_BYTES  (4u << 20)   // of the CPU that runs the benchmarks
-#define OTHER_BYTES   (1u << 20)   // of each other CPU
-#define EVENTS_BYTES  (512u << 10) // of each, for the scheduler's events
-#define THREADS_MOST  2048u        // of schedulers in a row, that have names and tracks
-#define OTHER_WAIT_MS 10000u       // in which a CPU that is free does what it is told
-#define MEMORY_UNIT   (2u << 20)   // of the arena
+#define BUFFER_BYTES  (4u << 20) // of the CPU that runs the benchmarks
+#define OTHER_BYTES   (1u << 20) // of each other CPU
+#define EVENTS_SHARE  2u         // of each, for the events of schedulers and devices
+#define THREADS_MOST  2048u      // of schedulers in a row, that have names and tracks
+#define OTHER_WAIT_MS 10000u     // in which a CPU that is free does what it is told
+#define MEMORY_UNIT   (2u << 20) // of the arena
 #define CONTEXT_BYTES (32u << 20)
 #define PID_FIRST     0x1000u // of the suites; their variants are threads
 #define PIDS_A_SUITE  0x100u
@@ -80,8 +80,9 @@ static void start_here(void *tracer_)
     struct tracer *tracer = tracer_;
     const unsigned cpu = cpu_local()->index;
     const size_t offset = cpu == 0 ? 0 : BUFFER_BYTES + (cpu - 1) * (size_t)OTHER_BYTES;
-    trace_cpu_start(&tracer->cpus[cpu], tracer->buffer + offset,
-                    cpu == 0 ? BUFFER_BYTES : OTHER_BYTES, EVENTS_BYTES, tracer->threads);
+    const size_t length = cpu == 0 ? BUFFER_BYTES : OTHER_BYTES;
+    trace_cpu_start(&tracer->cpus[cpu], tracer->buffer + offset, length, length / EVENTS_SHARE,
+                    tracer->threads);
 }
 
 static void stop_here(void *tracer)

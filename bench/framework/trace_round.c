@@ -103,9 +103,9 @@ static void take_out(struct trace_round *round, struct trace_buffer *buffer, siz
 static void choose(struct trace_round *round, struct trace_buffer *buffer, uint32_t planned,
                    struct traced_window *window, uint64_t lost)
 {
-    size_t least = 0;
+    size_t least = 0; // the last of equals: of windows as slow, the first stay
     for (size_t i = 1; i < round->kept_count; i++) {
-        if (round->kept[i].sample < round->kept[least].sample)
+        if (round->kept[i].sample <= round->kept[least].sample)
             least = i;
     }
     const bool room = round->kept_count < kept_most(planned);

@@ -41,9 +41,9 @@ void attached_close(struct attached *attached)
 void attached_begin(struct attached *attached, uint32_t session, uint32_t boot)
 {
     text_format(attached->words, sizeof(attached->words),
-                "session=%u boot=%u output=framed linger=%d%s%s", session, boot,
-                ATTACHED_LINGER_SECONDS, attached->request->arguments[0] != '\0' ? " " : "",
-                attached->request->arguments);
+                "session=%u boot=%u output=framed linger=%d%s%s%s", session, boot,
+                ATTACHED_LINGER_SECONDS, attached->port.waits_cts ? " flow=on" : "",
+                attached->request->arguments[0] != '\0' ? " " : "", attached->request->arguments);
     attached->meeting.again = false;
 }
 

@@ -2,7 +2,9 @@
 -- The store. One transaction writes one (run, machine) whole, with its digest; nothing is updated
 -- afterwards. All of it can be made again from the captures (stream.bin).
 PRAGMA application_id = 0x5449434b;  -- "TICK"
-PRAGMA user_version = 1;
+-- Goes up with every table and column: who reads an older version says so. 2: table outlier, which
+-- also the last stores of version 1 have.
+PRAGMA user_version = 2;
 
 -- One target machine of one run, all its boots.
 CREATE TABLE IF NOT EXISTS run (
@@ -73,8 +75,7 @@ CREATE TABLE IF NOT EXISTS counter (
     PRIMARY KEY (run, machine, id, name)
 ) STRICT;
 
--- Samples of the round of a row that was traced: when they were taken. A store from before these were
--- told has no such table.
+-- Samples of the round of a row that was traced: when they were taken.
 CREATE TABLE IF NOT EXISTS outlier (
     run TEXT NOT NULL, machine TEXT NOT NULL,
     id TEXT NOT NULL,

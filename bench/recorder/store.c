@@ -11,7 +11,7 @@
 
 #define BUSY_MS        30000
 #define APPLICATION_ID 0x5449434b
-#define SCHEMA_VERSION 1
+#define SCHEMA_VERSION 2 // 1 becomes 2 with the next run: its tables are as they were
 
 static bool refuse(struct store *store, const char *doing)
 {
@@ -21,7 +21,7 @@ static bool refuse(struct store *store, const char *doing)
         advice = ": make room there, then run again; what was stored before is whole";
     else if (code == SQLITE_BUSY)
         advice = ": another recorder or report held it for 30 s";
-    else if (code == SQLITE_NOTADB || code == SQLITE_CORRUPT)
+    else if (code == SQLITE_NOTADB || code == SQLITE_CORRUPT || code == SQLITE_ERROR)
         advice = ": move it away, then `recorder rebuild results=DIR` makes it again";
     complain("%s: cannot %s: %s%s", store->path, doing, sqlite3_errmsg(store->db), advice);
     return false;
@@ -107,11 +107,15 @@ static bool check_format(struct store *store, bool *empty)
     *empty = id == 0 && version == 0 && tables == 0;
     if (*empty || (id == APPLICATION_ID && version == SCHEMA_VERSION))
         return true;
+    if (id == APPLICATION_ID && version == 1) // the first of them had another table of rounds
+        return execute(store, "SELECT operations, tags FROM round LIMIT 0",
+                       "add to what an older Tickmark made");
     if (id != APPLICATION_ID)
         complain("%s is a database of another program: nothing was written", store->path);
     else
-        complain("%s has schema %lld, this recorder writes %d", store->path, (long long)version,
-                 SCHEMA_VERSION);
+        complain("%s has schema %lld, this recorder writes %d: take the Tickmark that wrote it, or "
+                 "a newer one; nothing was written",
+                 store->path, (long long)version, SCHEMA_VERSION);
     return false;
 }
 

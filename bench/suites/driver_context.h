@@ -6,7 +6,9 @@
 //           each piece is known, so that a checksum is of what was read
 //   slot    a request and its memory
 //   burst   `depth` requests handed in, then all waited for
-//   away    ticks which the thread was not on its CPU for: asleep
+//   away    ticks which no CPU worked for the thread in: it is asleep, and nothing that it asked
+//   for
+//           is seen to
 //   skip    the simulated disk's clock is the CPU's, and jumps where a thread would sleep. What is
 //           awake takes as long as it takes, what is asleep takes nothing but is in the sum
 #ifndef DRIVER_CONTEXT_H
@@ -28,9 +30,11 @@
 #define DRIVER_ROOM_BYTES  (512u << 10) // memory of all slots
 #define DRIVER_HZ          1000000000u  // where nobody knows better
 #define DRIVER_QUEUE       0u           // CPU 0's
+#define DRIVER_WHOLE       10000u       // what shares are of
 #define DRIVER_SLICES      25u          // of a time line (driver_line.h)
-// As far as a buffer of events has room for it: up to 50 000 requests a second.
-#define DRIVER_SLICES_TRACED 8u
+// To the end of the highest load.
+#define DRIVER_SLICES_TRACED 13u
+#define DRIVER_TOLD          50u // requests a second that are recorded there
 
 enum driver_clock {
     DRIVER_CLOCK_CPU,     // of the CPU
@@ -50,9 +54,10 @@ struct driver_threads {
     // Makes one thread, which will run the context's body, and its waiter. False: there is none.
     bool (*open)(struct driver_context *context, uint64_t seed);
     uint64_t (*window)(uint64_t operations); // one window of it
-    uint64_t (*idle_ns)(void);               // in which no thread ran, so far
-    bool (*good)(void);                      // no window has failed
-    void (*close)(void);                     // its end; also of one that failed, or none
+    // Ticks in which no thread ran, nor the device's interrupt handler, so far.
+    uint64_t (*idle_ticks)(const struct driver_context *context);
+    bool (*good)(void);  // no window has failed
+    void (*close)(void); // its end; also of one that failed, or none
 };
 
 // For devices without a waiter of their own; NULL: they have no rows. Defined where the suite is.
@@ -83,7 +88,7 @@ struct driver_context {
     // The device.
     struct block_device *device;
     const struct block_waiter *waiter;
-    uint64_t (*busy_ns)(void);            // NULL: the scheduler or the sleeper knows
+    uint64_t (*busy_ns)(void);            // of platform_block
     const struct driver_threads *threads; // NULL: the thread of CPU 0 sleeps by itself
     bool inside;                          // of a thread of theirs
     bool simulated;
@@ -102,9 +107,11 @@ struct driver_context {
     uint64_t ticks;                     // of the last window
     struct block_statistics before;     // this window
     bool failed;                        // a window of this row
-    uint64_t elapsed;                   // ticks of it; of `ticks`, what that is a share of
+    uint64_t elapsed, busy;             // ticks of it; of these, on the CPU
     struct driver_slot *slots;          // DRIVER_SLOTS
     struct driver_slice line[DRIVER_SLICES];
+    uint64_t told_one_in; // of so many requests one is recorded; 0: each
+    uint64_t untold;      // how many were not
     // The controller's cases.
     struct block_controller controllers[BLOCK_MODES];
     uint64_t now;
@@ -149,7 +156,7 @@ static inline uint64_t driver_away(const struct driver_context *context)
         return context->sleeper.idle_ticks + context->gaps;
     if (context->busy_ns != NULL)
         return driver_now(context) - driver_ticks_of(context, context->busy_ns());
-    return context->threads != NULL ? driver_ticks_of(context, context->threads->idle_ns()) : 0;
+    return context->threads != NULL ? context->threads->idle_ticks(context) : 0;
 }
 
 // Of two readings of the same clock, or of two clocks that drift; 1 rather than nothing, so that
@@ -157,6 +164,15 @@ static inline uint64_t driver_away(const struct driver_context *context)
 static inline uint64_t driver_between(uint64_t before, uint64_t after)
 {
     return (int64_t)(after - before) > 1 ? after - before : 1;
+}
+
+// What has passed since `start`, and how much of it the CPU worked for; `away` as it was then. Two
+// clocks that drift may make a little less than nothing of the time away.
+static inline void driver_account(struct driver_context *context, uint64_t start, uint64_t away)
+{
+    const int64_t gone = (int64_t)(driver_away(context) - away);
+    context->elapsed = driver_between(start, driver_now(context));
+    context->busy = driver_between(gone > 0 ? (uint64_t)gone : 0, context->elapsed);
 }
 
 // Asleep until `due`, with no request on its way.
@@ -199,6 +215,10 @@ ALWAYS_INLINE bool driver_hand_in(const struct driver_ops *way, struct driver_co
     block_request_init(&slot->request, BLOCK_READ, first / block, context->count, &slot->segment,
                        1);
     slot->request.tolerant = context->tolerant;
+    if (CONFIG_TRACE && context->told_one_in > 0) {
+        slot->request.untold = context->next % context->told_one_in != 0;
+        context->untold += slot->request.untold;
+    }
     // What a request left there that did not read is no word of the disk.
     *(uint64_t *)slot->segment.memory = ~context->next;
     return way->submit(context->device, DRIVER_QUEUE, &slot->request) == STATUS_OK;

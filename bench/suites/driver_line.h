@@ -9,6 +9,7 @@
 
 #include "driver_context.h"
 #include "driver_model.h"
+#include "trace_device.h"
 
 #define DRIVER_SLICE_NS       100000000u // of the time line
 #define DRIVER_SHORT_SLICE_NS 20000000u
@@ -19,6 +20,25 @@ static inline uint64_t driver_line_rate(uint64_t slice)
            : slice < 8  ? MODEL_RATE_HYBRID
            : slice < 13 ? MODEL_RATE_POLLING
                         : MODEL_RATE_INTERRUPT; // longer than the window
+}
+
+// All of a low load is recorded, of others what there is room for.
+static inline void driver_line_thin(struct driver_context *context, uint64_t rate)
+{
+    context->told_one_in = rate > MODEL_RATE_INTERRUPT ? rate / DRIVER_TOLD : 0;
+}
+
+// How many that were.
+static inline void driver_line_tell(struct driver_context *context)
+{
+    const struct block_queue *const queue = &context->device->queues[DRIVER_QUEUE];
+    if (CONFIG_TRACE && context->untold > 0) {
+        cpu_preempt_disable();
+        trace_device(TRACE_BLOCK_LEFT_OUT, trace_device_lane(queue->number, queue->index), 0,
+                     (uint32_t)context->untold);
+        cpu_preempt_enable();
+    }
+    context->untold = context->told_one_in = 0;
 }
 
 // Hands in `count` requests, of which the first was due at `due`, and waits for them; false if one
@@ -58,25 +78,27 @@ ALWAYS_INLINE bool driver_slice(const struct driver_ops *way, struct driver_cont
     // When the next request is due: in the middle of its period, so that the last one is not due
     // when the slice is over.
     uint64_t next = start + period / 2;
+    bool good = true;
     *slice = (struct driver_slice){.asked = rate};
-    for (uint64_t now = start; (int64_t)(end - now) > 0; now = driver_now(context)) {
+    driver_line_thin(context, rate);
+    for (uint64_t now = start; good && (int64_t)(end - now) > 0; now = driver_now(context)) {
         if ((int64_t)(next - now) > 0) {
             driver_sleep_until(context, (int64_t)(end - next) > 0 ? next : end);
             continue;
         }
         const uint64_t due = (now - next) / period + 1, count = min_u64(due, DRIVER_SLOTS);
-        if (UNLIKELY(!driver_line_burst(way, context, slice, count, next, period)))
-            return false;
+        good = driver_line_burst(way, context, slice, count, next, period);
         slice->left_out += due - count;
         next += due * period;
     }
+    driver_line_tell(context);
     if ((int64_t)(end - next) > 0)
         slice->left_out += (end - next - 1) / period + 1;
     slice->elapsed = driver_between(start, driver_now(context));
     slice->busy = driver_between(driver_away(context) - before, slice->elapsed);
     slice->mode = block_mode(context->device, DRIVER_QUEUE);
     context->ticks += slice->busy;
-    return true;
+    return good;
 }
 
 #endif

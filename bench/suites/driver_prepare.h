@@ -297,6 +297,16 @@ static void *prepare(size_t which, const void *on, void *memory, size_t length, 
 
 // ---- windows ------------------------------------------------------------------------------------
 
+// At rest. What the controller knows of the end of one time line is no beginning of the next.
+static void forget_load(const struct driver_context *context)
+{
+    struct block_device *const device = context->device;
+    const struct block_config *const config = &device->config;
+    block_controller_init(&device->queues[DRIVER_QUEUE].controller, driver_now(context),
+                          config->clock.hz, config->rate_low, config->rate_high);
+    context->on->way->begin(device, DRIVER_QUEUE);
+}
+
 static void before(size_t which, const void *on, void *context_, uint64_t operations)
 {
     struct driver_context *const context = context_;
@@ -306,6 +316,8 @@ static void before(size_t which, const void *on, void *context_, uint64_t operat
         return;
     if (context->simulated)
         (void)begin_simulated(context); // as `prepare` could
+    else if (which == CASE_phases)
+        forget_load(context);
     block_statistics(context->device, DRIVER_QUEUE, &context->before);
 }
 
@@ -432,12 +444,8 @@ static void count_disk(size_t which, const struct driver_context *context,
     // Whether all that is read is looked at; else its first words are, or only its status.
     if (which == CASE_request && !context->simulated)
         out->emit(out->context, "content_checked", context->patterned, 1, "observed");
-    // Of `idle` the sample is what the thread was away.
-    if (which == CASE_idle)
-        count_share(context, out, "cpu_share", context->elapsed - context->ticks, context->elapsed,
-                    "percent");
-    if (is_paced(which))
-        count_share(context, out, "cpu_share", context->ticks, context->elapsed, "percent");
+    if (which == CASE_share || is_paced(which))
+        count_share(context, out, "cpu_share", context->busy, context->elapsed, "percent");
 }
 
 // What there is of the suite besides who is asked, and what becomes of the simulation.

@@ -71,11 +71,6 @@ static unsigned depth_of(size_t which)
     }
 }
 
-static bool is_polling(const struct driver_on *on)
-{
-    return on->way->mode == BLOCK_POLLING;
-}
-
 static bool is_fixed(const struct driver_on *on, enum block_mode mode)
 {
     return on->way->mode == mode && !on->way->adaptive && on->about.role != VARIANT_FLOOR;
@@ -123,8 +118,8 @@ static bool is_asked(size_t which, const struct driver_on *on)
     case CASE_submit:
     case CASE_complete:
         return true;
-    case CASE_idle:
-        return !floor && (on->place != DRIVER_ON_SIMULATED || !is_polling(on));
+    case CASE_share:
+        return !floor;
     case CASE_wake:
         return is_fixed(on, BLOCK_INTERRUPT);
     case CASE_cpu_100:

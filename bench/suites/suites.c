@@ -12,9 +12,11 @@ extern const struct bench_suite pages_suite;
 extern const struct bench_suite sched_suite;
 extern const struct bench_suite slub_suite;
 extern const struct bench_suite switch_suite;
+extern const struct bench_suite system_suite;
 extern const struct bench_suite trace_suite;
 
 const struct bench_suite *const bench_suites[] = {
-    &driver_suite, &frames_suite, &heap_suite, &ipc_suite,    &ipc_wait_suite, &kmalloc_suite,
-    &pages_suite,  &sched_suite,  &slub_suite, &switch_suite, &trace_suite,    NULL,
+    &driver_suite,  &frames_suite, &heap_suite,  &ipc_suite,  &ipc_wait_suite,
+    &kmalloc_suite, &pages_suite,  &sched_suite, &slub_suite, &switch_suite,
+    &system_suite,  &trace_suite,  NULL,
 };

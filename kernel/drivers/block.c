@@ -344,8 +344,7 @@ static enum status submit(struct block_device *device, struct block_queue *queue
     if (status == STATUS_OK) {
         status = block_give(device, queue, request, now);
         if (CONFIG_TRACE && status != STATUS_OK)
-            block_trace(TRACE_BLOCK_DONE, queue, trace_device_ending(status, true),
-                        trace_device_key(request));
+            block_trace_of(request, TRACE_BLOCK_DONE, queue, trace_device_ending(status, true));
     }
     queue->statistics.submitted += status == STATUS_OK;
     return status;

@@ -98,6 +98,7 @@ struct block_request {
     // The caller sets these (block_request_init) and leaves them alone until it is done.
     enum block_operation operation;
     bool tolerant;  // may wait in a batch, for what it gains by that
+    bool untold;    // is not recorded when traced; its caller tells how many (BLOCK_LEFT_OUT)
     uint32_t count; // blocks; 0 for a flush
     uint64_t first; // block
     // `count` blocks in all. The first segment begins at a multiple of 4; where the device does not

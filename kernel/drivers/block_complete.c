@@ -223,7 +223,7 @@ static enum status wait(struct block_device *device, struct block_request *reque
                         const struct block_waiter *waiter, uint64_t poll_ticks)
 {
     check_owner(device, request);
-    trace_begin(TRACE_BLOCK_WAIT, request->first);
+    block_trace_wait_begin(request);
     const struct device_clock *clock = &device->config.clock;
     const bool sleeps = waiter != NULL && device->facts.interrupts;
     const uint64_t start = device_ticks(clock);
@@ -241,7 +241,7 @@ static enum status wait(struct block_device *device, struct block_request *reque
     block_controller_spend(&queue->controller, spent);
     block_unlock(device, queue, NULL);
     block_trace_taken(device, request);
-    trace_end(TRACE_BLOCK_WAIT);
+    block_trace_wait_end(request);
     return request->status;
 }
 

@@ -14,13 +14,30 @@
                          value);                                                                   \
     } while (0)
 
-#define block_trace_request(event, queue, request)                                                 \
-    block_trace(event, queue, 0, trace_device_key(request))
+#define block_trace_of(request, event, queue, detail)                                              \
+    do {                                                                                           \
+        if (CONFIG_TRACE && !(request)->untold)                                                    \
+            block_trace(event, queue, detail, trace_device_key(request));                          \
+    } while (0)
+
+#define block_trace_request(event, queue, request) block_trace_of(request, event, queue, 0)
 
 #define block_trace_done(queue, request)                                                           \
-    block_trace(TRACE_BLOCK_DONE, queue,                                                           \
-                trace_device_ending((request)->status, (request)->done != NULL),                   \
-                trace_device_key(request))
+    block_trace_of(request, TRACE_BLOCK_DONE, queue,                                               \
+                   trace_device_ending((request)->status, (request)->done != NULL))
+
+// A thread waits for it. By its owner, who alone may look at it.
+#define block_trace_wait_begin(request)                                                            \
+    do {                                                                                           \
+        if (CONFIG_TRACE && !(request)->untold)                                                    \
+            trace_begin(TRACE_BLOCK_WAIT, (request)->first);                                       \
+    } while (0)
+
+#define block_trace_wait_end(request)                                                              \
+    do {                                                                                           \
+        if (CONFIG_TRACE && !(request)->untold)                                                    \
+            trace_end(TRACE_BLOCK_WAIT);                                                           \
+    } while (0)
 
 #define block_trace_mode(queue) block_trace(block_trace_mode_event((queue)->mode), queue, 0, 0)
 

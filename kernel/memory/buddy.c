@@ -6,6 +6,7 @@
 
 #include "assert.h"
 #include "string.h"
+#include "trace.h"
 
 // Values of buddy_frame.next that are no frame number.
 #define FRAME_ABSENT   0xfffffff0u // not handed over
@@ -122,6 +123,7 @@ enum status buddy_init(struct buddy *buddy, uintptr_t start, uint64_t length,
 // Makes a block free that nothing refers to any more, whole again with its buddies.
 static void coalesce(struct buddy *buddy, uint32_t frame, unsigned order)
 {
+    const unsigned least = order;
     while (order < buddy->highest) {
         const uint32_t size = 1u << order;
         const uint32_t other = frame ^ size;
@@ -132,6 +134,8 @@ static void coalesce(struct buddy *buddy, uint32_t frame, unsigned order)
         frame &= ~size;
         order++;
     }
+    if (order > least)
+        trace_instant(TRACE_BUDDY_JOIN, order - least);
     push(buddy, order, frame);
 }
 
@@ -167,6 +171,8 @@ static inline uintptr_t take_front(struct buddy *buddy, uint32_t frame, unsigned
                                    unsigned order)
 {
     unlink(buddy, from, frame);
+    if (from > order)
+        trace_instant(TRACE_BUDDY_SPLIT, from - order);
     while (from > order) {
         from--;
         push(buddy, from, frame + (1u << from));

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Tells the sanitisers of test builds that another stack runs from now on: they keep shadows of
 // stacks and would take a switch for damage. CONFIG_FIBERS says which one the build has; without
-// one nothing is left of these calls. Interfaces: compiler-rt, sanitizer/common_interface_defs.h
-// and tsan_interface.h.
+// one nothing is left of these calls. Interfaces: compiler-rt, sanitizer/common_interface_defs.h,
+// asan_interface.h and tsan_interface.h.
 //
 // Rules for callers: fiber_leave right in front of the switch, fiber_arrive first thing behind it
 // and in a new fiber, both on the CPU that switches.
@@ -24,6 +24,7 @@ struct fiber {
 
 void __sanitizer_start_switch_fiber(void **kept, const void *bottom, size_t bytes);
 void __sanitizer_finish_switch_fiber(void *kept, const void **bottom, size_t *bytes);
+void __asan_unpoison_memory_region(const volatile void *memory, size_t bytes);
 void *__tsan_get_current_fiber(void);
 void *__tsan_create_fiber(unsigned flags);
 void __tsan_destroy_fiber(void *fiber);
@@ -40,6 +41,9 @@ static inline void fiber_adopt(struct fiber *fiber)
 static inline void fiber_make(struct fiber *fiber, const void *stack, size_t bytes)
 {
     *fiber = (struct fiber){.bottom = stack, .bytes = bytes};
+    // Frames of a thread that was left there for good are no frames of this one's.
+    if (CONFIG_FIBERS == FIBERS_ADDRESS)
+        __asan_unpoison_memory_region(stack, bytes);
     if (CONFIG_FIBERS == FIBERS_THREADS)
         fiber->kept = __tsan_create_fiber(0);
 }

@@ -31,7 +31,7 @@ EFI_MOST = 2 << 20  # bytes of it that a FAT file system of 2880 KiB surely hold
 
 # What the boot images have built in: there is no folder of modules to be found at run time.
 COMMON = ["normal", "configfile", "multiboot2", "echo", "read", "test", "terminal", "serial"]
-COMMON += ["reboot"]
+COMMON += ["reboot", "sleep", "true"]
 DISKS = ["iso9660", "part_msdos", "part_gpt", "search", "search_fs_file"]
 BIOS = ["biosdisk", *DISKS]
 EFI = ["fat", "efi_gop", *DISKS]

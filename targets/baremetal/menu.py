@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 KERNEL, SELF_TEST = "tickmark.elf", "selftest.elf"
-TIMEOUT_SECONDS = 10
+TIMEOUT_SECONDS = 5
+ASK_SECONDS = 2  # for Esc over the line
+RECORDER_SECONDS = 30  # for one that looks for the machine at another speed, too
 # A real machine: its counter is proven before anything is measured. The last of several wins.
 COMMON = "clock=tsc"
 # What GRUB's script language hands on as it stands.
@@ -27,6 +29,13 @@ class Preset:
 
 
 PRESETS = (
+    # Booted without a key: after a reset in the middle of a run nobody is there to press one.
+    Preset(
+        "auto",
+        "a",
+        "a recorder at the serial port if there is one, or else quick",
+        f"output=text size=quick wait={RECORDER_SECONDS}",
+    ),
     Preset("quick", "q", "every row in minutes, tables as text", "output=text size=quick"),
     Preset("full", "f", "every row for longer, tables as text", "output=text size=full"),
     Preset("screen", "b", "quick, and the tables on this screen as well", "output=both size=quick"),
@@ -41,16 +50,47 @@ PRESETS = (
     Preset("self-test", "s", "what the kernel needs of this machine", "", SELF_TEST),
 )
 
+# What it says on the line, and takes Esc for.
+ASK, ASK_AGAIN = "Press Esc to choose over this line", "Press Esc once more"
+
+# A recorder, and what it sent just before a reset and somebody's buffers kept, must choose nothing
+# and stop no countdown: any byte would. So keys of the line are taken only from who presses Esc
+# when asked, and once more after a second in which the line was quiet.
 HEAD = """\
 # Tickmark {image}. Each entry can be edited before it is booted: press e.
-set default=quick
+set default=auto
 set timeout={timeout}
+function ask_line {{
+    terminal_input console serial
+    set keys=console
+    echo "Tickmark {image}: {ask} (or on the keyboard)."
+    if sleep --interruptible {ask_seconds}; then
+        true
+    else
+        set quiet=
+        for turn in 1 2 3 4 5; do
+            if sleep --interruptible 1; then
+                set quiet=1
+                break
+            fi
+        done
+        if [ -n "$quiet" ]; then
+            echo "{ask_again}."
+            if sleep --interruptible 5; then
+                true
+            else
+                set keys="console serial"
+            fi
+        fi
+    fi
+    terminal_input $keys
+}}
 if [ -z "$tickmark_terminals" ]; then
     set tickmark_terminals=1
     for unit in 0 1 2 3; do
         if serial --unit=$unit --speed=115200 --word=8 --parity=no --stop=1; then
-            terminal_input console serial
             terminal_output console serial
+            ask_line
             break
         fi
     done
@@ -108,9 +148,16 @@ def suite_presets(suites: Sequence[str]) -> list[Preset]:
     ]
 
 
-def script(suites: Sequence[str], image: str, timeout: int = TIMEOUT_SECONDS) -> str:
+def script(suites: Sequence[str], image: str) -> str:
     """grub.cfg. The kernels stand beside it, wherever that is: $prefix."""
-    parts = [HEAD.format(image=image, timeout=timeout), *map(entry, PRESETS)]
+    head = HEAD.format(
+        image=image,
+        timeout=TIMEOUT_SECONDS,
+        ask=ASK,
+        ask_again=ASK_AGAIN,
+        ask_seconds=ASK_SECONDS,
+    )
+    parts = [head, *map(entry, PRESETS)]
     parts += ['submenu "o  one suite ..." --id one --hotkey=o {\n']
     parts += [entry(preset, "    ") for preset in suite_presets(suites)]
     parts += ["}\n", TAIL.format(kernel=KERNEL, common=COMMON)]

@@ -75,6 +75,6 @@ struct block_waiter uring_waiter(struct uring_sleeper *sleeper)
 uint64_t uring_busy_ns(void)
 {
     struct timespec busy;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &busy);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &busy);
     return (uint64_t)busy.tv_sec * 1000000000u + (uint64_t)busy.tv_nsec;
 }

@@ -27,8 +27,10 @@ void uring_sleeper_close(struct uring_sleeper *sleeper);
 // The waiter over a sleeper, which outlives it.
 struct block_waiter uring_waiter(struct uring_sleeper *sleeper);
 
-// Nanoseconds which the calling thread has been on a CPU for: against those that have passed, its
-// share of one. What interrupts, and the kernel's own threads, do for it is not in it.
+// Nanoseconds which CPUs have worked for this process: against those that have passed, the share of
+// one that the calling thread takes while the process's other threads sleep. Those threads of the
+// kernel that do the process's requests (io-wq) are counted with it; what interrupts an idle CPU is
+// on nobody's account.
 uint64_t uring_busy_ns(void);
 
 #endif

@@ -14,6 +14,7 @@
 #include "machine_cpu.h"
 #include "ruler.h"
 #include "smp.h"
+#include "smp_places.h"
 #include "stacks.h"
 #include "string.h"
 #include "tlb.h"
@@ -179,9 +180,10 @@ static void answer(void *argument)
     interrupts_restore(on);
 }
 
-static void arrived(struct machine_cpu *cpu)
+static void compare_tsc(struct machine_cpu *cpu)
 {
     const unsigned index = cpu->local.index;
+    cpu->tsc = (struct tsc_sync_result){0};
     tsc_sync_init(&tsc_sync);
     if (!smp_run(index, answer, NULL) ||
         tsc_sync_ask(&tsc_sync, &party, TSC_ROUNDS, &cpu->tsc) != STATUS_OK)
@@ -231,7 +233,7 @@ void kernel_start_cpus(void)
                                         .delay_us = clocks_delay_us,
                                         .stack_of = stack_of,
                                         .enter = enter,
-                                        .arrived = arrived,
+                                        .arrived = compare_tsc,
                                         .left_out = left_out};
         kernel_map_set_shootdown(tlb_shoot_kernel);
         (void)smp_start_all(&start);
@@ -240,6 +242,32 @@ void kernel_start_cpus(void)
     }
     place_on_nodes();
     interrupts_on();
+}
+
+static unsigned number_before; // number that CPU 0's processor had at the start
+
+bool kernel_choose_cpu(const char *arguments)
+{
+    char word[8];
+    uint64_t cpu = 0;
+    if (!string_option(arguments, "cpu", word, sizeof(word)))
+        return true;
+    if (!string_to_u64(word, machine_cpu_count() - 1, &cpu))
+        return false;
+    if (cpu == 0)
+        return true;
+    if (!smp_change_places((unsigned)cpu, kernel_load_descriptors, clocks_delay_us))
+        return false;
+    number_before = (unsigned)cpu;
+    platform_cpu_wait((unsigned)cpu, 1000); // until it is parked again
+    for (unsigned i = 1; i < machine_cpu_count(); i++)
+        compare_tsc(&machine_cpus[i]);
+    return true;
+}
+
+unsigned kernel_measured_cpu(void)
+{
+    return number_before;
 }
 
 // ---- what is told -------------------------------------------------------------------------------

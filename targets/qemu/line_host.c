@@ -75,11 +75,11 @@ bool line_host_meet(void)
     uint8_t id[MEET_BUILD_ID_MOST];
     char word[16];
     uint64_t seconds = WAIT_SECONDS;
-    if (string_option(kernel.boot.arguments, "wait", word, sizeof(word)) &&
-        !string_to_u64(word, WAIT_SECONDS_MOST, &seconds))
+    const bool waits = string_option(kernel.boot.arguments, "wait", word, sizeof(word));
+    if (waits && !string_to_u64(word, WAIT_SECONDS_MOST, &seconds))
         last_words_refused("wait= is seconds, 86400 at the most");
     const bool told = string_option(kernel.boot.arguments, "session", word, sizeof(word));
-    if (told || !kernel.framed || !kernel.line.present)
+    if (told || !(kernel.framed || waits) || !kernel.line.present)
         return false;
     line = (struct meet_line){.write = platform_line_write,
                               .read = platform_line_read,
@@ -88,9 +88,29 @@ bool line_host_meet(void)
                               .fastest = kernel.line.fastest,
                               .speed = kernel.line.speed};
     meet_init(&meet, &line, boot_number(), id, platform_build_id(id, sizeof(id)));
-    if (!add_words(meet_host(&meet, seconds * SECOND_NS) ? meet.words : "output=text"))
+    const bool met = meet_host(&meet, seconds * SECOND_NS);
+    if (!met && !kernel.framed)
+        return false; // it goes on with what it was told
+    if (!add_words(met ? meet.words : "output=text"))
         last_words_refused("the recorder's words are too long beside those of the boot loader");
     return true;
+}
+
+bool line_host_flow(void)
+{
+    char word[8];
+    if (!string_option(kernel.boot.arguments, "flow", word, sizeof(word)))
+        return true;
+    const bool on = string_equal(word, "on");
+    uart_wait_for_cts(&kernel.line, on);
+    return on || string_equal(word, "off");
+}
+
+static const char *flow(void)
+{
+    if (!kernel.line.waits_cts)
+        return "none";
+    return kernel.line.deafened == 0 ? "CTS is waited for" : "CTS was off for longer than a second";
 }
 
 void line_host_describe(void (*emit)(void *context, const char *key, const char *value),
@@ -101,4 +121,5 @@ void line_host_describe(void (*emit)(void *context, const char *key, const char 
     emit(context, "line.speed", text);
     format(text, sizeof(text), "%u", kernel.line.fastest);
     emit(context, "line.fastest", text);
+    emit(context, "line.flow", flow());
 }

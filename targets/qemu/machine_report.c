@@ -143,9 +143,14 @@ static void describe_cpu(void (*emit)(void *context, const char *key, const char
     // MWAIT, which deeper states are entered by, is nowhere in this kernel.
     emit(context, "cpu.idle",
          "HLT, of CPUs that wait; the one that measures only where a row's threads all wait");
-    format(text, sizeof(text), "CPU 0, APIC id %u%s%s: firmware has started this one",
-           machine_cpus[0].apic_id, about.core != NULL ? ", core " : "",
-           about.core != NULL ? about.core : "");
+    const unsigned number = kernel_measured_cpu();
+    const size_t length =
+        format(text, sizeof(text), "APIC id %u%s%s: ", machine_cpus[0].apic_id,
+               about.core != NULL ? ", core " : "", about.core != NULL ? about.core : "");
+    if (number == 0)
+        format(text + length, sizeof(text) - length, "firmware has started this one");
+    else
+        format(text + length, sizeof(text) - length, "asked for by cpu=%u", number);
     emit(context, "cpu.measured", text);
 }
 

@@ -146,6 +146,8 @@ static void meet_recorder(void)
 {
     if (line_host_meet())
         read_options();
+    if (!line_host_flow())
+        last_words_refused("flow= is on or off");
 }
 
 // `disturb=US`: interrupts the benchmarks every US microseconds, to see what that does to them.
@@ -163,6 +165,8 @@ static void disturb_if_asked(void)
 // Interrupts for `disturb=` are not on yet: what is found is the machine's own.
 static void prepare_machine(void)
 {
+    if (!kernel_choose_cpu(kernel.boot.arguments))
+        last_words_refused("cpu= is none of this machine's CPUs, which are numbered from 0 on");
     traps_before_stop(machine_report_restore_here);
     if (!machine_report_prepare())
         last_words_refused("hold= is on or off, and gaps= milliseconds up to 60000");

@@ -107,9 +107,9 @@ bool screen_line_settle(void)
                                "%lx.\n",
                                kernel.line.place.address));
     else if (!is_seen())
-        screen_text_add(
-            &text, words,
-            format(words, sizeof(words), "Results go to the serial port %x.\n", kernel.line.port));
+        screen_text_add(&text, words,
+                        format(words, sizeof(words), "Results go to the serial port %lx.\n",
+                               kernel.line.place.address));
     return true;
 }
 

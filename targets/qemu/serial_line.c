@@ -3,12 +3,14 @@
 
 #include "boot_log.h"
 #include "compiler.h"
+#include "device_memory.h"
 #include "format.h"
 #include "hpet.h"
 #include "kernel.h"
 #include "kernel_map.h"
 #include "pci_boot.h"
 #include "pci_serial.h"
+#include "port_access.h"
 #include "serial_place.h"
 #include "string.h"
 
@@ -18,13 +20,28 @@ static const struct {
     uint16_t port;
 } usual[] = {{"com1", 0x3f8}, {"com2", 0x2f8}, {"com3", 0x3e8}, {"com4", 0x2e8}};
 
+// What is in memory is mapped.
+static bool open_place(const struct serial_place *place)
+{
+    const uint64_t bytes = serial_place_bytes(place);
+    const struct memory_access registers =
+        place->memory ? device_memory(place->address, bytes)
+                      : port_access((uint16_t)place->address, (uint16_t)bytes);
+    return uart_init(&kernel.line, place, &registers, hpet_ns);
+}
+
+static bool open_port(uint16_t port)
+{
+    return open_place(&(struct serial_place){.stride = 1, .width = 1, .address = port});
+}
+
 void serial_line_init(void)
 {
     for (unsigned i = 0; i < ARRAY_COUNT(usual); i++) {
-        if (uart_init(&kernel.line, usual[i].port, hpet_ns))
+        if (open_port(usual[i].port))
             return;
     }
-    kernel.line.place.address = kernel.line.port = usual[0].port;
+    kernel.line.place.address = usual[0].port;
 }
 
 bool serial_line_choose(const char *arguments)
@@ -34,7 +51,7 @@ bool serial_line_choose(const char *arguments)
         return true;
     for (unsigned i = 0; i < ARRAY_COUNT(usual); i++) {
         if (string_equal(word, usual[i].name)) {
-            uart_init(&kernel.line, usual[i].port, hpet_ns);
+            open_port(usual[i].port);
             return true;
         }
     }
@@ -45,7 +62,7 @@ static bool open_at(const struct serial_place *place)
 {
     return (!place->memory ||
             kernel_map_device(place->address, serial_place_bytes(place)) == STATUS_OK) &&
-           uart_init_at(&kernel.line, place, hpet_ns);
+           open_place(place);
 }
 
 // What a table tells of.
@@ -100,6 +117,6 @@ void serial_line_describe(void (*emit)(void *context, const char *key, const cha
     if (place->memory)
         format(text, sizeof(text), "memory %lx, stride %u", place->address, place->stride);
     else
-        format(text, sizeof(text), "port %x", kernel.line.port);
+        format(text, sizeof(text), "port %lx", place->address);
     emit(context, "line", kernel.line.present ? text : "none");
 }

@@ -8,17 +8,18 @@ import contextlib
 import json
 import re
 import select
-import socket
-import subprocess
 import time
-from types import TracebackType
+
+import menu
+from monitor import Started
 
 STEP_SECONDS = 0.2
 ASK_SECONDS = 60
+MENU = b"one suite ..."  # its last entries are on the line
 QMP_KEYS = {" ": "spc", "=": "equal", "/": "slash", "_": "shift-minus", "\n": "ret"}
 
 
-class Booted:
+class Booted(Started):
     """`with Booted(command) as machine:` starts a command of machines.py. `line` is all that came
     over the serial line; waiting for something is bounded and says what came instead."""
 
@@ -26,17 +27,9 @@ class Booted:
         self.line = b""
         self._qmp_said = b""
         self._asked = 0
-        self._serial, serial = socket.socketpair()
-        self._qmp, qmp = socket.socketpair()
-        places = {"{line}": str(serial.fileno()), "{qmp}": str(qmp.fileno())}
-        words = list(command)
-        for place, value in places.items():
-            words = [word.replace(place, value) for word in words]
-        self.process = subprocess.Popen(words, pass_fds=(serial.fileno(), qmp.fileno()))
-        serial.close()
-        qmp.close()
-        self._open = [self._serial, self._qmp]
-        self._qmp.sendall(b'{"execute": "qmp_capabilities"}\n')
+        super().__init__(command)
+        self._open = [self.line_end, self.qmp_end]
+        self.qmp_end.sendall(b'{"execute": "qmp_capabilities"}\n')
 
     def _read(self) -> None:
         if not self._open:
@@ -48,18 +41,19 @@ class Booted:
                 data = b""
             if not data:
                 self._open.remove(end)
-            elif end is self._serial:
+            elif end is self.line_end:
                 self.line += data
             else:
                 self._qmp_said += data
 
-    def wait_for(self, text: bytes, seconds: float) -> None:
-        """Until the line has said `text`."""
+    def wait_for(self, text: bytes, seconds: float, or_else: bytes = b"") -> bool:
+        """Until the line has said `text`: True; or `or_else`, where that is given: False."""
         end = time.monotonic() + seconds
-        while text not in self.line:
+        while text not in self.line and not (or_else and or_else in self.line):
             alive = self.process.poll() is None and time.monotonic() < end
             assert alive, f"{text!r} did not come: {self.line[-800:]!r}"
             self._read()
+        return text in self.line
 
     def wait(self, seconds: float) -> None:
         """So long, or until it has ended."""
@@ -73,14 +67,14 @@ class Booted:
         codes = [{"type": "qcode", "data": key} for key in keys.split("-")]
         message = {"execute": "send-key", "arguments": {"keys": codes, "hold-time": 30}}
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            self._qmp.sendall(json.dumps(message).encode() + b"\n")
+            self.qmp_end.sendall(json.dumps(message).encode() + b"\n")
 
     def ask(self, command: str, **arguments: object) -> None:
         """A command of QMP's; returns when QEMU has answered it."""
         self._asked += 1
         message = {"execute": command, "arguments": arguments, "id": self._asked}
         answer = f'"id": {self._asked}'.encode()
-        self._qmp.sendall(json.dumps(message).encode() + b"\n")
+        self.qmp_end.sendall(json.dumps(message).encode() + b"\n")
         end = time.monotonic() + ASK_SECONDS
         while not re.search(answer + rb"\b", self._qmp_said):
             assert time.monotonic() < end and not self.ended(), f"no answer to {command}"
@@ -97,8 +91,16 @@ class Booted:
         """Over the serial line, as slowly as a person: nothing holds back here what GRUB does not
         take yet."""
         for byte in data:
-            self._serial.sendall(bytes([byte]))
+            self.line_end.sendall(bytes([byte]))
             time.sleep(STEP_SECONDS / 10)
+
+    def take_keys_of_the_line(self, seconds: float) -> None:
+        """As who presses Esc when the boot loader asks, twice. UEFI may take the first one for
+        itself, and hand it on late: then it hands on all other keys as well."""
+        self.wait_for(menu.ASK.encode(), seconds)
+        self.send(b"\x1b")
+        if self.wait_for(menu.ASK_AGAIN.encode(), seconds, or_else=MENU):
+            self.send(b"\x1b")
 
     def ended(self) -> bool:
         return self.process.poll() is not None
@@ -109,20 +111,6 @@ class Booted:
         while not self.ended():
             assert time.monotonic() < end, f"it does not end: {self.line[-800:]!r}"
             self._read()
-        while self._serial in self._open:
+        while self.line_end in self._open:
             self._read()
         return self.process.wait()
-
-    def __enter__(self) -> Booted:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.process.kill()
-        self.process.wait()
-        self._serial.close()
-        self._qmp.close()

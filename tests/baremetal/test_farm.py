@@ -37,6 +37,11 @@ SAID = (
 )
 
 
+def test_a_board_answers_what_the_menu_asks() -> None:
+    script = (FARM / "run_board.py").read_text()
+    assert f'QUESTIONS = ("{menu.ASK}", "{menu.ASK_AGAIN}")' in script
+
+
 def job(name: str) -> Any:
     yaml = pytest.importorskip("yaml")
     return yaml.safe_load((FARM / name).read_text())

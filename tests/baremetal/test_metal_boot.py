@@ -29,12 +29,13 @@ import options  # noqa: E402
 from acpi_tables import table  # noqa: E402
 from configurations import OVMF as OVMF_CODE  # noqa: E402
 from configurations import Configuration  # noqa: E402
-from screenless import Booted  # noqa: E402
+from screenless import MENU, Booted  # noqa: E402
 
 SUITES = options.suite_names(str(ROOT))
 CONTRACT, KERNEL = ROOT / "build/contract/tickmark.elf", ROOT / "build/qemu/tickmark.elf"
 SECONDS = 180  # a computer may be busy with much else, and UEFI takes seconds on an idle one
-MENU = b"one suite ..."
+MENU_SECONDS = 8
+PATIENT = (8, 25)  # seconds for Esc over the line and for a key of the menu
 CALLS = b"\0\x03\x01\x0d\x01"  # the beginning of a CALL (trace/wire.h)
 PRESETS = {preset.name: preset for preset in menu.PRESETS}
 OVMF = OVMF_CODE.parent
@@ -42,22 +43,37 @@ LINE = ["-serial", "chardev:line"]
 soak = pytest.mark.skipif(os.environ.get("TICKMARK_SOAK") != "1", reason="long: in a soak")
 
 
-@pytest.fixture(scope="session")
-def probe(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of an image whose kernel says what it was told."""
+def made(folder: Path, kernel: Path, ask_seconds: int, menu_seconds: int) -> Path:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(menu, "ASK_SECONDS", ask_seconds)
+        patch.setattr(menu, "TIMEOUT_SECONDS", menu_seconds)
+        image.make({menu.KERNEL: kernel, menu.SELF_TEST: CONTRACT}, folder, SUITES, image.GRUB)
+    return folder
+
+
+def probe_kernel() -> Path:
     path = os.environ.get("TICKMARK_PROBE")
     assert path, "TICKMARK_PROBE must be the path of the kernel with tests/boot/probe.c"
-    folder = tmp_path_factory.mktemp("probe")
-    image.make({menu.KERNEL: Path(path), menu.SELF_TEST: CONTRACT}, folder, SUITES, image.GRUB)
-    return folder
+    return Path(path)
+
+
+@pytest.fixture(scope="session")
+def probe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of an image whose kernel says what it was told; chosen by the keyboard, without the
+    time for who is at the line."""
+    return made(tmp_path_factory.mktemp("probe"), probe_kernel(), 0, MENU_SECONDS)
+
+
+@pytest.fixture(scope="session")
+def asking(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, which may also be chosen over the line, with time for that on a busy computer."""
+    return made(tmp_path_factory.mktemp("asking"), probe_kernel(), *PATIENT)
 
 
 @pytest.fixture(scope="session")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of the image as `scons target=baremetal image` makes it."""
-    folder = tmp_path_factory.mktemp("whole")
-    image.make({menu.KERNEL: KERNEL, menu.SELF_TEST: CONTRACT}, folder, SUITES, image.GRUB)
-    return folder
+    """Folder of the image as `scons target=baremetal image` makes it, but for these times."""
+    return made(tmp_path_factory.mktemp("whole"), KERNEL, *PATIENT)
 
 
 def command(machine: str, way: str, folder: Path, cpus: int = 2) -> list[str]:
@@ -98,10 +114,12 @@ def ends_well(machine: Booted) -> dict[str, str]:
     ],
 )
 def test_a_preset_is_chosen_from_every_medium(
-    way: str, machine: str, preset: str, keyboard: bool, probe: Path
+    way: str, machine: str, preset: str, keyboard: bool, probe: Path, asking: Path
 ) -> None:
     chosen = PRESETS[preset]
-    with Booted(command(machine, way, probe)) as booted:
+    with Booted(command(machine, way, probe if keyboard else asking)) as booted:
+        if not keyboard:
+            booted.take_keys_of_the_line(SECONDS)
         booted.wait_for(MENU, SECONDS)
         if keyboard:
             booted.press(chosen.key)
@@ -134,33 +152,35 @@ def test_one_suite_is_chosen_from_the_menu_below(probe: Path) -> None:
 def test_a_machine_boots_from_the_network_without_a_person(
     way: str, program: str, probe: Path, tmp_path: Path
 ) -> None:
-    """As docs/baremetal.md says for boards: the waiting time in grub.cfg is all that is changed."""
+    """As docs/baremetal.md says for boards: which entry boots in grub.cfg, and that at once."""
     folder = tmp_path / image.NETBOOT
     shutil.copytree(probe / image.NETBOOT, folder)
     script = (folder / "grub.cfg").read_text()
-    at_once = script.replace(f"set timeout={menu.TIMEOUT_SECONDS}\n", "set timeout=0\n")
-    assert at_once != script
+    head = f"set default=auto\nset timeout={MENU_SECONDS}\n"
+    assert script.count(head) == 1
+    at_once = script.replace(head, "set default=quick\nset timeout=0\n")
     (folder / "grub.cfg").write_text(at_once)
     words = command("q35", "pvh", probe)
     words = words[: words.index("-kernel")] + Configuration("q35", way).firmware_words()
     server = f"user,id=net,tftp={folder},bootfile={program}"
     words += ["-netdev", server, "-device", "virtio-net-pci,netdev=net,bootindex=0"]
     with Booted(words) as booted:
-        assert ends_well(booted)["arguments"].split() == words_of(menu.PRESETS[0])
+        assert ends_well(booted)["arguments"].split() == words_of(PRESETS["quick"])
 
 
 # ---- words of one's own -------------------------------------------------------------------------
 
 
-def test_the_command_line_of_an_entry_can_be_edited(probe: Path) -> None:
-    with Booted(command("pc", "bios-cd", probe)) as booted:
+def test_the_command_line_of_an_entry_can_be_edited(asking: Path) -> None:
+    with Booted(command("pc", "bios-cd", asking)) as booted:
+        booted.take_keys_of_the_line(SECONDS)
         booted.wait_for(MENU, SECONDS)
         booted.send(b"e")
         booted.wait_for(b"multiboot2", SECONDS)
         # As in Emacs: down over the title, an empty line and `tell`, to the end; and boot.
-        booted.send(b"\x0e\x0e\x0e\x05 seed=77 rounds=3\x18")
+        booted.send(b"\x0e\x0e\x0e\x05 wait=0 seed=77\x18")
         told = ends_well(booted)["arguments"].split()
-        assert told == [*words_of(menu.PRESETS[0]), "seed=77", "rounds=3"]
+        assert told == [*words_of(PRESETS["auto"]), "wait=0", "seed=77"]
 
 
 def test_words_are_typed_on_the_keyboard(probe: Path) -> None:
@@ -209,10 +229,11 @@ def test_another_port_than_com1_is_the_line(number: int, port: str, probe: Path)
     assert found["line"] == f"port {port}", f"COM{number}"
 
 
-def test_words_choose_the_port(probe: Path, tmp_path: Path) -> None:
+def test_words_choose_the_port(asking: Path, tmp_path: Path) -> None:
     second = tmp_path / "com2"
-    words = [*command("pc", "bios-cd", probe), "-chardev", f"file,id=second,path={second}"]
+    words = [*command("pc", "bios-cd", asking), "-chardev", f"file,id=second,path={second}"]
     with Booted([*words, "-device", "isa-serial,iobase=0x2f8,irq=3,chardev=second"]) as booted:
+        booted.take_keys_of_the_line(SECONDS)
         booted.wait_for(MENU, SECONDS)
         booted.send(b"w")
         booted.wait_for(b"then Enter:", SECONDS)
@@ -222,8 +243,9 @@ def test_words_choose_the_port(probe: Path, tmp_path: Path) -> None:
     assert facts(second.read_bytes())["line"] == "port 2f8"
 
 
-def test_a_port_that_is_none_is_refused(probe: Path) -> None:
-    with Booted(command("pc", "bios-cd", probe)) as booted:
+def test_a_port_that_is_none_is_refused(asking: Path) -> None:
+    with Booted(command("pc", "bios-cd", asking)) as booted:
+        booted.take_keys_of_the_line(SECONDS)
         booted.wait_for(MENU, SECONDS)
         booted.send(b"w")
         booted.wait_for(b"then Enter:", SECONDS)
@@ -257,27 +279,31 @@ def test_a_serial_card_is_the_line_where_no_other_port_is(kind: str, probe: Path
     assert [key for key, said in found.items() if key[:4] == "pci." and f"io@{port:x}+" in said]
 
 
-def test_a_pci_serial_card_beside_com1_does_no_harm(probe: Path) -> None:
+def test_a_pci_serial_card_beside_com1_does_no_harm_nor_do_strange_texts(probe: Path) -> None:
     card = ["-chardev", "null,id=card", "-device", "pci-serial,chardev=card"]
-    with Booted([*command("pc", "bios-cd", probe), *card]) as booted:
+    # What firmware says of the machine, with what a terminal would take for commands.
+    texts = "type=1,manufacturer=\x1b[2JMaker\x7f\n,product=\r\u00e9<b>"
+    with Booted([*command("pc", "bios-cd", probe), *card, "-smbios", texts]) as booted:
         booted.wait_for(MENU, SECONDS)
-        booted.send(b"q")
+        booted.press("q")
         found = ends_well(booted)
     assert found["arguments"].split() == words_of(PRESETS["quick"])
     assert found["line"] == "port 3f8"
+    assert found["system"] == "?[2JMaker??, ???<b>"
 
 
 # ---- the kernels themselves ---------------------------------------------------------------------
 
 
-def test_the_self_test_finds_nothing_wrong(whole: Path) -> None:
-    # Instructions counted: what it checks about clocks then holds on a busy computer, too.
-    words = command("pc", "bios-cd", whole, cpus=1)
+def test_the_self_test_finds_nothing_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Instructions counted: what it checks about clocks then holds on a busy computer, too. A second
+    # of waiting is a thousand million of them.
+    words = command("pc", "bios-cd", made(tmp_path, KERNEL, 0), cpus=1)
     at = words.index("-accel")
     words[at : at + 2] = ["-accel", "tcg", "-icount", "shift=0,sleep=off"]
     with Booted(words) as booted:
         booted.wait_for(MENU, SECONDS)
-        booted.send(PRESETS["self-test"].key.encode())
+        booted.press(PRESETS["self-test"].key)
         code = booted.exit_code(SECONDS)
     rows = booted.line.decode("latin-1").replace("\r", "").splitlines()
     assert "KTAP version 1" in rows and rows[-1] == "# contract-end", rows[-20:]
@@ -289,6 +315,7 @@ def test_the_self_test_finds_nothing_wrong(whole: Path) -> None:
 
 def test_a_table_comes_out_of_the_serial_port(whole: Path) -> None:
     with Booted(command("q35", "bios-usb", whole)) as booted:
+        booted.take_keys_of_the_line(SECONDS)
         booted.wait_for(MENU, SECONDS)
         booted.send(b"w")
         booted.wait_for(b"then Enter:", SECONDS)
@@ -303,7 +330,7 @@ def test_a_counter_that_is_not_invariant_is_refused(whole: Path) -> None:
     """As of QEMU's CPUs: no entry but `emulated` prints numbers there."""
     with Booted(command("pc", "bios-cd", whole)) as booted:
         booted.wait_for(MENU, SECONDS)
-        booted.send(b"q")
+        booted.press("q")
         assert booted.exit_code(SECONDS) == machines.FAILURE_EXIT
     assert b"Bail out! clock proof failed: this CPU has no invariant" in booted.line
 
@@ -316,9 +343,9 @@ def test_firmware_with_secure_boot_does_not_start_it(probe: Path, tmp_path: Path
     """As docs/baremetal.md says. The keys in these variables are Microsoft's."""
     variables = tmp_path / "variables.fd"
     shutil.copyfile(OVMF / "OVMF_VARS_4M.ms.fd", variables)
-    made = Configuration("q35", "uefi-cd", 2, 256)
+    machine = Configuration("q35", "uefi-cd", 2, 256)
     words = command("q35", "pvh", probe)
-    words = words[: words.index("-kernel")] + made.medium_words(probe / image.ISO)
+    words = words[: words.index("-kernel")] + machine.medium_words(probe / image.ISO)
     words += ["-machine", "smm=on", "-global", "driver=cfi.pflash01,property=secure,value=on"]
     code = OVMF / "OVMF_CODE_4M.ms.fd"
     words += ["-drive", f"if=pflash,format=raw,readonly=on,file={code}"]

@@ -76,9 +76,12 @@ def test_a_panic_is_seen_on_a_screen_of_pixels_beside_the_line(tmp_path: Path) -
     assert "cpu.brand" not in text and b"# cpu.brand" in booted.line
 
 
-def test_the_menu_has_an_entry_for_the_line_and_the_screen(tmp_path: Path) -> None:
+def test_the_menu_has_an_entry_for_the_line_and_the_screen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As pixels, under BIOS too: that is what the image's GRUB makes of it."""
     preset = next(preset for preset in menu.PRESETS if preset.name == "screen")
+    monkeypatch.setattr(menu, "ASK_SECONDS", 0)  # the keyboard is enough
     image.make({menu.KERNEL: PROBE, menu.SELF_TEST: PROBE}, tmp_path, ["heap"], image.GRUB)
     made = Configuration("q35", "bios-usb", 1, 128)
     with Booted(command(made, tmp_path / image.ISO, line=True)) as booted:

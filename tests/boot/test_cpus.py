@@ -41,9 +41,9 @@ def boot(
     return guest.run(command, words, timeout=timeout, monitor=monitor)
 
 
-def report(deed: str, cpus: int = 4, monitor: tuple[str, ...] = ()) -> guest.Panic:
+def report(deed: str, cpus: int = 4, monitor: tuple[str, ...] = (), words: str = "") -> guest.Panic:
     """The one report of a run that must end in one."""
-    done = boot(deed, cpus, f"session={SESSION} output=framed", monitor=monitor)
+    done = boot(deed, cpus, f"session={SESSION} output=framed {words}", monitor=monitor)
     assert done.exit_code == machines.FAILURE_EXIT, done.line[-600:]
     panics = [f for f in guest.frames(done.line) if f.type == guest.PANIC]
     assert len(panics) == 3 and len({f.payload for f in panics}) == 1
@@ -57,7 +57,7 @@ def finished(deed: str, cpus: int = 4, arguments: str = "") -> dict[str, int]:
     done = boot(deed, cpus, arguments, timeout=600 if SOAK else 60)
     assert done.exit_code == machines.SUCCESS_EXIT, done.line[-600:]
     keys = ("storm", "once", "threads", "line", "unexpected", "spurious", "all", "msr")
-    serial = ("line", "line.fastest", "line.speed")  # of every run
+    serial = ("line", "line.fastest", "line.flow", "line.speed")  # of every run
     return {
         k: int(v) for k, v in done.facts.items() if k.partition(".")[0] in keys and k not in serial
     }
@@ -221,6 +221,25 @@ def test_ipi_storm_loses_none_and_changes_no_register() -> None:
 def test_cpus_that_interrupt_each_other_do_no_harm(cpus: int) -> None:
     facts = finished("mutual_storm", cpus, f"count={COUNT // 10}")
     assert facts == {"storm.cpus": cpus, "storm.failed": 0, "storm.changed": 0}
+
+
+def test_another_processor_is_cpu_0_if_it_is_asked_for() -> None:
+    done = boot("mutual_storm", 4, f"count={COUNT // 20} cpu=2")
+    assert done.exit_code == machines.SUCCESS_EXIT, done.line[-600:]
+    assert done.facts["cpu.measured"] == "APIC id 2: asked for by cpu=2"
+    assert done.facts["storm.cpus"] == "4" and done.facts["cpus.running"] == "4"
+    assert (done.facts["storm.failed"], done.facts["storm.changed"]) == ("0", "0")
+    # One that is kept from answering is left out of the comparison.
+    assert re.match("[1-3] CPUs at most ", done.facts["tsc.synchrony"])
+    # The one that firmware had started has its place.
+    panic = report("masked@2", 4, words="cpu=2")
+    assert panic.cpu == 2 and panic.reason == "CPU 2 does not finish"
+
+
+def test_a_processor_that_is_not_there_cannot_be_asked_for() -> None:
+    done = boot("mutual_storm", 2, "cpu=2")
+    assert done.exit_code == machines.FAILURE_EXIT
+    assert b"REFUSED: cpu= is none of this machine's CPUs" in done.line
 
 
 def test_interrupts_nobody_claimed_are_counted() -> None:

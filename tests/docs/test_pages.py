@@ -76,6 +76,16 @@ def test_drivers_page_explains_every_case_of_the_suite() -> None:
     assert [case for case in cases if f"`{case}`" not in section and case not in between] == []
 
 
+def test_system_page_explains_every_case_and_variant_of_the_suite() -> None:
+    page = (ROOT / "docs/system.md").read_text()
+    suites = ROOT / "bench/suites"
+    cases = re.findall(r"\bX\(v, (\w+),", (suites / "system_cases.h").read_text())
+    listed = (suites / "system_variants.h").read_text().split("#define SYSTEM_VARIANTS(X)")[1]
+    names = re.findall(r"\bX\((\w+)\)", listed)
+    assert len(cases) == 3 and len(names) == 12
+    assert [name for name in cases + names if f"`{name}`" not in page] == []
+
+
 def test_readme_names_every_suite() -> None:
     readme = (ROOT / "README.md").read_text()
     assert len(SUITES) > 8

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// ACPI's tables, and SMBIOS's: a byte of flags, and a memory with the root pointer at its start.
+// ACPI's tables: a byte of flags, and a memory with the root pointer at its start.
 // Whatever stands there, what is taken is in range, the log is bounded, and nothing outside is
 // read.
 #include <stdlib.h>
@@ -9,7 +9,6 @@
 #include "acpi_sound.h"
 #include "bytes.h"
 #include "serial_place.h"
-#include "smbios.h"
 
 #define BASE         0xf0000u // where the search looks too
 #define FLAG_DAMAGED 1u       // leave the checksums as they are
@@ -97,19 +96,6 @@ static void check_serial(const struct acpi_serial *told)
     check(place.address <= UINT64_MAX - serial_place_bytes(&place));
 }
 
-static void check_smbios(const struct boot_memory *memory)
-{
-    static struct smbios_info found;
-    smbios_read(&found, *memory, 0);
-    check(found.structures <= SMBIOS_STRUCTURES_MOST);
-    const char *const texts[] = {found.firmware_maker, found.system_product, found.board_product};
-    for (unsigned i = 0; i < ARRAY_COUNT(texts); i++) {
-        check(strnlen(texts[i], SMBIOS_TEXT_BYTES) < SMBIOS_TEXT_BYTES);
-        for (const char *at = texts[i]; *at != '\0'; at++)
-            check(*at >= ' ' && *at <= '~');
-    }
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct acpi_info info, again;
@@ -131,7 +117,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_serial(&info.devices.serial);
     for (unsigned i = 0; i < info.devices.debug.count; i++)
         check_serial(&info.devices.debug.ports[i]);
-    check_smbios(&readable);
     char text[64];
     check(acpi_tables_text(&info, text, sizeof(text)) == strlen(text));
     free(memory.bytes);

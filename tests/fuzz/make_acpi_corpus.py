@@ -179,4 +179,5 @@ def main() -> None:
         print(f"{name}: {len(memory)} bytes, revision {revision}: {', '.join(listing)}")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -24,6 +24,7 @@ FUZZERS = {
     "fuzz_wire": "corpus",
     "fuzz_session": "corpus",
     "fuzz_acpi": "corpus_acpi",
+    "fuzz_smbios": "corpus_smbios",
     "fuzz_pci": "corpus_pci",
     "fuzz_nvme": "corpus_nvme",
     "fuzz_virtio": "corpus_virtio",
@@ -32,7 +33,7 @@ CORPUS = sorted((ROOT / "tests/fuzz/corpus").glob("*.bin"))
 ACPI_CORPUS = sorted((ROOT / "tests/fuzz/corpus_acpi").glob("*.bin"))
 SOAK = os.environ.get("TICKMARK_SOAK") == "1"
 SEED = int(os.environ.get("SEED", time.time_ns() % 2**31))
-SECONDS = 1200 if SOAK else 4
+SECONDS = 1200 if SOAK else 3
 STREAMS = 20000 if SOAK else 150
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parents[1])]
 import wire_encoder as wire  # noqa: E402
 from recorder_run import BUILD_ID, SESSION, Recorder  # noqa: E402
 

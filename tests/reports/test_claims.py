@@ -4,7 +4,8 @@
 from pathlib import Path
 
 import pytest
-from judged import COUNTED, GAIN, TICKS, claims_of, claims_text
+from build import Store
+from judged import COUNTED, GAIN, TICKS, claims_of, claims_text, judged
 
 from reports.claims import ClaimsError, claimed, load_claims
 
@@ -47,6 +48,12 @@ def test_every_floor_that_a_goal_leans_on_has_its_bounds() -> None:
         ({"unit": '"percent"'}, "median of samples is no percent"),
         ({"statistic": '"counter:hits"'}, "a counter is no ticks"),
         ({"note": "3"}, "note wants text"),
+        ({"whole": "0", "unit": '"percent"'}, "whole wants a number above 0"),
+        ({"whole": "100"}, "parts of a whole are percent of samples"),
+        (
+            {"whole": "9", "unit": '"percent"', "statistic": '"counter:hits"'},
+            "parts of a whole are percent of samples",
+        ),
     ],
 )
 def test_a_wrong_claim_is_refused_in_one_line(
@@ -95,3 +102,17 @@ def test_claims_read_as_people_write_them(tmp_path: Path) -> None:
         "≥ 90 %",
         "3×",
     ]
+
+
+@pytest.mark.parametrize("parts,verdict", [(10000, "met"), (4200, "not met")])
+def test_parts_of_a_whole_are_percent_of_it_and_never_more(
+    store: Store, tmp_path: Path, parts: int, verdict: str
+) -> None:
+    kind = {"kind": '"assumption"', "unit": '"percent"', "whole": "10000", "band": "[90, 100]"}
+    machine = store.machine()
+    machine.fact("guest.clock.step", "26")
+    machine.row("heap/pair_64/hybrid", [parts])
+    machine.seal()
+    found = judged(store, tmp_path, {**TICKS, **kind})
+    assert (found.value, found.high, found.unit) == (parts / 100, parts / 100, "percent")
+    assert found.verdict == verdict

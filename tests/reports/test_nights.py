@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import sqlite3
 import subprocess
@@ -17,6 +16,7 @@ from build import Store
 from conftest import ROOT
 from judged import TICKS, claims_text
 from nights_built import EXACT, HOST, ROW, Campaign
+from no_rights import modes_count
 
 from reports.cli import main
 from reports.ledger import nights, open_ledger, verdicts
@@ -219,15 +219,24 @@ def test_two_at_once_write_every_line_once(campaign: Campaign) -> None:
     assert "".join(said_by).count("is in the ledger") == 2
 
 
-@pytest.mark.skipif(os.getuid() == 0, reason="root writes where nobody may")
 def test_a_folder_nobody_may_write_gives_one_line(
     campaign: Campaign, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    results = campaign.store.results
     run = campaign.record()
-    campaign.store.results.chmod(0o500)
-    assert campaign.stage("import", run) == 40
-    assert len(capfd.readouterr().err.splitlines()) == 1
-    campaign.store.results.chmod(0o700)
+    campaign.store.connection.close()
+    results.chmod(0o500)
+    with modes_count():
+        with pytest.raises(PermissionError):
+            (results / "file").touch()
+        assert campaign.stage("import", run) == 40
+        assert len(capfd.readouterr().err.splitlines()) == 1
+        assert main(["report", f"results={results}"], campaign.claims) == 40
+        (line,) = capfd.readouterr().err.splitlines()
+        assert line.startswith("cannot write:") and "Permission denied" in line
+        assert main(["table", f"results={results}"], campaign.claims) == 0, "reading needs no more"
+    results.chmod(0o700)
+    assert sorted(p.name for p in results.iterdir()) == ["history.db"]
 
 
 def test_a_full_disk_gives_one_line_and_loses_nothing(campaign: Campaign) -> None:
@@ -256,6 +265,9 @@ def test_pruning_keeps_the_newest_the_first_of_a_month_and_alarms(campaign: Camp
     campaign.night(exact=5001)
     for _ in range(4):
         campaign.night(exact=5001)
+    numbers = "window windows operations sample least tags begin_ns end_ns".split()
+    slowest = {"run": "n006", "machine": EXACT, "id": ROW, "name": "max"}
+    campaign.store.insert("outlier", {**slowest, **dict.fromkeys(numbers, 1)})
     campaign.store.connection.commit()
     folder = campaign.store.results / "runs" / "n006"
     folder.mkdir(parents=True)
@@ -264,6 +276,9 @@ def test_pruning_keeps_the_newest_the_first_of_a_month_and_alarms(campaign: Camp
     assert campaign.stage("prune", "n007", "keep=1") == 0
     kept = {r for (r,) in campaign.store.connection.execute("SELECT run FROM run")}
     assert kept == {"n001", "n003", "n004", "n005", "n007", "mine"} and not folder.exists()
+    for table in ("bench_row", "round", "counter", "fact", "outlier"):
+        listed = campaign.store.connection.execute(f"SELECT DISTINCT run FROM {table}")
+        assert {run for (run,) in listed} <= kept, table
     with open_ledger(campaign.store.results / "nights.db") as ledger:
         assert len(nights(ledger)[0]) == 14, "the ledger keeps them all"
     with open_store(campaign.store.path) as connection:

@@ -22,7 +22,7 @@ def program(folder: Path, name: str, script: str) -> str:
     return str(path)
 
 
-def run(programs: list[str], spent: dict[str, float]) -> bool:
+def run(programs: list[str], spent: dict[str, float]) -> list[str]:
     return tests_run.check_programs(programs, False, dict(os.environ), spent)
 
 
@@ -38,32 +38,51 @@ def test_programs_run_at_once_and_tell_of_themselves_in_order(
     wait = "i=0; while [ ! -e {} ]; do i=$((i+1)); [ $i -gt 600 ] && exit 9; sleep 0.1; done"
     both = [
         program(tmp_path, name, f"echo {name} begins; touch {tmp_path}/{own}.here\n"
-                + wait.format(f"{tmp_path}/{other}.here") + f"\nsleep {seconds}; echo {name} ends")
+                + wait.format(f"{tmp_path}/{other}.here")
+                + f"\nsleep {seconds}; echo {name} ends; echo 100%: Checks: {seconds}")
         for name, own, other, seconds in (("slow", 1, 2, 0.3), ("quick", 2, 1, 0))
     ]  # fmt: skip
-    assert run(both, zeros())
+    assert run(both, zeros()) == []
     assert capsys.readouterr().out == "".join(
-        f"tickmark: {tmp_path}/{name}\n{name} begins\n{name} ends\n" for name in ("slow", "quick")
+        f"tickmark: {tmp_path}/{name}\n100%: Checks: {checks}\n"
+        for name, checks in (("slow", 0.3), ("quick", 0))
     )
 
 
 @pytest.mark.parametrize("script,status", [("exit 3", 3), ("kill -SEGV $$", -11)])
-def test_a_failure_is_the_last_that_is_told_and_nothing_more_begins(
+def test_of_a_failure_everything_is_told_and_the_others_run(
     script: str, status: int, tmp_path: Path, capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setattr(os, "cpu_count", lambda: 1)
-    bad = program(tmp_path, "bad", f"echo what is wrong >&2; {script}")
-    later = [program(tmp_path, f"later{i}", f"touch {tmp_path}/began{i}") for i in range(8)]
-    assert not run([program(tmp_path, "good", "echo fine"), bad, *later], zeros())
-    said = capsys.readouterr().out.splitlines()
-    assert said[-3:] == [
+    wrong = "tests/test_a.c:7:F:all:adds:0: 2 is not 3"
+    good = program(tmp_path, "good", "echo SEED=1; echo 100%: Checks: 3; echo 2 tests SKIPPED: no")
+    bad = program(tmp_path, "bad", f"echo SEED=7 >&2; echo '{wrong}'; {script}")
+    worse = program(tmp_path, "worse", "exit 1")
+    closing = f"tickmark: {bad} failed with status {status}: {wrong}"
+    last = f"tickmark: {worse} failed with status 1"
+    assert run([good, bad, worse], zeros()) == [closing, last]
+    assert capsys.readouterr().out.splitlines() == [
+        f"tickmark: {good}",
+        "100%: Checks: 3",
+        "2 tests SKIPPED: no",
         f"tickmark: {bad}",
-        "what is wrong",
-        f"tickmark: {bad} failed with status {status}",
+        "SEED=7",
+        wrong,
+        closing,
+        f"tickmark: {worse}",
+        last,
     ]
-    # The one that was free to begin at that moment may have.
-    assert len(list(tmp_path.glob("began*"))) <= 1
+
+
+def test_a_soak_ends_with_the_turn_that_something_failed_in(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mark = tmp_path / "turns"
+    bad = program(tmp_path, "bad", f"echo >> {mark}; [ $(wc -l < {mark}) -lt 3 ]")
+    (line,) = tests_run.check_programs([bad], True, dict(os.environ), zeros())
+    assert line == f"tickmark: {bad} failed with status 1"
+    assert capsys.readouterr().out.count(f"tickmark: {bad}, ") == 3
 
 
 def test_programs_that_must_be_alone_run_when_all_others_have_ended(
@@ -71,10 +90,10 @@ def test_programs_that_must_be_alone_run_when_all_others_have_ended(
 ) -> None:
     monkeypatch.setattr(tests_run, "ALONE", frozenset({"alone"}))
     mark = tmp_path / "running"
-    alone = program(tmp_path, "alone", f"[ ! -e {mark} ] && echo alone")
+    alone = program(tmp_path, "alone", f"[ ! -e {mark} ] && echo 100%: Checks: alone")
     others = [program(tmp_path, "other", f"touch {mark}; sleep 0.3; rm {mark}")]
-    assert run([alone, *others], zeros())
-    assert capsys.readouterr().out.endswith("alone\nalone\n")
+    assert run([alone, *others], zeros()) == []
+    assert capsys.readouterr().out.endswith("alone\n100%: Checks: alone\n")
 
 
 def test_cpu_of_a_program_s_children_counts_and_waiting_does_not(tmp_path: Path) -> None:
@@ -82,7 +101,7 @@ def test_cpu_of_a_program_s_children_counts_and_waiting_does_not(tmp_path: Path)
     busy = f"{sys.executable} -c 'import time\nwhile time.process_time() < 0.5: pass'"
     began = time.monotonic()
     assert run([program(tmp_path, "test_heap_a", f"{busy}\nsleep 1.5"),
-                program(tmp_path, "test_wire", "sleep 1")], spent)  # fmt: skip
+                program(tmp_path, "test_wire", "sleep 1")], spent) == []  # fmt: skip
     assert time.monotonic() - began >= 1.5
     assert 0.5 <= spent["memory"] < 1.5 and spent["foundation"] < 0.5
 

@@ -12,22 +12,25 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from urllib.parse import quote
 
 import pytest
 
 from reports import serve_trace
+from reports.trace_link import served_name
 
 NAME = "trace.perfetto-trace"
 CONTENT = bytes(range(256)) * 4096
 
 
 class Served:
-    def __init__(self, path: Path, seconds: float) -> None:
+    def __init__(self, path: Path, seconds: float, keep: bool = False) -> None:
         self.result: bool | None = None
         ports: queue.Queue[int] = queue.Queue()
 
         def run() -> None:
-            self.result = serve_trace.serve(str(path), 0, seconds, ports.put)
+            self.result = serve_trace.serve(str(path), 0, seconds, ports.put, keep)
 
         self.thread = threading.Thread(target=run)
         self.thread.start()
@@ -91,6 +94,39 @@ def test_other_requests_are_answered_and_do_not_end_it(served: Served) -> None:
 
 def test_it_listens_on_this_computer_only(served: Served) -> None:
     assert serve_trace.ADDRESS == "127.0.0.1" and serve_trace.PORT == 9001
+
+
+def test_links_to_every_machine_of_a_run_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the report asks for, of a machine of the run that is served, and of nothing else."""
+    run = tmp_path / "runs" / "r[1]"
+    for machine in ("host-native", "qemu-exact", "qemu-smp"):
+        (run / machine).mkdir(parents=True)
+        (run / machine / NAME).write_bytes(machine.encode())
+    (run / NAME).symlink_to(Path("host-native") / NAME)
+    (run / "astray").mkdir()
+    (run / "astray" / NAME).symlink_to("/etc/passwd")
+    (tmp_path / "runs" / "r2" / "qemu-exact").mkdir(parents=True)
+    (tmp_path / "runs" / "r2" / "qemu-exact" / NAME).write_bytes(b"another run's")
+    files = serve_trace.files_of(str(run / NAME), others=True)
+    for machine in ("host-native", "qemu-exact", "qemu-smp"):
+        asked = f"/{served_name('r[1]', machine, NAME)}"
+        assert Path(files.pop(asked)).read_bytes() == machine.encode()
+    assert set(files) == {f"/{NAME}"}
+    assert len(serve_trace.files_of(str(run / NAME), others=False)) == 2
+
+    clock = [0.0]
+    monkeypatch.setattr(serve_trace, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    served = Served(run / NAME, 1, keep=True)
+    for machine in ("qemu-smp", "qemu-exact", "host-native"):
+        url = served.url(served_name(quote("r[1]"), machine, NAME))
+        assert get(url).read() == machine.encode()
+    for other in ("r2/qemu-exact", "r%5B1%5D/astray", "r%5B1%5D/qemu-smp/../../r2/qemu-exact"):
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            get(served.url(f"{other}/{NAME}"))
+    clock[0] = 2.0
+    assert served.ended() is True
 
 
 def test_it_ends_when_nobody_comes(path: Path) -> None:

@@ -26,7 +26,7 @@ const struct driver_threads *const driver_threads = NULL;
 static bool applies_here(size_t which, const void *on_)
 {
     const struct driver_on *const on = on_;
-    const bool single = which == CASE_request || which == CASE_idle || is_paced(which) ||
+    const bool single = which == CASE_request || which == CASE_share || is_paced(which) ||
                         which == CASE_ordered_1 || which == CASE_random_1;
     struct platform_block found;
     return which != CASE_wake && (on->way != &driver_pread_ops || single) && applies(which, on) &&

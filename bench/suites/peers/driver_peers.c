@@ -10,12 +10,19 @@
 #define ENTRIES 128u
 #define LOOKS   4096u // for a completion, then one at the clock
 
-#define PATIENCE_S 2 // for a completion, then it has failed
+#define NS_A_SECOND 1000000000u
 
 static struct {
     struct io_uring ring;
     bool open;
 } direct;
+
+static uint64_t patience_ns = DRIVER_PEERS_PATIENCE_NS;
+
+void driver_peers_patience(uint64_t ns)
+{
+    patience_ns = ns != 0 ? ns : DRIVER_PEERS_PATIENCE_NS;
+}
 
 bool driver_peers_fit(const struct block_device *device)
 {
@@ -127,7 +134,7 @@ static bool is_over(uint64_t *since)
     const uint64_t now = platform_clock_ns();
     if (*since == 0)
         *since = now;
-    return now - *since > PATIENCE_S * UINT64_C(1000000000);
+    return now - *since > patience_ns;
 }
 
 enum status driver_io_uring_wait(struct block_device *device, struct block_request *request,
@@ -136,7 +143,8 @@ enum status driver_io_uring_wait(struct block_device *device, struct block_reque
     uint64_t since = 0;
     (void)waiter;
     while (request->state != BLOCK_DONE) {
-        struct __kernel_timespec patience = {.tv_sec = PATIENCE_S};
+        struct __kernel_timespec patience = {.tv_sec = (int64_t)(patience_ns / NS_A_SECOND),
+                                             .tv_nsec = (long long)(patience_ns % NS_A_SECOND)};
         struct io_uring_cqe *completion = NULL;
         const int error =
             io_uring_submit_and_wait_timeout(&direct.ring, &completion, 1, &patience, NULL);

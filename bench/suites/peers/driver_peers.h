@@ -12,8 +12,9 @@
 //   threads      one for all of them: there is one ring
 //   memory       begins at a multiple of the device's block_bytes: nothing is copied
 //   statistics   none: the block layer sees nothing of it
-//   bounds       a wait gives up after some 2 s, and its request may still be on its way. Not
-//                pread's: preadv of a regular file cannot be interrupted
+//   bounds       a wait gives up after some 2 s, or what driver_peers_patience said, and its
+//                request may still be on its way. Not pread's: preadv of a regular file cannot be
+//                interrupted
 //   end          driver_peers_end, with nothing on its way
 #ifndef DRIVER_PEERS_H
 #define DRIVER_PEERS_H
@@ -22,8 +23,13 @@
 
 #define DRIVER_PEERS(X) X(pread) X(io_uring) X(io_uring_polling) X(io_uring_batch)
 
+#define DRIVER_PEERS_PATIENCE_NS 2000000000u // of a wait for a completion, then it has failed
+
 // Whether these can read this device.
 bool driver_peers_fit(const struct block_device *device);
+
+// Of waits from now on. 0: DRIVER_PEERS_PATIENCE_NS.
+void driver_peers_patience(uint64_t ns);
 
 void driver_peers_end(void);
 

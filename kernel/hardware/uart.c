@@ -4,9 +4,7 @@
 
 #include "compiler.h"
 #include "cpu.h"
-#include "device_memory.h"
 #include "meet.h"
-#include "x86.h"
 
 #define DATA           0 // transmit and receive; low byte of the divisor while DIVISOR_ACCESS
 #define INTERRUPTS     1 // enable bits; high byte of the divisor while DIVISOR_ACCESS
@@ -14,6 +12,7 @@
 #define LINE_CONTROL   3
 #define MODEM_CONTROL  4
 #define LINE_STATUS    5
+#define MODEM_STATUS   6
 #define DIVISOR_ACCESS 0x80
 #define EIGHT_BITS     0x03 // no parity, one stop bit
 #define FIFO_ENABLE    0x07 // on, both cleared
@@ -24,25 +23,20 @@
 #define DATA_READY     0x01
 #define HOLDING_EMPTY  0x20 // THRE
 #define ALL_EMPTY      0x40 // TEMT
+#define CLEAR_TO_SEND  0x10
 #define SECOND_NS      1000000000u
 #define LOOPBACK_READS 100000u // a character takes 87 us at 115200 baud
 
 static uint8_t get(const struct uart *uart, uint16_t offset)
 {
-    if (!uart->place.memory)
-        return x86_in8((uint16_t)(uart->port + offset));
     const uint64_t at = (uint64_t)offset * uart->place.stride;
-    return (uint8_t)uart->memory.read(uart->memory.context, at, uart->place.width);
+    return (uint8_t)uart->registers.read(uart->registers.context, at, uart->place.width);
 }
 
 static void put(const struct uart *uart, uint16_t offset, uint8_t value)
 {
-    if (!uart->place.memory) {
-        x86_out8((uint16_t)(uart->port + offset), value);
-        return;
-    }
     const uint64_t at = (uint64_t)offset * uart->place.stride;
-    uart->memory.write(uart->memory.context, at, uart->place.width, value);
+    uart->registers.write(uart->registers.context, at, uart->place.width, value);
 }
 
 static bool loopback_works(const struct uart *uart)
@@ -73,22 +67,15 @@ static void put_divisor(const struct uart *uart, uint32_t divisor)
     put(uart, LINE_CONTROL, EIGHT_BITS);
 }
 
-bool uart_init(struct uart *uart, uint16_t port, uint64_t (*clock_ns)(void))
+bool uart_init(struct uart *uart, const struct serial_place *place,
+               const struct memory_access *registers, uint64_t (*clock_ns)(void))
 {
-    const struct serial_place place = {.stride = 1, .width = 1, .address = port};
-    return uart_init_at(uart, &place, clock_ns);
-}
-
-bool uart_init_at(struct uart *uart, const struct serial_place *place, uint64_t (*clock_ns)(void))
-{
-    *uart = (struct uart){.port = place->memory ? 0 : (uint16_t)place->address,
-                          .place = *place,
+    *uart = (struct uart){.place = *place,
+                          .registers = *registers,
                           .burst = 1,
                           .clock_ns = clock_ns,
                           .fastest = UART_SPEED,
                           .speed = UART_SPEED};
-    if (place->memory)
-        uart->memory = device_memory(place->address, serial_place_bytes(place));
     put(uart, INTERRUPTS, 0);
     put_divisor(uart, 1);
     put(uart, FIFO, FIFO_ENABLE);
@@ -108,11 +95,30 @@ static void keep_heard(struct uart *uart)
         uart->heard[uart->heard_in++ % UART_HEARD_MOST] = byte;
 }
 
+// Of something that is waited for, at most a second by the clock.
+struct patience {
+    uint32_t reads;
+    uint64_t start;
+};
+
+// True once it is over. The clock is read now and then: it may be slower than the port.
+static bool is_over(const struct uart *uart, struct patience *patience)
+{
+    if (++patience->reads % 1024 == 0) {
+        const uint64_t now = uart->clock_ns();
+        if (patience->start == 0)
+            patience->start = now;
+        else if (now - patience->start > SECOND_NS)
+            return true;
+    }
+    return patience->reads >= UART_READS_MOST;
+}
+
 // Waits for one of `bits` of the line status. False when the bounds are reached.
 static bool wait_for(struct uart *uart, uint8_t bits)
 {
-    uint64_t start = 0;
-    for (uint32_t reads = 0; reads < UART_READS_MOST; reads++) {
+    struct patience patience = {0};
+    do {
         const uint8_t status = get(uart, LINE_STATUS);
         if ((status & DATA_READY) != 0 && status != 0xff)
             keep_heard(uart);
@@ -122,18 +128,36 @@ static bool wait_for(struct uart *uart, uint8_t bits)
         }
         if (uart->stalled)
             return false;
-        // The clock is read now and then: it may be slower than the port.
-        if (reads % 1024 == 1023) {
-            const uint64_t now = uart->clock_ns();
-            if (start == 0)
-                start = now;
-            else if (now - start > SECOND_NS)
-                break;
+        cpu_pause();
+    } while (!is_over(uart, &patience));
+    uart->stalled = true;
+    return false;
+}
+
+// Meanwhile what comes is kept: the other end may say something, and hold us back for that.
+static void wait_for_clear(struct uart *uart)
+{
+    struct patience patience = {0};
+    while ((get(uart, MODEM_STATUS) & CLEAR_TO_SEND) == 0) {
+        const uint8_t status = get(uart, LINE_STATUS);
+        if ((status & DATA_READY) != 0 && status != 0xff)
+            keep_heard(uart);
+        if (uart->deaf)
+            return;
+        if (is_over(uart, &patience)) {
+            uart->deaf = true;
+            uart->deafened++;
+            return;
         }
         cpu_pause();
     }
-    uart->stalled = true;
-    return false;
+    uart->deaf = false;
+}
+
+void uart_wait_for_cts(struct uart *uart, bool wait)
+{
+    uart->waits_cts = wait;
+    uart->deaf = false;
 }
 
 void uart_write(struct uart *uart, const void *bytes, size_t length)
@@ -145,6 +169,8 @@ void uart_write(struct uart *uart, const void *bytes, size_t length)
             uart->dropped += length;
             return;
         }
+        if (uart->waits_cts)
+            wait_for_clear(uart);
         for (unsigned i = 0; i < uart->burst && length > 0; i++, length--)
             put(uart, DATA, *at++);
     }
