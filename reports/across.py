@@ -128,7 +128,7 @@ _SHORT = {
     "exceeded": "exceeds",
     "not met": "not met",
     "not shown": "unclear",
-    "not judged here": "shown",
+    "not judged here": "not judged",
     "no data": "",
 }
 

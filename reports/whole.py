@@ -4,22 +4,23 @@ what they gain alone adds up to what they gain together."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import exp
 
-from reports.claims import variant_of
+from reports.claims import case_of, variant_of
 from reports.document import Report
-from reports.intervals import same, sign_interval
+from reports.intervals import above, at_least, same, sign_interval
 from reports.measure import (
     Series,
     Unusable,
+    above_resolution,
     log_gains,
     noise_floor,
     replicates,
     series,
-    status_of,
     summarise,
     undisturbed,
+    usable,
 )
 from reports.plot import INCH, Plot, Scale, linear, log_tick_places, logarithmic
 from reports.store import Machine, Row
@@ -31,17 +32,24 @@ CLOCKS = ("core", "tsc", "insn")
 SUITE = "system"
 ALL, BEST, WITHOUT = "baseline", "optimised", "without_"
 OPENS = f"{SUITE}/request"  # what a user of the system sees; the other cases look into it
+# Of instruction counts nothing is said about this one: which request is the slowest hangs on the
+# order of threads, and one more instruction somewhere may change that.
+TAIL = f"{SUITE}/slowest"
+# A whole that is no further than this from the product of its parts is one to which they add up.
+TOLERATED = 0.02
+TOO_FEW, NO_TWIN = "too few rounds", "the noise is unknown, there is no A/A pair"
 
 
 @dataclass(frozen=True)
 class Ratio:
     """A ratio of costs with its interval. `shown`: beyond its interval and beyond noise it is
-    another than 1."""
+    another than 1. `why`: what is lacking for any word about it."""
 
     value: float
     low: float
     high: float
     shown: bool
+    why: str = ""
 
     @property
     def text(self) -> str:
@@ -55,6 +63,12 @@ class Ratio:
     @property
     def loses(self) -> bool:
         return self.shown and self.value < 1
+
+    @property
+    def even(self) -> bool:
+        """Wherever in its interval it is, it is 1 but for what is tolerated."""
+        inside = at_least(self.low, 1 / (1 + TOLERATED)) and at_least(1 + TOLERATED, self.high)
+        return inside and not self.why
 
 
 @dataclass(frozen=True)
@@ -72,7 +86,8 @@ class Single:
 @dataclass(frozen=True)
 class Whole:
     """A case of the suite on a machine. `product`: what the singles come to, multiplied round by
-    round; `rest`: the whole's gain over that."""
+    round; `rest`: the whole's gain over that; both None if a single one is missing. `noise`: of one
+    pair of rows, to either side. `missing`: rows without a number; `untold`: cases without."""
 
     machine: Machine
     case: str
@@ -86,107 +101,169 @@ class Whole:
     noise: tuple[float, float] | None
     level: float
     how: str
+    missing: tuple[str, ...] = ()
+    untold: tuple[str, ...] = ()
+
+    @property
+    def exact(self) -> bool:
+        return self.machine.clock == "insn"
+
+
+@dataclass(frozen=True)
+class _Limits:
+    """What a ratio must pass to be shown."""
+
+    noise: tuple[float, float] | None  # of one pair of rows
+    alpha: float
+    exact: bool
 
 
 def wholes(report: Report) -> tuple[Whole, ...]:
     """The cases on the machine whose clock says most, in their order; nothing where it has not both
     ends of the comparison."""
     told = [m for m in report.intact if m.clock in CLOCKS and not m.foreign]
+    untold: list[str] = []
     for machine in sorted(told, key=lambda m: CLOCKS.index(m.clock)):
         cases = [case for case in cases_of(machine) if case.partition("/")[0] == SUITE]
+        if machine.clock == "insn":
+            cases = [case for case in cases if case != TAIL]
         cases.sort(key=lambda case: case != OPENS)
-        found = [_whole(machine, case, report.verdicts.alpha) for case in cases]
-        known = tuple(one for one in found if one is not None)
+        known: list[Whole] = []
+        for case in cases:
+            try:
+                known.append(_whole(machine, case, report.verdicts.alpha))
+            except Unusable as why:
+                untold.append(f"{case} on {machine.name}: {why}")
         if known:
-            return known
+            return (replace(known[0], untold=tuple(untold)), *known[1:])
     return ()
 
 
-def _whole(machine: Machine, case: str, alpha: float) -> Whole | None:
-    rows = {variant_of(r.id): r for r in rows_of(machine, case) if status_of(r) == "ok"}
-    costs = {name: _cost(row) for name, row in rows.items()}
-    base, best = costs.get(ALL), costs.get(BEST)
-    if base is None or best is None:
-        return None
-    noise = noise_floor(machine, case, "median", alpha)
-    try:
-        values = _series(rows)
-        whole = log_gains(values[ALL], values[BEST])
-        singles = [
-            single for name in rows if (single := _single(name, costs, values, noise, alpha))
-        ]
-        parts = [log_gains(values[ALL], values[single.name]) for single in singles]
-        product, rest = _together(whole, parts, noise, alpha)
-        gain = _ratio(whole, noise, alpha)
-    except Unusable:
-        return None
+def _whole(machine: Machine, case: str, alpha: float) -> Whole:
+    """Raises Unusable if one of both ends has no number."""
+    rows = {variant_of(row.id): row for row in rows_of(machine, case)}
+    values, missing = _values(rows)
+    for end in (ALL, BEST):
+        if end not in values:
+            raise Unusable(f"{end} is missing ({missing.get(end, 'not in this run')})")
+    whole = log_gains(values[ALL], values[BEST])
+    limits = _Limits(_noise(machine, case, alpha), alpha, machine.clock == "insn")
+    names = _names(machine)
+    costs = {name: _cost(rows[name]) for name in values}
+    singles = [_single(name, costs, values, limits) for name in names if name in values]
+    for name in names:
+        if name not in values:
+            missing.setdefault(name, "not in this run")
+    product = rest = None
+    if names and all(name in values for name in names):
+        parts = [log_gains(values[ALL], values[name]) for name in names]
+        product, rest = _together(whole, parts, limits)
     said, how = replicates(whole)
-    row = rows[ALL]
-    level = sign_interval(said, alpha).level
     return Whole(
         machine,
         case,
-        row.what,
-        row.unit,
-        (base, best),
-        gain,
+        rows[ALL].what,
+        rows[ALL].unit,
+        (costs[ALL], costs[BEST]),
+        _ratio(whole, limits),
         tuple(singles),
         product,
         rest,
-        noise,
-        level,
+        limits.noise,
+        sign_interval(said, alpha).level,
         how,
+        tuple(f"{name} ({why})" for name, why in sorted(missing.items())),
     )
 
 
-def _cost(row: Row) -> float | None:
+def _names(machine: Machine) -> list[str]:
+    """The mechanisms that the suite switches, whether their rows have a number or not."""
+    rows = [row for row, aa in machine.rows if aa == 0 and case_of(row).startswith(f"{SUITE}/")]
+    return sorted({variant_of(row).removeprefix(WITHOUT) for row in rows} - {ALL, BEST})
+
+
+def _noise(machine: Machine, case: str, alpha: float) -> tuple[float, float] | None:
+    """Which twin is called the first is chance: the noise reaches as far to either side."""
+    found = noise_floor(machine, case, "median", alpha)
+    if found is None:
+        return None
+    reach = max(found[1], 1 / found[0])
+    return 1 / reach, reach
+
+
+def _cost(row: Row) -> float:
     summary = summarise(row)
-    return None if summary is None else summary.p50
+    if summary is None or summary.p50 is None:
+        raise Unusable("below resolution")
+    return summary.p50
 
 
-def _series(rows: dict[str, Row]) -> dict[str, Series]:
-    return dict(zip(rows, series(tuple(undisturbed(row) for row in rows.values()), "median")))
+def _values(rows: dict[str, Row]) -> tuple[dict[str, Series], dict[str, str]]:
+    """Each variant's values, round by round, that can be held against the baseline's; and of the
+    others why they have none: one that is lost takes no other with it."""
+    values: dict[str, Series] = {}
+    missing: dict[str, str] = {}
+    for name in sorted(rows, key=lambda name: name != ALL):
+        row = rows[name]
+        try:
+            (found,) = series((undisturbed(usable(row, row.id)),), "median")
+            for value in (*found.values(), _cost(row)):
+                above_resolution(value)
+            for end in (ALL, BEST):
+                log_gains(values.get(end, found), found)
+            values[name] = found
+        except Unusable as why:
+            missing[name] = str(why).removeprefix(f"{row.id}: ")
+    return values, missing
 
 
 def _single(
-    name: str,
-    costs: dict[str, float | None],
-    values: dict[str, Series],
-    noise: tuple[float, float] | None,
-    alpha: float,
-) -> Single | None:
-    cost, off = costs[name], WITHOUT + name
-    if name in (ALL, BEST) or name.startswith(WITHOUT) or cost is None:
-        return None
-    taken = None
+    name: str, costs: dict[str, float], values: dict[str, Series], limits: _Limits
+) -> Single:
+    off, taken = WITHOUT + name, None
     if off in values:
-        taken = _ratio(log_gains(values[off], values[BEST]), noise, alpha)
-    alone = _ratio(log_gains(values[ALL], values[name]), noise, alpha)
-    return Single(name, cost, alone, costs.get(off), taken)
+        taken = _ratio(log_gains(values[off], values[BEST]), limits)
+    alone = _ratio(log_gains(values[ALL], values[name]), limits)
+    return Single(name, costs[name], alone, costs.get(off), taken)
 
 
 def _together(
-    whole: Series, parts: list[Series], noise: tuple[float, float] | None, alpha: float
+    whole: Series, parts: list[Series], limits: _Limits
 ) -> tuple[Ratio | None, Ratio | None]:
     """What the parts come to, and how much more or less the whole is, in the rounds that have all
     of them."""
     keys = set(whole).intersection(*parts)
-    if not parts or not keys:
+    if not keys:
         return None, None
     product = {key: sum(part[key] for part in parts) for key in keys}
     rest = {key: whole[key] - product[key] for key in keys}
-    return _ratio(product, noise, alpha), _ratio(rest, noise, alpha)
+    # What makes equal rows differ (where their code and memory came to lie) stays for all rounds:
+    # a sum does not average it away. The product of n is n pairs of rows, all with the same
+    # baseline in them. In the rest that baseline stands n - 1 times, the optimised once and each
+    # single one once on the other side: n pairs again, and not n + 1.
+    pairs = len(parts)
+    return _ratio(product, limits, pairs), _ratio(rest, limits, pairs)
 
 
-def _ratio(values: Series, noise: tuple[float, float] | None, alpha: float) -> Ratio:
-    """Exact series agree in every round: then any difference is one."""
-    found = sign_interval(replicates(values)[0], alpha)
+def _widened(noise: tuple[float, float], pairs: int) -> tuple[float, float]:
+    """The noise of so many pairs multiplied, should all of them lean to the same side."""
+    return noise[0] ** pairs, noise[1] ** pairs
+
+
+def _ratio(values: Series, limits: _Limits, pairs: int = 1) -> Ratio:
+    """Of so many pairs of rows. Exact series agree in every round: then any difference is one."""
+    found = sign_interval(replicates(values)[0], limits.alpha)
     # Nine digits: what a logarithm and back does to an even ratio is no digit of it.
     value, low, high = (round(exp(v), 9) for v in (found.middle, found.low, found.high))
     apart = (low > 1 or high < 1) and not same(value, 1)
-    if noise is not None:
-        apart = apart and (low > noise[1] or high < noise[0])
-    return Ratio(value, low, high, apart)
+    if limits.exact:
+        return Ratio(value, low, high, apart)
+    if not at_least(found.level, 1 - limits.alpha):
+        return Ratio(value, low, high, False, TOO_FEW)
+    if limits.noise is None:
+        return Ratio(value, low, high, False, NO_TWIN)
+    least, most = _widened(limits.noise, pairs)
+    return Ratio(value, low, high, apart and (above(low, most) or above(least, high)))
 
 
 # ---- in words -----------------------------------------------------------------------------------
@@ -199,11 +276,14 @@ def finding(whole: Whole) -> str:
         f"On {place}, in {unit}: all optimised take {number(whole.costs[1])} where all baselines"
         f" take {number(whole.costs[0])}: {whole.gain.text}, {_word(whole.gain)}."
     )
-    parts = [text, _alone(whole), _sum(whole), _without(whole)]
+    parts = [text, _one_sequence(whole), _alone(whole), _sum(whole), _without(whole)]
+    parts += [_lacking(whole)]
     return " ".join(part for part in parts if part)
 
 
 def _word(ratio: Ratio) -> str:
+    if ratio.why:
+        return f"not shown ({ratio.why})"
     if not ratio.shown:
         return "which shows no difference"
     return "a gain" if ratio.value > 1 else "a loss"
@@ -218,21 +298,47 @@ def _alone(whole: Whole) -> str:
     by_value = sorted(whole.singles, key=lambda one: (-one.alone.value, one.name))
     gains = [(one.name, one.alone) for one in by_value if one.alone.gains]
     loses = [(one.name, one.alone) for one in reversed(by_value) if one.alone.loses]
-    silent = sorted(one.name for one in whole.singles if not one.alone.shown)
+    silent = sorted(o.name for o in whole.singles if not o.alone.shown and not o.alone.why)
     parts = [f"gain: {_listed(gains)}"] if gains else []
     parts += [f"lose: {_listed(loses)}"] if loses else []
     parts += [f"show no difference: {', '.join(silent)}"] if silent else []
+    for why in sorted({one.alone.why for one in whole.singles} - {""}):
+        named = sorted(one.name for one in whole.singles if one.alone.why == why)
+        parts.append(f"are not shown ({why}): {', '.join(named)}")
     return f"Switched alone, these {'; these '.join(parts)}." if parts else ""
 
 
 def _sum(whole: Whole) -> str:
     if whole.product is None or whole.rest is None:
         return ""
-    text = f"Multiplied, the single ones come to {whole.product.text}"
-    if not whole.rest.shown:
-        return f"{text}; the whole is no other than that: they add up."
-    word = "more" if whole.rest.value > 1 else "less"
-    return f"{text}; the whole is {whole.rest.text} of that, {word} than its parts."
+    rest = whole.rest
+    text = f"Multiplied, the single ones come to {whole.product.text}; the whole is {rest.text} of"
+    if rest.even:
+        return f"{text} that: they add up, to within {TOLERATED:.0%}.".replace("%", " %")
+    if rest.shown:
+        return f"{text} that, {'more' if rest.value > 1 else 'less'} than its parts."
+    why = f" ({rest.why})" if rest.why else ""
+    return f"{text} that: this run does not tell whether they add up{why}."
+
+
+def _one_sequence(whole: Whole) -> str:
+    """What a count that never varies must not be taken for."""
+    if not whole.exact:
+        return ""
+    return "They are counts of one sequence of requests, and of one order of threads in it."
+
+
+def _lacking(whole: Whole) -> str:
+    """The rows and cases of which nothing could be said."""
+    parts = []
+    if whole.missing:
+        alone = "" if whole.product is not None else ", so the single ones are not multiplied"
+        parts.append(f"Missing: {', '.join(whole.missing)}{alone}.")
+    elif whole.product is None and whole.singles:
+        parts.append("The single ones are not multiplied: no round has all of them.")
+    if whole.untold:
+        parts.append(f"Nothing is told of {'; '.join(whole.untold)}.")
+    return " ".join(parts)
 
 
 def _without(whole: Whole) -> str:
@@ -261,7 +367,7 @@ def table(whole: Whole) -> Table:
     def ratio(value: Ratio | None) -> Cell:
         if value is None:
             return none
-        more = "" if value.shown else "not shown"
+        more = "" if value.shown else ": ".join(filter(None, ("not shown", value.why)))
         return Cell(value.text, "number", more)
 
     lines = [(Cell("nothing", "name", "all baselines"), cost(whole.costs[0]), none, none, none)]
@@ -283,11 +389,23 @@ def table(whole: Whole) -> Table:
         lines.append((Cell("the single ones, multiplied", "name"), none, product, none, none))
         lines.append((Cell("the whole over that", "name"), none, rest, none, none))
     columns = ("switched", whole.unit, "gain", "all but it", "that over all")
-    note = f"Intervals of {percent_level(whole.level)}, {whole.how}."
-    if whole.noise is not None:
-        note += f" Noise, baseline against itself: {interval(*whole.noise) or '1'}."
+    note = f"Counted: {whole.how}, each the same."
+    if not whole.exact:
+        note = (
+            f"Intervals of {percent_level(whole.level)}, {whole.how}. Noise, {_noise_text(whole)}."
+        )
     title = f"The whole: {whole.case} on {whole.machine.name}"
     return Table(title, columns, tuple(lines), frozenset(range(1, 5)), note=note)
+
+
+def _noise_text(whole: Whole) -> str:
+    if whole.noise is None:
+        return "baseline against itself: unknown, there is no A/A pair"
+    text = f"baseline against itself: {interval(*whole.noise) or '1'}"
+    if whole.product is None:
+        return text
+    wide = _widened(whole.noise, len(whole.singles))
+    return f"{text}; of what is multiplied: {interval(*wide) or '1'}"
 
 
 _LINE = 19.0  # points
@@ -315,7 +433,7 @@ def plot(whole: Whole, narrow: bool = False) -> Plot:
     drawn.x_axis(ticks, x, top, bottom, lambda value: number(value) + "×")
     drawn.line([(x(1), top), (x(1), bottom)], "ink", 1)
     if whole.noise is not None:
-        drawn.line([(x(max(v, low)), bottom) for v in whole.noise], "band", 5)
+        drawn.line([(x(min(max(v, low), high)), bottom) for v in whole.noise], "band", 5)
     for i, (name, marks) in enumerate(named):
         drawn.text(left - 6, y(i), name, 9, "end", "ink", name == "all")
         for k, (ratio, hollow) in enumerate(marks):

@@ -196,6 +196,23 @@ def who_measures() -> str:
     return f" ({told})" if told else ""
 
 
+_lock: Any = None  # of this process's bench
+
+
+def lock_for(options: Any) -> bool:
+    """Takes the lock unless it has it or needs none; False, and says so, if somebody measures."""
+    global _lock
+    if measures_here(options):
+        _lock = _lock or alone()
+        if _lock is None:
+            say(
+                f"tickmark: another bench is measuring on this machine{who_measures()}:"
+                " wait until it ends"
+            )
+            return False
+    return True
+
+
 def remove_if_empty(run: str) -> None:
     """A run of which nothing was recorded leaves no folder."""
     try:
@@ -209,12 +226,7 @@ def bench(options: Any) -> int:
         return finish(bench_text(options))
     if "filter" in options.values and not is_row(options, options.targets):
         return no_such_row(options)
-    lock = alone() if measures_here(options) else True
-    if lock is None:
-        say(
-            f"tickmark: another bench is measuring on this machine{who_measures()}:"
-            " wait until it ends"
-        )
+    if not lock_for(options):
         return finish(HARNESS)
     try:
         run = new_run_id()
@@ -420,6 +432,11 @@ def commands(env: Env, options: Any) -> None:
     from bisecting import bisect
     from nightly import nightly
 
+    # From before anything is built: a program that is measured must not be built anew, nor its CPU
+    # be taken by compilers.
+    if "bench" in options.aliases and options.values.get("output") != "text":
+        if not lock_for(options):
+            env.Exit(finish(HARNESS))
     made = env["PROGRAMS"]
     images = [made[target] for target in dict.fromkeys(options.targets)]
     database = "compile_commands.json"

@@ -73,6 +73,8 @@ DISK_HOST = [
 DISK_PEERS = "bench/suites/peers/driver_peers.c"
 # What is built as with writes=on for a test of its own.
 WRITING = {"test_block_writes": "kernel/drivers/block_writing.c"}
+# A suite in the flavour that records.
+TRACED_SUITES = {"test_traced_driver": "bench/suites/driver.c"}
 # What a target's own function is called in a test, where the test platform has one of the name.
 MACHINE_BLOCKS = {"test_machine_blocks": "targets/qemu/blocks.c"}
 # The functions of string.c stand beside libc's under names of their own.
@@ -139,6 +141,8 @@ def alone(env: Env, name: str) -> list[Node]:
         renamed = {"CONFIG_TRACE": 0, "CONFIG_ASSERT_SLOW": 1, "platform_block": "machine_block"}
         source = MACHINE_BLOCKS[name]
         return [compile_one(env, "test/machine", source, "targets/qemu", SANITISED, renamed)]
+    if name in TRACED_SUITES:
+        return [sanitised(env, "test/traced", TRACED_SUITES[name], "bench/suites", 1)]
     if name not in WRITING:
         return []
     path = WRITING[name]

@@ -43,7 +43,7 @@ PARTS = (
     part("reports", 240, "reports report"),
     part("traces", 240, "trace traces perfetto"),
     part("drivers", 240, "block driver drivers nvme scratch uring virtio"),
-    part("bare metal", 180, "baremetal metal image"),
+    part("bare metal", 300, "baremetal metal image"),
     part("switch and scheduler", 360, "sched switch switches thread fiber"),
     part("ipc", 480, "ring rings ipc"),
     part(

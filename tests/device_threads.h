@@ -256,8 +256,9 @@ static void storm(const char *name, unsigned queues, bool ill)
     ck_assert_int_eq(pthread_join(device, NULL), 0);
     block_check_rest(world.device, good, again, BLOCK, ill ? RESETS : 0);
     // Interrupts that are lost are found when a sleep is over. Another reader may have taken the
-    // completion and be kept from waking: now and then.
-    ck_assert_msg(ill || overslept * 64 <= slept, "%lu of %lu sleeps", overslept, slept);
+    // completion and be kept from waking: now and then, once in any case.
+    ck_assert_msg(ill || overslept <= max_u64(slept / 64, 1), "%lu of %lu sleeps", overslept,
+                  slept);
     model_end();
     pthread_mutex_destroy(&world.bus);
 }

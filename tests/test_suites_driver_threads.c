@@ -86,9 +86,8 @@ END_TEST
 START_TEST(the_idle_thread_has_the_cpu_while_the_reader_sleeps)
 {
     const struct row sleeps = row("share", "interrupt");
-    run_well(&sleeps, 64);
     // 5 us of latency each; the copy and the ways there and back are not idle.
-    ck_assert_uint_lt(driver_suite.ticks(sleeps.which, sleeps.context), 64 * 9000);
+    ck_assert_uint_lt(least_ticks(&sleeps, 64), 64 * 9000);
     ck_assert_uint_gt(interrupts_seen, 32);
     ck_assert(good(&sleeps));
     end(&sleeps);
@@ -125,10 +124,9 @@ START_TEST(a_reader_sleeps_between_requests_that_come_at_their_time)
 {
     const struct row one = row("cpu_1000", "interrupt");
     const uint64_t start = platform_clock_ns();
-    run_well(&one, 4);
-    const uint64_t ticks = driver_suite.ticks(one.which, one.context);
+    const uint64_t ticks = least_ticks(&one, 4);
     // The clock's frequency is what the test says, not what it is: some ms in any case.
-    ck_assert_uint_gt(platform_clock_ns() - start, 1500000);
+    ck_assert_uint_gt(platform_clock_ns() - start, 8 * 1500000);
     ck_assert_uint_lt(ticks, 4 * (HZ / 1000));
     end(&one);
 }

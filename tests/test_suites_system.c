@@ -168,39 +168,106 @@ START_TEST(a_prepared_row_begins_anew_whatever_ran_there_before)
 }
 END_TEST
 
-START_TEST(the_disk_is_slept_for_by_interrupt_and_looked_at_by_the_controller_s_choice)
+// The windows' clock is the computer's: whoever stops this process for as long as the controller
+// looks back has it decide otherwise, as it should. So of a few passes one must be undisturbed.
+#define PASSES 8u
+
+// Four windows, and how their disk was waited for.
+static struct block_statistics waited(size_t variant, enum block_mode *mode, uint64_t *idle)
 {
     const size_t which = case_of("request");
-    struct system_context *context = make(which, on_of("baseline"), 3);
+    struct system_context *const context = make(which, system_suite.variants[variant].ops, 3);
     for (unsigned i = 0; i < 4; i++)
-        (void)window(which, 0, context, 64);
-    ck_assert_int_eq(block_mode(&context->world.device, WORLD_QUEUE), BLOCK_INTERRUPT);
+        (void)window(which, variant, context, 64);
     struct block_statistics disk;
     block_statistics(&context->world.device, WORLD_QUEUE, &disk);
-    ck_assert_uint_gt(disk.interrupts, 0);
-    context = make(which, on_of("optimised"), 3);
-    for (unsigned i = 0; i < 4; i++)
-        (void)window(which, 1, context, 64);
-    ck_assert_int_eq(block_mode(&context->world.device, WORLD_QUEUE), BLOCK_POLLING);
-    block_statistics(&context->world.device, WORLD_QUEUE, &disk);
-    ck_assert_uint_eq(disk.interrupts, 0);
-    ck_assert_uint_eq(context->idle, 0);
+    *mode = block_mode(&context->world.device, WORLD_QUEUE);
+    *idle = context->world.idle;
+    return disk;
+}
+
+START_TEST(the_disk_is_slept_for_by_interrupt_and_looked_at_by_the_controller_s_choice)
+{
+    bool slept = false, looked = false;
+    enum block_mode mode;
+    uint64_t idle;
+    for (unsigned i = 0; i < PASSES && !slept; i++) {
+        slept = waited(0, &mode, &idle).interrupts > 0;
+        ck_assert_int_eq(mode, BLOCK_INTERRUPT);
+    }
+    for (unsigned i = 0; i < PASSES && !looked; i++) {
+        const struct block_statistics disk = waited(1, &mode, &idle);
+        looked = mode == BLOCK_POLLING && disk.interrupts == 0 && idle == 0;
+    }
+    ck_assert(slept);
+    ck_assert(looked);
 }
 END_TEST
 
-START_TEST(the_slowest_request_is_one_of_its_window)
+// A client's requests as its switches show them, from the other side: each begins in the stretch in
+// front of the switch at which it is first seen under way, and ends in the one in front of the
+// switch at which it is seen answered.
+struct watched {
+    uint64_t arrived; // its last switch in
+    uint64_t quota;   // of the request under way
+    bool under_way;
+    uint64_t not_before, not_after; // it began
+    uint64_t least, most;           // of the slowest request
+};
+
+static struct watched watched[SYSTEM_CLIENTS];
+static struct system_context *watched_context;
+static void (*switch_unwatched)(void *world, struct sched_thread *from, struct sched_thread *to,
+                                enum thread_state left);
+
+static void watch(struct watched *one, const struct system_client *client, uint64_t now)
 {
+    if (one->under_way && client->quota != one->quota) {
+        one->under_way = false;
+        one->least = max_u64(one->least, one->arrived - one->not_after);
+        one->most = max_u64(one->most, now - one->not_before);
+    }
+    if (!one->under_way && client->asked > SYSTEM_CLIENTS - client->quota) {
+        one->under_way = true;
+        one->quota = client->quota;
+        one->not_before = one->arrived;
+        one->not_after = now;
+    }
+}
+
+static void switch_watched(void *world, struct sched_thread *from, struct sched_thread *to,
+                           enum thread_state left)
+{
+    const uint64_t now = world_ticks(world);
+    for (unsigned i = 0; i < SYSTEM_CLIENTS; i++) {
+        const struct system_client *const client = &watched_context->clients[i];
+        if (from == &client->thread.thread)
+            watch(&watched[i], client, now);
+        if (to == &client->thread.thread)
+            watched[i].arrived = now;
+    }
+    switch_unwatched(world, from, to, left);
+}
+
+START_TEST(the_slowest_request_took_as_long_as_switches_around_it_say)
+{
+    _Static_assert(SYSTEM_CLIENTS == 8, "a window is eight requests of each of eight clients");
     const size_t which = case_of("slowest");
     struct system_context *const context = make(which, on_of("baseline"), 5);
+    watched_context = context;
+    switch_unwatched = context->world.ops.switch_to;
+    context->world.ops.switch_to = switch_watched;
     (void)window(which, 0, context, 1);
-    uint64_t least = UINT64_MAX, most = 0;
+    uint64_t least = 0, most = 0;
     for (unsigned i = 0; i < SYSTEM_CLIENTS; i++) {
-        ck_assert_uint_gt(context->clients[i].slowest, 0);
-        least = min_u64(least, context->clients[i].slowest);
-        most = max_u64(most, context->clients[i].slowest);
+        ck_assert_uint_gt(watched[i].least, 0);
+        ck_assert_uint_ge(context->clients[i].slowest, watched[i].least);
+        ck_assert_uint_le(context->clients[i].slowest, watched[i].most);
+        least = max_u64(least, watched[i].least);
+        most = max_u64(most, watched[i].most);
     }
-    ck_assert_uint_eq(system_suite.ticks(which, context), most);
-    ck_assert_uint_le(least, most);
+    ck_assert_uint_ge(system_suite.ticks(which, context), least);
+    ck_assert_uint_le(system_suite.ticks(which, context), most);
 }
 END_TEST
 
@@ -254,6 +321,24 @@ START_TEST(an_answer_that_is_left_in_a_queue_is_found_by_the_check)
     ck_assert(system_suite.check(which, on, context));
     ck_assert_int_eq(on->ring->send(context->clients[2].from, &left, SYSTEM_MESSAGE), STATUS_OK);
     ck_assert(!system_suite.check(which, on, context));
+}
+END_TEST
+
+START_TEST(a_thread_that_wrote_over_the_end_of_its_stack_is_found_by_the_check)
+{
+    const size_t which = case_of("request");
+    const struct system_on *const on = on_of("baseline");
+    struct system_context *const context = make(which, on, 20);
+    struct world_thread *const threads[] = {&context->server, &context->background,
+                                            &context->clients[0].thread,
+                                            &context->clients[SYSTEM_CLIENTS - 1].thread};
+    (void)window(which, 0, context, 64);
+    for (size_t i = 0; i < ARRAY_COUNT(threads); i++) {
+        ck_assert(system_suite.check(which, on, context));
+        threads[i]->thread.context.stack[0] ^= 1;
+        ck_assert(!system_suite.check(which, on, context));
+        threads[i]->thread.context.stack[0] ^= 1;
+    }
 }
 END_TEST
 
@@ -324,7 +409,8 @@ END_TEST
 
 struct told {
     unsigned count;
-    bool polling, reads, idle;
+    bool polling, idle;
+    uint64_t reads, requests;
 };
 
 static void tell(void *context, const char *name, uint64_t numerator, uint64_t denominator,
@@ -336,7 +422,8 @@ static void tell(void *context, const char *name, uint64_t numerator, uint64_t d
     if (strcmp(name, "polling") == 0)
         told->polling = numerator == denominator;
     if (strcmp(name, "reads") == 0) {
-        told->reads = numerator > 0 && numerator < denominator;
+        told->reads = numerator;
+        told->requests = denominator;
         ck_assert_str_eq(unit, "ratio");
     }
     if (strcmp(name, "idle_share") == 0)
@@ -346,17 +433,46 @@ static void tell(void *context, const char *name, uint64_t numerator, uint64_t d
 START_TEST(counters_say_how_the_disk_was_waited_for_and_how_often_it_was_asked)
 {
     const size_t which = case_of("request");
+    const uint64_t counted = system_suite.cases[which].counted_operations;
     for (unsigned v = 0; v < 2; v++) {
-        struct told told = {0};
-        const struct bench_counters out = {.emit = tell, .context = &told};
-        struct system_context *const context = make(which, system_suite.variants[v].ops, 17);
-        (void)window(which, v, context, 64);
-        system_suite.counters(which, system_suite.variants[v].ops, context, &out);
-        ck_assert_uint_eq(told.count, 5);
-        ck_assert(told.reads);
-        ck_assert_int_eq(told.polling, v == 1);
-        ck_assert_int_eq(told.idle, context->idle > 0);
+        bool as_said = false;
+        for (unsigned i = 0; i < PASSES && !as_said; i++) {
+            struct told told = {0};
+            const struct bench_counters out = {.emit = tell, .context = &told};
+            struct system_context *const context = make(which, system_suite.variants[v].ops, 17);
+            (void)window(which, v, context, counted);
+            system_suite.counters(which, system_suite.variants[v].ops, context, &out);
+            ck_assert_uint_eq(told.count, 5);
+            ck_assert_int_eq(told.idle, context->world.idle > context->warm.idle);
+            as_said = told.polling == (v == 1);
+        }
+        ck_assert(as_said);
     }
+}
+END_TEST
+
+// A round's first window begins with nothing in memory, and those that are measured do not.
+START_TEST(counters_are_those_of_windows_behind_the_ones_that_warm_up)
+{
+    const size_t which = case_of("request");
+    const struct system_on *const on = on_of("baseline");
+    struct told told = {0};
+    const struct bench_counters out = {.emit = tell, .context = &told};
+    const uint64_t windows = system_suite.cases[which].counted_operations / 64;
+    ck_assert_uint_eq(windows, SYSTEM_WARM + system_suite.cases[which].samples_exact);
+    struct system_context *context = make(which, on, 19);
+    (void)window(which, 0, context, windows * 64);
+    system_suite.counters(which, on, context, &out);
+    uint64_t reads[2] = {0};
+    context = make(which, on, 19);
+    for (uint64_t i = 0; i < windows; i++) {
+        const uint64_t before = context->read;
+        (void)window(which, 0, context, 64);
+        reads[i >= SYSTEM_WARM] += context->read - before;
+    }
+    ck_assert_uint_eq(told.reads, reads[1]);
+    ck_assert_uint_eq(told.requests, (windows - SYSTEM_WARM) * 64);
+    ck_assert_uint_gt(reads[0] * told.requests, reads[1] * SYSTEM_WARM * 64); // fewer, once warm
 }
 END_TEST
 
@@ -374,15 +490,17 @@ int main(void)
     tcase_add_test(tests, a_prepared_row_begins_anew_whatever_ran_there_before);
     tcase_add_test(tests,
                    the_disk_is_slept_for_by_interrupt_and_looked_at_by_the_controller_s_choice);
-    tcase_add_test(tests, the_slowest_request_is_one_of_its_window);
+    tcase_add_test(tests, the_slowest_request_took_as_long_as_switches_around_it_say);
     tcase_add_test(tests, a_wrong_word_on_the_disk_is_seen_in_the_sum);
     tcase_add_test(tests, a_client_that_is_left_out_is_seen_in_the_sum);
     tcase_add_test(tests, work_that_differs_from_what_the_requests_need_is_found_by_the_check);
     tcase_add_test(tests, an_answer_that_is_left_in_a_queue_is_found_by_the_check);
+    tcase_add_test(tests, a_thread_that_wrote_over_the_end_of_its_stack_is_found_by_the_check);
     tcase_add_test(tests, a_window_in_which_nobody_can_go_on_fails);
     tcase_add_test(tests, a_heap_without_memory_fails_the_window);
     tcase_add_test(tests, memory_that_does_not_suffice_is_no_context);
     tcase_add_test(tests, counters_say_how_the_disk_was_waited_for_and_how_often_it_was_asked);
+    tcase_add_test(tests, counters_are_those_of_windows_behind_the_ones_that_warm_up);
     tcase_add_test_raise_signal(tests, a_thread_more_than_a_world_has_stacks_for_panics, SIGABRT);
     suite_add_tcase(suite, tests);
     return run_checks(suite);

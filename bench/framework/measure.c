@@ -97,13 +97,19 @@ uint64_t measure_samples(const struct options *options, const struct clock *cloc
     return max_u64(SAMPLES_SAMPLED, bench_case->samples_exact);
 }
 
+// Windows behind the cold one. Where they take long, that one is warm-up enough.
+static uint64_t warm_up_windows(const struct bench_case *bench_case)
+{
+    return bench_case->samples_exact == 0 ? 0 : WARM_UP_WINDOWS;
+}
+
 uint64_t measure_definition(const struct bench_case *bench_case,
                             const struct bench_variant *variant, uint64_t seed)
 {
     const uint64_t parameters[] = {bench_case->source_hash,
                                    bench_case->operations,
                                    bench_case->fixed,
-                                   WARM_UP_WINDOWS,
+                                   warm_up_windows(bench_case),
                                    TIMER_SHARE,
                                    seed};
     uint64_t hash = record_hash(RECORD_HASH_START, parameters, sizeof(parameters));
@@ -202,13 +208,6 @@ static void check_repetition(const struct field *field, struct participant *one,
 
 // ---- rounds -------------------------------------------------------------------------------------
 
-// Behind the cold one. Where windows take long, that one is warm-up enough.
-static uint64_t warm_up_windows(const struct field *field)
-{
-    const bool scarce = field->bench_case->samples_exact == 0;
-    return field->measure->options->smoke || scarce ? 0 : WARM_UP_WINDOWS;
-}
-
 static void run_round(const struct field *field, struct participant *one, uint32_t number)
 {
     const struct measure *measure = field->measure;
@@ -220,7 +219,7 @@ static void run_round(const struct field *field, struct participant *one, uint32
         .number = number, .operations = field->operations, .overhead = (int64_t)overhead};
     int64_t *samples = one->samples + one->taken;
     round.cold = run_window(field, one, overhead);
-    const uint64_t warm_up = warm_up_windows(field);
+    const uint64_t warm_up = measure->options->smoke ? 0 : warm_up_windows(field->bench_case);
     for (uint64_t i = 0; i < warm_up; i++)
         run_window(field, one, overhead);
     const bool own = suite->interrupts != NULL && suite->interrupts(one->which);
@@ -372,7 +371,8 @@ static void run_processor(struct field *field, struct participant *one)
         finish(one);
         return;
     }
-    const uint64_t warm_up = field->measure->options->smoke ? 0 : 1 + warm_up_windows(field);
+    const uint64_t warm_up =
+        field->measure->options->smoke ? 0 : 1 + warm_up_windows(field->bench_case);
     processor->taken = 0;
     for (uint64_t i = 0; i < warm_up + field->samples; i++) {
         if (suite->before != NULL)

@@ -26,7 +26,7 @@
 #define SUITE_CASES(X, v)                                                                          \
     X(v, request, 4, true, 20, 0, 4, 2, 120, "4 KiB read at random, handed in and waited for")     \
     X(v, share, 4, true, 1, 16, 4, 1, 120,                                                         \
-      "the same: of 10 000 ticks that pass, those in which a CPU worked for it")                   \
+      "the same: what a CPU worked for it, in ten-thousandths, whatever the unit says")            \
     X(v, wake, 4, true, 1, 0, 4, 2, 120,                                                           \
       "the same: from a completion's being found to the thread that waited for it")                \
     X(v, cpu_100, 1, true, 20, 2, 1, 0, 240,                                                       \

@@ -94,8 +94,9 @@ ALWAYS_INLINE bool driver_slice(const struct driver_ops *way, struct driver_cont
     driver_line_tell(context);
     if ((int64_t)(end - next) > 0)
         slice->left_out += (end - next - 1) / period + 1;
-    slice->elapsed = driver_between(start, driver_now(context));
-    slice->busy = driver_between(driver_away(context) - before, slice->elapsed);
+    driver_account(context, start, before);
+    slice->elapsed = context->elapsed;
+    slice->busy = context->busy;
     slice->mode = block_mode(context->device, DRIVER_QUEUE);
     context->ticks += slice->busy;
     return good;

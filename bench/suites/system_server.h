@@ -36,6 +36,7 @@
 #define SYSTEM_PIECES        (SYSTEM_DISK / SYSTEM_PIECE)
 #define SYSTEM_PIECES_AT_ONE 32u // then the background yields
 #define SYSTEM_PIECE_EVERY   2u  // requests
+#define SYSTEM_WARM          3u  // windows of a round in front of those that are measured
 
 struct system_request {
     uint64_t key;
@@ -68,6 +69,12 @@ struct system_client {
     struct world_thread thread;
 };
 
+// What has been done since `prepare`.
+struct system_tally {
+    uint64_t requests, reads, switches;
+    uint64_t ticks, idle; // of all windows; of these, asleep
+};
+
 struct system_context {
     const struct system_on *on;
     size_t which; // case
@@ -79,7 +86,9 @@ struct system_context {
     uint64_t idle;    // of that, asleep
     unsigned running; // threads that have not done their part
     bool failed;
-    bool stamps; // each request is timed
+    bool stamps;              // each request is timed
+    unsigned windows;         // since `prepare`
+    struct system_tally warm; // behind SYSTEM_WARM of them
     // The server's.
     bool listening;  // it waits for requests
     uint64_t asking; // clients that have sent one since it last looked, a bit each
@@ -377,11 +386,24 @@ static inline void system_background(void *context_)
 
 // ---- a window -----------------------------------------------------------------------------------
 
+static inline struct system_tally system_tally(const struct system_context *context)
+{
+    struct system_tally tally = {.reads = context->read,
+                                 .switches = context->world.sched.cpus[0].statistics.switches,
+                                 .ticks = context->world.stands,
+                                 .idle = context->world.idle};
+    for (unsigned i = 0; i < SYSTEM_CLIENTS; i++)
+        tally.requests += context->clients[i].asked;
+    return tally;
+}
+
 // `requests` of all clients together, and the background's part; the sum of what came of it.
 static inline uint64_t system_window(struct system_context *context, uint64_t requests)
 {
     struct world *const world = &context->world;
     const uint64_t before = world->stands, idle = world->idle;
+    if (context->windows++ == SYSTEM_WARM)
+        context->warm = system_tally(context);
     context->sum = 0;
     context->running = SYSTEM_CLIENTS + 1;
     world_go(world);

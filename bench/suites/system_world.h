@@ -36,6 +36,9 @@
 #define WORLD_THREADS       10u
 #define WORLD_STACK_BYTES   (24u << 10)
 #define WORLD_QUEUE         0u
+// In the lowest word of a stack. Looked at behind a round: at a switch it would be in what is
+// measured.
+#define WORLD_STACK_END 0x57ac6e0d57ac6e0du
 
 struct world_thread {
     struct sched_thread thread;
@@ -214,6 +217,7 @@ static void world_make(void *world_, struct sched_thread *thread, void (*entry)(
     made->entry = entry;
     made->argument = thread;
     made->state = THREAD_READY;
+    *(uint64_t *)(void *)made->stack = WORLD_STACK_END;
     fiber_make(&made->fiber, made->stack, made->stack_bytes);
     world->on->context->make(thread->user, made->stack + made->stack_bytes, world_begin, made,
                              false);
@@ -298,6 +302,13 @@ static inline bool world_open(struct world *world, const struct system_on *on,
         return false;
     sched_join_cpu(&world->sched);
     return world_open_disk(world, content, bytes, times);
+}
+
+// Has it kept off the end of its stack?
+static inline bool world_stack_kept(const struct world_thread *thread)
+{
+    const void *const end = thread->thread.context.stack;
+    return *(const uint64_t *)end == WORLD_STACK_END;
 }
 
 // Adds a thread, which begins in the first window.

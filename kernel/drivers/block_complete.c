@@ -230,7 +230,8 @@ static enum status wait(struct block_device *device, struct block_request *reque
     uint64_t slept = 0;
     while (!block_done(request)) {
         if (!sleeps || device_ticks(clock) - start < poll_ticks) {
-            if (!block_poll_status(device, request))
+            block_poll(device, request->queue); // it is taken below, once
+            if (!block_done(request))
                 cpu_pause();
         } else {
             slept += sleep_once(device, request, waiter);

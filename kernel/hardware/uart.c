@@ -97,27 +97,30 @@ static void keep_heard(struct uart *uart)
 
 // Of something that is waited for, at most a second by the clock.
 struct patience {
-    uint32_t reads;
+    uint32_t blind_most; // turns while the clock stands still, or there is none
+    uint32_t turns;
     uint64_t start;
 };
 
 // True once it is over. The clock is read now and then: it may be slower than the port.
 static bool is_over(const struct uart *uart, struct patience *patience)
 {
-    if (++patience->reads % 1024 == 0) {
+    if (++patience->turns % 1024 == 0) {
         const uint64_t now = uart->clock_ns();
         if (patience->start == 0)
             patience->start = now;
-        else if (now - patience->start > SECOND_NS)
+        if (now == patience->start)
+            return patience->turns >= patience->blind_most;
+        if (now - patience->start > SECOND_NS)
             return true;
     }
-    return patience->reads >= UART_READS_MOST;
+    return patience->turns >= UART_READS_MOST;
 }
 
 // Waits for one of `bits` of the line status. False when the bounds are reached.
 static bool wait_for(struct uart *uart, uint8_t bits)
 {
-    struct patience patience = {0};
+    struct patience patience = {.blind_most = UART_READS_MOST};
     do {
         const uint8_t status = get(uart, LINE_STATUS);
         if ((status & DATA_READY) != 0 && status != 0xff)
@@ -137,7 +140,7 @@ static bool wait_for(struct uart *uart, uint8_t bits)
 // Meanwhile what comes is kept: the other end may say something, and hold us back for that.
 static void wait_for_clear(struct uart *uart)
 {
-    struct patience patience = {0};
+    struct patience patience = {.blind_most = UART_BLIND_MOST};
     while ((get(uart, MODEM_STATUS) & CLEAR_TO_SEND) == 0) {
         const uint8_t status = get(uart, LINE_STATUS);
         if ((status & DATA_READY) != 0 && status != 0xff)

@@ -24,7 +24,7 @@ struct uart {
     bool deaf;                  // CTS was off for too long: not waited for until it is seen again
     uint64_t dropped;           // bytes given up since init
     uint32_t deafened;          // times that CTS was off for too long
-    uint64_t (*clock_ns)(void); // not RDTSC; gives 0 while there is none
+    uint64_t (*clock_ns)(void); // gives 0 while there is none
     uint32_t fastest;           // bits a second when its clock is divided by 1
     uint32_t speed;
     // What came while something was written, until it is read: a port keeps 16 bytes and no more.
@@ -60,11 +60,14 @@ void uart_write(struct uart *uart, const void *bytes, size_t length);
 #define UART_READS_MOST 8000000u
 
 // From now on the other end may stop what is sent: it is sent while CTS is on. A CTS that stays off
-// for a second, or for UART_READS_MOST reads of the modem's status, is taken for a wire that is not
-// there or an end that is gone: what is to be sent then goes out all the same, and CTS is waited
-// for again after it was seen on. Nothing is dropped by this; what the other end has no room for is
-// its to ask for again. Frames, not text, if that matters.
+// for a second, or for UART_READS_MOST reads of the modem's status (UART_BLIND_MOST, and up to 1023
+// more, without a clock that goes), is taken for a wire that is not there or an end that is gone:
+// what is to be sent then goes out all the same, and CTS is waited for again after it was seen on.
+// Nothing is dropped by this; what the other end has no room for is its to ask for again. Frames,
+// not text, if that matters.
 void uart_wait_for_cts(struct uart *uart, bool wait);
+// A wire that is not there costs two seconds then if a look at both registers takes 20 us.
+#define UART_BLIND_MOST 100000u
 
 // Waits until the last bit has left, with the same bounds.
 void uart_flush(struct uart *uart);

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MIT
-// void smp_places_change(struct smp_place *own, struct smp_place *other)
+// bool smp_places_change(uint64_t *own, const uint64_t *other, uint32_t *state,
+//                        uint32_t expected, uint32_t next)
 //
-// On two CPUs at once, interrupts masked: each leaves its thread of execution in `own` and goes on
-// with the one that the other has left. Nothing is on a stack that somebody else may have by then.
+// On two CPUs, interrupts masked: each leaves its thread of execution in `own`, moves the state
+// from `expected` to `next`, and goes on with the thread that the other has left once the state is
+// 2, SMP_PLACES_TAKEN. Nothing is on a stack that somebody else may have by then. False, and it
+// goes on as it was, if the state was another.
         .text
         .globl  smp_places_change
         .type   smp_places_change, @function
@@ -21,11 +24,18 @@ smp_places_change:
         pushq   %r15
         .cfi_adjust_cfa_offset 8
         movq    %rsp, (%rdi)
-        movl    $1, 8(%rdi)             // stores are seen in order: who sees this sees the stack
-1:      pause
-        cmpl    $0, 8(%rsi)
-        je      1b
+        movl    %ecx, %eax
+        lock cmpxchgl %r8d, (%rdx)      // who sees the new state sees the stack
+        jne     2f
+        jmp     1f
+0:      pause
+1:      cmpl    $2, (%rdx)
+        jne     0b
         movq    (%rsi), %rsp            // laid out as this one
+        movl    $1, %eax
+        jmp     3f
+2:      xorl    %eax, %eax
+3:
         popq    %r15
         .cfi_adjust_cfa_offset -8
         popq    %r14

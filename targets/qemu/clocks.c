@@ -3,6 +3,7 @@
 
 #include "boot_log.h"
 #include "compiler.h"
+#include "cpu.h"
 #include "format.h"
 #include "hpet.h"
 #include "kernel.h"
@@ -16,6 +17,7 @@
 #include "x86.h"
 
 #define ICOUNT_HZ    1000000000u // -icount shift=0: one instruction is one nanosecond
+#define SECOND_NS    1000000000u
 #define RULERS_MOST  3u
 #define SOURCES_MOST (RULERS_MOST + 3)
 #define PORT_DELAY   0x80u // POST codes: nothing listens, and an access takes about a microsecond
@@ -126,6 +128,15 @@ void clocks_init_timer(void)
 uint64_t clocks_tsc_hz(void)
 {
     return rate.hz;
+}
+
+uint64_t clocks_ns(void)
+{
+    const uint64_t ns = hpet_ns();
+    if (ns != 0 || rate.hz == 0)
+        return ns;
+    const uint64_t ticks = cpu_ticks();
+    return ticks / rate.hz * SECOND_NS + ticks % rate.hz * SECOND_NS / rate.hz;
 }
 
 void clocks_delay_us(unsigned us)

@@ -18,6 +18,11 @@ void clocks_init_timer(void);
 // Ticks of the TSC a second; 0: not known.
 uint64_t clocks_tsc_hz(void);
 
+// Nanoseconds from an arbitrary start by the HPET, or by the TSC where there is none; 0 while
+// neither is known. Boot CPU. Goes from none to either of them and never from one to the other,
+// after clocks_init.
+uint64_t clocks_ns(void);
+
 // Waits for at least `us` microseconds by the best ruler, or, where there is none, by reads of a
 // port that take about one each. Bounded in either case; a
 // ruler that fails is not used again. Boot CPU.

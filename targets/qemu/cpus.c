@@ -246,23 +246,23 @@ void kernel_start_cpus(void)
 
 static unsigned number_before; // number that CPU 0's processor had at the start
 
-bool kernel_choose_cpu(const char *arguments)
+const char *kernel_choose_cpu(const char *arguments)
 {
     char word[8];
     uint64_t cpu = 0;
     if (!string_option(arguments, "cpu", word, sizeof(word)))
-        return true;
+        return NULL;
     if (!string_to_u64(word, machine_cpu_count() - 1, &cpu))
-        return false;
+        return "cpu= is none of this machine's CPUs, which are numbered from 0 on";
     if (cpu == 0)
-        return true;
+        return NULL;
     if (!smp_change_places((unsigned)cpu, kernel_load_descriptors, clocks_delay_us))
-        return false;
+        return "the CPU that cpu= names does not answer";
     number_before = (unsigned)cpu;
     platform_cpu_wait((unsigned)cpu, 1000); // until it is parked again
     for (unsigned i = 1; i < machine_cpu_count(); i++)
         compare_tsc(&machine_cpus[i]);
-    return true;
+    return NULL;
 }
 
 unsigned kernel_measured_cpu(void)

@@ -44,9 +44,9 @@ void kernel_reserve_stacks(void);
 void kernel_start_cpus(void);
 
 // `cpu=N`: the benchmarks run on the processor that is CPU N after the start, which is CPU 0 from
-// then on, and CPU N is the one that firmware has started. False if there is no such CPU, or it
-// does not answer. Once, before anything is set up for CPU 0 alone.
-bool kernel_choose_cpu(const char *arguments);
+// then on, and CPU N is the one that firmware has started. NULL, or why not: there is no such CPU,
+// or it does not answer. Once, before anything is set up for CPU 0 alone.
+const char *kernel_choose_cpu(const char *arguments);
 
 // Which it was; 0 without the word.
 unsigned kernel_measured_cpu(void);

@@ -4,7 +4,6 @@
 #include "clocks.h"
 #include "cpu.h"
 #include "format.h"
-#include "hpet.h"
 #include "kernel.h"
 #include "last_words.h"
 #include "meet.h"
@@ -35,13 +34,12 @@ static bool set_speed(uint32_t speed)
     return uart_set_speed(&kernel.line, speed);
 }
 
-// A machine without the timer has at least the counter; the waiting is then only about as long as
-// it should be where its rate is not known.
+// A machine without a clock has at least the counter; the waiting is then only about as long as it
+// should be.
 static uint64_t now_ns(void)
 {
-    const uint64_t ns = hpet_ns(), ticks = cpu_ticks(), known = clocks_tsc_hz();
-    const uint64_t hz = known != 0 ? known : SECOND_NS;
-    return ns != 0 ? ns : ticks / hz * SECOND_NS + ticks % hz * SECOND_NS / hz;
+    const uint64_t ns = clocks_ns();
+    return ns != 0 ? ns : cpu_ticks();
 }
 
 // Another number at each start: by what time it is, and how long the firmware took.

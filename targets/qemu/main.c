@@ -165,8 +165,9 @@ static void disturb_if_asked(void)
 // Interrupts for `disturb=` are not on yet: what is found is the machine's own.
 static void prepare_machine(void)
 {
-    if (!kernel_choose_cpu(kernel.boot.arguments))
-        last_words_refused("cpu= is none of this machine's CPUs, which are numbered from 0 on");
+    const char *const problem = kernel_choose_cpu(kernel.boot.arguments);
+    if (problem != NULL)
+        last_words_refused(problem);
     traps_before_stop(machine_report_restore_here);
     if (!machine_report_prepare())
         last_words_refused("hold= is on or off, and gaps= milliseconds up to 60000");

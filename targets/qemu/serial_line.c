@@ -2,10 +2,10 @@
 #include "serial_line.h"
 
 #include "boot_log.h"
+#include "clocks.h"
 #include "compiler.h"
 #include "device_memory.h"
 #include "format.h"
-#include "hpet.h"
 #include "kernel.h"
 #include "kernel_map.h"
 #include "pci_boot.h"
@@ -27,7 +27,7 @@ static bool open_place(const struct serial_place *place)
     const struct memory_access registers =
         place->memory ? device_memory(place->address, bytes)
                       : port_access((uint16_t)place->address, (uint16_t)bytes);
-    return uart_init(&kernel.line, place, &registers, hpet_ns);
+    return uart_init(&kernel.line, place, &registers, clocks_ns);
 }
 
 static bool open_port(uint16_t port)

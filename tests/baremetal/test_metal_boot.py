@@ -298,7 +298,7 @@ def test_a_pci_serial_card_beside_com1_does_no_harm_nor_do_strange_texts(probe: 
 def test_the_self_test_finds_nothing_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Instructions counted: what it checks about clocks then holds on a busy computer, too. A second
     # of waiting is a thousand million of them.
-    words = command("pc", "bios-cd", made(tmp_path, KERNEL, 0), cpus=1)
+    words = command("pc", "bios-cd", made(tmp_path, KERNEL, 0, MENU_SECONDS), cpus=1)
     at = words.index("-accel")
     words[at : at + 2] = ["-accel", "tcg", "-icount", "shift=0,sleep=off"]
     with Booted(words) as booted:

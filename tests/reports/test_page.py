@@ -78,7 +78,7 @@ def test_the_findings_are_those_of_the_data(page: str) -> None:
 def test_the_contents_lead_to_every_part(page: str) -> None:
     root = Tree(page).root
     links = [a.attributes["href"] for nav in root.all("nav") for a in nav.all("a")]
-    parts = ["#claims", "#m0-host-native", "#m1-qemu-exact", "#tails", "#noise", "#trace"]
+    parts = ["#claims", "#words", "#m0-host-native", "#m1-qemu-exact", "#tails", "#noise", "#trace"]
     assert links == [*parts, "#method"]
     ids = {node.attributes.get("id") for node in root.all("section")}
     assert {link[1:] for link in links} <= ids

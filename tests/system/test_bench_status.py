@@ -64,6 +64,7 @@ def test_a_second_bench_names_who_measures(
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # not the lock of real benches
     monkeypatch.setattr(commands, "_status", 0)
+    monkeypatch.setattr(commands, "_lock", None)
     Path(commands.lock_path()).write_text("pid 1 in /a/folder/that/was/longer" * 9)
     held = commands.alone()
     assert held is not None and commands.alone() is None
@@ -80,6 +81,17 @@ def test_a_second_bench_names_who_measures(
     again = commands.alone()
     assert again is not None
     again.close()
+
+
+def test_a_second_bench_builds_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the first one measures must stay as it is, and its CPU be its own."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    held = commands.alone()
+    done = scons("-Q", "target=host", "bench", "suites=heap", TMPDIR=str(tmp_path))
+    held.close()
+    assert done.returncode == 40, done.stdout + done.stderr
+    assert done.stdout.startswith("tickmark: another bench is measuring")
+    assert done.stdout.count("\n") == 1 and done.stderr == ""
 
 
 def test_a_lock_that_names_nobody_is_a_lock(

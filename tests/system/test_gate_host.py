@@ -2,17 +2,19 @@
 """Slowdowns planted into real rounds of the host: what the gate and `compare` say of them.
 
 Two recordings of the same program, a and b, of eight starts each. For `compare` each is a run. For
-the gate a night is one round of every start of both, as a night of 16 starts has it: the first are
-the rows' habits, of the others each is tonight, and the one after it the re-run."""
+the gate a night is one round of every start of both, as a night of 16 starts has it. Each of these
+nights in turn is tonight: the twelve before it are the rows' habits, the one after it the re-run,
+and the last is followed by the first. Whether a row is calm enough for what is planted is said by
+the twelve alone, so that what becomes of the two others is measured."""
 
 from __future__ import annotations
 
 import sqlite3
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
-from math import log
+from math import comb, log
 from pathlib import Path
-from statistics import median
 
 import numpy
 import pytest
@@ -21,7 +23,7 @@ from system_run import ROOT, Bench
 sys.path.append(str(ROOT))
 from reports.claims import load_claims  # noqa: E402
 from reports.compare import LESS, MORE, Compared, compare  # noqa: E402
-from reports.gate import limit_of  # noqa: E402
+from reports.gate import rate_most  # noqa: E402
 from reports.ledger import AGAIN, NIGHT, Night, NightRow, value_of  # noqa: E402
 from reports.night import CONFIRMED, screen  # noqa: E402
 from reports.store import Machine, digest, load_run, open_store  # noqa: E402
@@ -30,23 +32,28 @@ BOOTS, ROUNDS, HABITS = 8, 18, 12
 TABLES = ("run", "fact", "bench_row", "round", "counter")
 WORDS = f"filter=kmalloc/pair_64 rounds={ROUNDS} samples=9 trace=off"
 ROW = "kmalloc/pair_64/kmalloc"
-# Of the nights in which a row's noise allows to see what was planted, and of those into which
-# nothing was: other work on the computer may hide a little, and make up a little.
-CAUGHT_LEAST, WRONG_MOST = 0.8, 0.25
-ATTEMPTS = 3
+FACTORS = (1.05, 1.2, 0.8)
+# A row is calm if what is planted is so many times as wide as its twelve nights lie apart.
+WIDTHS = 3.0
+# Beyond those twelve lies one night in 13 to either side, if nights are alike, and a night is
+# tonight once and once the re-run.
+CAUGHT_LEAST = 0.75
+JUDGED_LEAST = ROUNDS  # with fewer nights of rows nothing is said
+# What docs/nightly.md says of false alarms: of so many rows, so many confirmed for nothing.
+DOCUMENTED_WRONG, DOCUMENTED_ROWS = 7, 2940
+CHANCE_MOST = 1e-3  # that a gate as good as documented fails here
 
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Runs a and b, recorded when the computer was calm enough to see twenty per cent."""
-    for attempt in range(ATTEMPTS):
-        folder = tmp_path_factory.mktemp(f"gate{attempt}") / "results"
-        for run in ("a", "b"):
-            record(Bench(folder), run)
-        nights = nights_of(folder)
-        if min(noise_of(nights, row) for row in nights[0].rows) < log(1.2):
-            return folder
-    pytest.skip("this computer is too busy: the noise of every row hides twenty per cent")
+    """Runs a and b."""
+    folder = tmp_path_factory.mktemp("gate") / "results"
+    for run in ("a", "b"):
+        record(Bench(folder), run)
+    turns = turns_of(nights_of(folder))
+    if not any(is_calm(past, row, 1.2) for past, now, _ in turns for row in now.rows):
+        pytest.skip("this computer is too busy: the noise of every row hides twenty per cent")
+    return folder
 
 
 def record(bench: Bench, run: str) -> None:
@@ -100,11 +107,16 @@ def nights_of(results: Path) -> list[Night]:
     return [night_of(number, machines) for number in range(ROUNDS)]
 
 
-def noise_of(nights: list[Night], row: str) -> float:
-    """What a row's habits and its strangest night may hide, as a logarithm."""
-    costs = [log(night.rows[row].value) for night in nights]
-    limit = limit_of([b - a for a, b in zip(costs, costs[1:HABITS])])
-    return limit + 2 * max(abs(cost - median(costs)) for cost in costs)
+def turns_of(nights: list[Night]) -> Iterator[tuple[list[Night], Night, Night]]:
+    """Habits, tonight and the re-run, from each night on."""
+    for first in range(len(nights)):
+        turned = [*nights[first:], *nights[:first]]
+        yield turned[:HABITS], turned[HABITS], turned[HABITS + 1]
+
+
+def is_calm(past: list[Night], row: str, factor: float) -> bool:
+    costs = [log(night.rows[row].value) for night in past]
+    return WIDTHS * (max(costs) - min(costs)) < abs(log(factor))
 
 
 def slower(night: Night, row: str, factor: float) -> Night:
@@ -118,28 +130,44 @@ def confirmed(past: list[Night], now: Night, again: Night) -> set[str]:
     return {moved.id for moved in told if moved.said == CONFIRMED}
 
 
+def wrong_most(nights: int, rows: int) -> int:
+    """So many nights with a false alarm has a gate that is as good as documented, but for a chance.
+    By nights, since what disturbs one row of a night disturbs others."""
+    rate = rows * rate_most(DOCUMENTED_WRONG, DOCUMENTED_ROWS)
+    fewer, wrong = 0.0, -1
+    while 1 - fewer >= CHANCE_MOST:
+        wrong += 1
+        fewer += comb(nights, wrong) * rate**wrong * (1 - rate) ** (nights - wrong)
+    return wrong
+
+
 def test_the_gate_catches_what_is_planted_into_real_rounds(results: Path) -> None:
-    """Every row in turn, in every night. Slow and quick alike."""
+    """Every row in turn, in every night in which it is calm. Slow and quick alike."""
     nights = nights_of(results)
-    past, pairs = nights[:HABITS], list(zip(nights[HABITS:], nights[HABITS + 1 :]))
-    caught: dict[float, list[bool]] = {1.05: [], 1.2: [], 0.8: []}
-    wrong: list[bool] = []
-    for row in sorted(past[-1].rows):
-        noise = noise_of(nights, row)
-        for factor, found in caught.items():
-            if noise < abs(log(factor)):
-                found += [
-                    row in confirmed(past, slower(now, row, factor), slower(again, row, factor))
-                    for now, again in pairs
-                ]
-        wrong += [row in confirmed(past, *pair) for pair in pairs if noise < log(1.2)]
+    caught: dict[float, list[bool]] = {factor: [] for factor in FACTORS}
+    wrong: list[bool] = []  # of nights with rows that are calm
+    alarms = 0
+    for past, now, again in turns_of(nights):
+        for row in sorted(now.rows):
+            for factor in FACTORS:
+                if is_calm(past, row, factor):
+                    found = confirmed(past, slower(now, row, factor), slower(again, row, factor))
+                    caught[factor].append(row in found)
+        calm = {row for row in now.rows if is_calm(past, row, 1.2)}
+        if calm:
+            told = calm & confirmed(past, now, again)
+            wrong.append(bool(told))
+            alarms += len(told)
     said = ", ".join(f"x {name}: {sum(found)} of {len(found)}" for name, found in caught.items())
-    said += f"; of what was as ever, {sum(wrong)} of {len(wrong)}"
+    said += f"; of what was as ever, {alarms} rows in {sum(wrong)} of {len(wrong)} nights"
     print(f"confirmed {said}")
-    assert caught[1.2] and caught[0.8]
-    for found in caught.values():
+    most = wrong_most(len(wrong), len(nights[0].rows))
+    assert most < ROUNDS / 4 and sum(wrong) <= most, said
+    enough = [found for found in caught.values() if len(found) >= JUDGED_LEAST]
+    for found in enough:
         assert sum(found) >= CAUGHT_LEAST * len(found), said
-    assert sum(wrong) <= WRONG_MOST * len(wrong), said
+    if not enough:
+        pytest.skip(f"this computer is too busy to say what the gate catches: {said}")
 
 
 # ---- compare ------------------------------------------------------------------------------------
